@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WEIR_INLINE_H
+#define WEIR_INLINE_H
+
+/**
+ * @file
+ * Dispatch of the data-path calls. Included by weir.h only: these types are
+ * visible so that a call costs one indirect jump, not so that they be used.
+ *
+ * Three rules live here, once for every driver: the first lasting negative
+ * answer of a half is latched; a consumed permit, slot or message is emptied;
+ * and with WEIR_DEBUG misuse is named and aborts.
+ */
+
+struct weir_tx_stats;
+struct weir_rx_stats;
+
+struct weir_tx_ops {
+	/** @return permits granted, 0 no room, or negative. size is at most
+	 *  msg_size_max. Fills cookie; the caller fills tx and size. */
+	int (*reserve)(struct weir_tx *tx, uint32_t size,
+		       struct weir_permit *permits, uint16_t n);
+	void (*drop)(struct weir_tx *tx, const struct weir_permit *permit);
+	/** len is at most permit->size: cannot fail. Fills data and cookie. */
+	void (*alloc)(struct weir_tx *tx, const struct weir_permit *permit,
+		      uint32_t len, struct weir_slot *slot);
+	void (*commit)(struct weir_tx *tx, const struct weir_slot *slot);
+	void (*discard)(struct weir_tx *tx, const struct weir_slot *slot);
+	void (*flush)(struct weir_tx *tx);
+
+	/* Not on the data path; may lock and enter the kernel. */
+	int (*close)(struct weir_tx *tx);
+	uint32_t (*capacity)(struct weir_tx *tx, uint32_t size);
+	int (*fd)(struct weir_tx *tx);
+	int (*arm)(struct weir_tx *tx, uint32_t size);
+	void (*wake)(struct weir_tx *tx); /**< any thread, signal-safe */
+	void (*stats)(struct weir_tx *tx, struct weir_tx_stats *stats);
+	void (*destroy)(struct weir_tx *tx);
+};
+
+struct weir_rx_ops {
+	/** @return messages, 0 none yet, WEIR_EOF, or negative. */
+	int (*recv)(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n);
+
+	int (*fd)(struct weir_rx *rx);
+	int (*arm)(struct weir_rx *rx);
+	void (*wake)(struct weir_rx *rx); /**< any thread, signal-safe */
+	void (*stats)(struct weir_rx *rx, struct weir_rx_stats *stats);
+	void (*destroy)(struct weir_rx *rx);
+};
+
+/* First member of every driver's send half. */
+struct weir_tx {
+	const struct weir_tx_ops *ops;
+	struct weir_port *port;
+	uint32_t msg_size_max;
+	int32_t status;  /* 0, or the latched answer of every later call */
+	uint32_t out;    /* permits and slots that the application holds */
+	uint32_t busy;   /* WEIR_DEBUG: a call is under way */
+	uint32_t cancel; /* set by weir_tx_cancel() */
+	uint32_t reserved;
+	uint64_t copied_bytes; /* by send and forward */
+};
+
+/* First member of every driver's receive half. */
+struct weir_rx {
+	const struct weir_rx_ops *ops;
+	struct weir_port *port;
+	int32_t status;
+	uint32_t busy;
+	uint32_t cancel;
+	uint32_t reserved;
+};
+
+/* First member of whatever outlives a half to keep its messages readable. */
+struct weir_store {
+	/** Any thread. */
+	void (*release)(struct weir_store *store, const struct weir_msg *msg);
+};
+
+/** Names the call and the mistake on stderr and aborts. */
+WEIR_API void weir_misuse(const char *call, const char *what)
+	__attribute__((noreturn, cold));
+
+#ifdef WEIR_DEBUG
+#define WEIR_ENTER(half, call)                                           \
+	(__atomic_exchange_n(&(half)->busy, 1u, __ATOMIC_ACQUIRE) != 0   \
+		 ? weir_misuse(call, "half is in use by another thread") \
+		 : (void)0)
+#define WEIR_LEAVE(half) __atomic_store_n(&(half)->busy, 0u, __ATOMIC_RELEASE)
+#define WEIR_DEMAND(cond, call, what) \
+	((cond) ? (void)0 : weir_misuse(call, what))
+#else
+#define WEIR_ENTER(half, call)        ((void)0)
+#define WEIR_LEAVE(half)              ((void)0)
+#define WEIR_DEMAND(cond, call, what) ((void)0)
+#endif
+
+/** Remember the first lasting negative answer; cold. @return rc. */
+WEIR_API int weir_latch(int32_t *status, int rc) __attribute__((cold));
+
+static inline int
+weir_tx_reserve_burst(struct weir_tx *tx, uint32_t size_hint,
+		      struct weir_permit *permits, uint16_t n)
+{
+	int rc;
+
+	WEIR_ENTER(tx, "weir_tx_reserve");
+	if (__builtin_expect(tx->status != 0, 0)) {
+		rc = tx->status;
+	} else if (__builtin_expect(size_hint > tx->msg_size_max, 0)) {
+		rc = weir_latch(&tx->status, -EMSGSIZE);
+	} else {
+		rc = tx->ops->reserve(tx, size_hint, permits, n);
+		if (__builtin_expect(rc < 0, 0))
+			rc = weir_latch(&tx->status, rc);
+		for (int i = 0; i < rc; i++) {
+			permits[i].tx = tx;
+			permits[i].size = size_hint;
+		}
+		if (rc > 0)
+			tx->out += (uint32_t)rc;
+	}
+	WEIR_LEAVE(tx);
+	return rc;
+}
+
+static inline int
+weir_tx_reserve(struct weir_tx *tx, struct weir_permit *permit)
+{
+	int rc = weir_tx_reserve_burst(tx, tx->msg_size_max, permit, 1);
+
+	if (rc != 1)
+		permit->tx = NULL;
+	return rc;
+}
+
+static inline void
+weir_permit_drop(struct weir_permit *permit)
+{
+	struct weir_tx *tx = permit->tx;
+
+	WEIR_DEMAND(tx != NULL, "weir_permit_drop", "permit was consumed");
+	WEIR_ENTER(tx, "weir_permit_drop");
+	permit->tx = NULL;
+	tx->ops->drop(tx, permit);
+	tx->out--;
+	WEIR_LEAVE(tx);
+}
+
+static inline int
+weir_permit_alloc(struct weir_permit *permit, uint32_t len,
+		  struct weir_slot *slot)
+{
+	struct weir_tx *tx = permit->tx;
+
+	WEIR_DEMAND(tx != NULL, "weir_permit_alloc", "permit was consumed");
+	WEIR_ENTER(tx, "weir_permit_alloc");
+	permit->tx = NULL;
+	if (__builtin_expect(len > permit->size, 0)) {
+		tx->ops->drop(tx, permit);
+		tx->out--;
+		slot->tx = NULL;
+		WEIR_LEAVE(tx);
+		return -90; /* EMSGSIZE */
+	}
+	slot->tx = tx;
+	slot->len = len;
+	tx->ops->alloc(tx, permit, len, slot);
+	WEIR_LEAVE(tx);
+	return 0;
+}
+
+static inline void
+weir_slot_commit(struct weir_slot *slot)
+{
+	struct weir_tx *tx = slot->tx;
+
+	WEIR_DEMAND(tx != NULL, "weir_slot_commit", "slot was consumed");
+	WEIR_ENTER(tx, "weir_slot_commit");
+	slot->tx = NULL;
+	tx->ops->commit(tx, slot);
+	tx->out--;
+	WEIR_LEAVE(tx);
+}
+
+static inline void
+weir_slot_discard(struct weir_slot *slot)
+{
+	struct weir_tx *tx = slot->tx;
+
+	WEIR_DEMAND(tx != NULL, "weir_slot_discard", "slot was consumed");
+	WEIR_ENTER(tx, "weir_slot_discard");
+	slot->tx = NULL;
+	tx->ops->discard(tx, slot);
+	tx->out--;
+	WEIR_LEAVE(tx);
+}
+
+static inline void
+weir_tx_flush(struct weir_tx *tx)
+{
+	WEIR_ENTER(tx, "weir_tx_flush");
+	tx->ops->flush(tx);
+	WEIR_LEAVE(tx);
+}
+
+static inline int
+weir_rx_recv_burst(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
+{
+	int rc;
+
+	WEIR_ENTER(rx, "weir_rx_recv");
+	rc = rx->status;
+	if (__builtin_expect(rc == 0, 1)) {
+		rc = rx->ops->recv(rx, msgs, n);
+		if (__builtin_expect(rc < 0, 0))
+			rc = weir_latch(&rx->status, rc);
+	}
+	WEIR_LEAVE(rx);
+	return rc;
+}
+
+static inline int
+weir_rx_recv(struct weir_rx *rx, struct weir_msg *msg)
+{
+	int rc = weir_rx_recv_burst(rx, msg, 1);
+
+	if (rc != 1)
+		msg->store = NULL;
+	return rc;
+}
+
+static inline void
+weir_msg_release(struct weir_msg *msg)
+{
+	struct weir_store *store = msg->store;
+
+	WEIR_DEMAND(store != NULL, "weir_msg_release", "message was consumed");
+	msg->store = NULL;
+	store->release(store, msg);
+}
+
+#endif /* WEIR_INLINE_H */
