@@ -249,8 +249,8 @@ WEIR_API bool weir_driver_supports(const struct weir_driver *driver,
  * becomes the owner. May allocate and take a second (EAL).
  *
  * @param config NULL: defaults.
- * @return 0; -EINVAL malformed endpoint, unknown key or bad config;
- *         -ENODEV no such driver or device; -EACCES, -EPERM; -ENOMEM;
+ * @return 0; -EINVAL malformed endpoint, unknown scheme or key, bad config;
+ *         -ENODEV no such device; -EACCES, -EPERM; -ENOMEM;
  *         -EADDRINUSE, -EBUSY the device or queue is taken.
  */
 WEIR_API int weir_port_open(const char *endpoint,

@@ -20,6 +20,13 @@
  * not allocate, lock, log or enter the kernel on their common path. The core
  * has already: latched errors, checked size <= msg_size_max, counted permits
  * and slots (tx->out), refused a second close and one with permits out.
+ * Threads. port_*, listener_* and link_* calls of one port never overlap each
+ * other nor port_poll: the core sees to it. Calls through the ops tables run on
+ * the half's thread, beside port_poll on the owner's.
+ *
+ * Sleeping. arm never drains the half's descriptor; the next reserve or recv
+ * does. wake makes the descriptor readable whether armed or not.
+ *
  * A link that is being set up answers 0; the reserve that first finds it up
  * may lower tx->msg_size_max and answers 0 once more.
  */
@@ -70,6 +77,7 @@ struct weir_port {
 struct weir_listener {
 	struct weir_port *port;
 	struct weir_link_config config;
+	struct weir_link *spare; /* allocated for the next accept */
 };
 
 struct weir_link {
