@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DPDK_DEV_H
+#define DPDK_DEV_H
+
+/*
+ * dpdk_dev: one rx/tx queue pair of an ethdev, its mbuf pools, and what weir
+ * learned about it. Knows nothing of links.
+ *
+ *     spec --open--> stopped --start--> running --close--> gone
+ *
+ * An mbuf of a tx pool: the payload begins at one fixed place on a cache
+ * line, whatever headers a peer needs; they grow backwards from there.
+ *
+ *     | struct rte_mbuf | priv | .. headers <-| payload ...        |
+ *     ^ 64-aligned             ^ buf_addr     ^ DPDK_PAYLOAD_OFFSET
+ *
+ * Threads: open, start, close and admit on the owner of the port; bursts on
+ * the one thread that polls; pool get and put on any thread.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+struct weir_endpoint;
+
+/*
+ * Where the payload of an mbuf to be sent begins in its data room (set
+ * data_off to it). Ethernet 14 + VLAN 4 + IPv6 40 + UDP 8 leave 190 bytes for
+ * weir's header and its extensions; RTE_PKTMBUF_HEADROOM would leave 62.
+ */
+#define DPDK_PAYLOAD_OFFSET 256
+
+/* Ethernet header; frame lengths here count it, and never the checksum. */
+#define DPDK_ETHER_LEN 14
+
+enum dpdk_dev_kind {
+	DPDK_DEV_MEMIF,    /* dev= absent: a memif pair named by the endpoint */
+	DPDK_DEV_RING,     /* dev=net_ring: two ports of one process */
+	DPDK_DEV_VDEV,     /* dev=net_af_packet0 ...: created here */
+	DPDK_DEV_EXISTING, /* dev=NAME or a PCI address: there already */
+	DPDK_DEV_GIVEN,    /* port and queue of the application, running */
+};
+
+enum dpdk_dev_role {
+	DPDK_ROLE_LISTENER,  /* memif: server */
+	DPDK_ROLE_CONNECTOR, /* memif: client, zero copy */
+};
+
+/* What to open. Strings must live until weir_dpdk_dev_open() returns. */
+struct dpdk_dev_spec {
+	enum dpdk_dev_kind kind;
+	enum dpdk_dev_role role; /* the caller's; only memif looks at it */
+	const char *name;        /* memif, ring: of the pair; else of the dev */
+	const char *args;        /* vdev: "iface=v0,..." or NULL */
+	uint16_t port_id;        /* GIVEN */
+	uint16_t queue_id;       /* GIVEN; 0 otherwise */
+	struct rte_mempool *mempool; /* GIVEN: the application's, or NULL */
+	uint32_t mtu;                /* IP MTU wanted; 0: what the device has */
+	uint32_t tx_mbufs;  /* for the links, besides the rings' needs; 0: */
+	uint32_t rx_mbufs;  /* DPDK_DEV_MBUFS */
+	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */
+	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
+	bool telemetry;
+	char args_storage[512]; /* what args points to after _spec_parse() */
+};
+
+#define DPDK_DEV_MBUFS      4096u
+#define DPDK_DEV_RING_SLOTS 1024u
+
+/* A mempool that goes with its last user and its last mbuf. */
+struct dpdk_pool {
+	struct rte_mempool *mp;
+	atomic_uint refs;
+	bool foreign;       /* the application's: never freed by us */
+	uint32_t data_room; /* bytes per mbuf, headroom included */
+	uint32_t budget;    /* mbufs that links may still be promised */
+	struct dpdk_pool *next;
+};
+
+struct dpdk_dev {
+	uint16_t port_id;
+	uint16_t queue_id;
+	struct dpdk_pool *tx_pool; /* room for headers and frag_max bytes */
+	struct dpdk_pool *rx_pool; /* the same pool on net_ring and af_xdp */
+
+	uint16_t frame_max;   /* longest frame, either way, bytes */
+	uint16_t mtu;         /* frame_max - 14: longest IP packet */
+	uint16_t tx_segs_max; /* mbufs per frame; 1: no MULTI_SEGS */
+	uint16_t tx_ring_slots;
+	uint16_t rx_ring_slots;
+	uint64_t tx_cksum_flags; /* RTE_MBUF_F_TX_IP_CKSUM, _UDP_CKSUM that the
+				    device will honour; 0: do it in software */
+	uint64_t rx_cksum_offloads; /* RTE_ETH_RX_OFFLOAD_* in use */
+
+	/*
+	 * No wire between the ends (memif, net_ring, null): memory does not
+	 * flip bits, so UDP checksums are neither made nor looked at.
+	 */
+	bool no_wire;
+	bool same_host; /* both ends on this machine: fixed congestion control */
+	bool tx_retains; /* the driver may keep a reference after tx_burst */
+	bool rx_shared;  /* received mbufs are the sender's own: read only */
+	bool peer_crash_unsafe; /* memif: its PMD can fault when a peer dies */
+
+	struct rte_ether_addr mac;
+	/* memif and net_ring: who is at the other end is known beforehand. */
+	bool paired;
+	struct rte_ether_addr peer_mac;
+	uint32_t pair_ip;      /* ours, 169.254.x.y, host byte order */
+	uint32_t pair_peer_ip; /* theirs */
+
+	int numa_node; /* -1: any */
+	enum dpdk_dev_kind kind;
+	char driver_name[32]; /* of the PMD, e.g. "net_memif" */
+	char dev_name[64];    /* of the ethdev */
+	bool started;
+
+	struct dpdk_dev_private *priv;
+};
+
+/*
+ * Read dev=, dev.KEY=, mtu=, mbufs= of an endpoint. The application's own
+ * port, the role, hugepages, telemetry and priv_size are the caller's to set.
+ *
+ * @return 0; -EINVAL with weir_fail().
+ */
+int weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
+			     struct dpdk_dev_spec *spec);
+
+/*
+ * Start EAL if none runs, create the device if need be, make the pools and
+ * set up the queue pair. Nothing is left behind on failure.
+ *
+ * @return 0; -EAGAIN the listener of a memif pair is not there yet (or has a
+ *         connector already): call again later; -ENODEV, -EPERM, -ENOMEM,
+ *         -EADDRINUSE, -EINVAL and others with weir_fail().
+ */
+int weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **dev);
+
+/* Let packets flow. @return 0, -EAGAIN as above (then close), or -errno. */
+int weir_dpdk_dev_start(struct dpdk_dev *dev);
+
+/*
+ * Stop and give back the device and the pools' references; never touches
+ * more than that of an application's port. The caller has freed or handed
+ * over its mbufs; those still out keep their pool alive.
+ */
+void weir_dpdk_dev_close(struct dpdk_dev *dev);
+
+/* @return true when the other end is there (memif, vhost) or has carrier. */
+bool weir_dpdk_dev_link_up(const struct dpdk_dev *dev);
+
+/* Ethdev counters worth reporting; a device that has none leaves zeros. */
+int weir_dpdk_dev_stats(const struct dpdk_dev *dev, struct rte_eth_stats *out);
+
+/*
+ * Promise mbufs to a link: windows, credits and set-aside slots that it may
+ * hold at the same time. The rings and caches are provided for already.
+ *
+ * @return 0; -ENOBUFS with weir_fail() naming what to change.
+ */
+int weir_dpdk_dev_admit(struct dpdk_dev *dev, uint32_t tx_mbufs,
+			uint32_t rx_mbufs);
+void weir_dpdk_dev_dismiss(struct dpdk_dev *dev, uint32_t tx_mbufs,
+			   uint32_t rx_mbufs);
+
+/*
+ * References to a pool, for messages that outlive their port. After the last
+ * put the pool is freed as soon as all its mbufs are back; one whose mbufs
+ * are still out (net_ring hands ours to the other port) is looked at again by
+ * later opens, closes and puts.
+ */
+void weir_dpdk_pool_get(struct dpdk_pool *pool);
+void weir_dpdk_pool_put(struct dpdk_pool *pool);
+
+/* Fast path. Fault injection hooks in by rte_eth_add_rx_callback(). */
+static inline uint16_t
+dpdk_dev_rx(struct dpdk_dev *dev, struct rte_mbuf **mbufs, uint16_t count)
+{
+	return rte_eth_rx_burst(dev->port_id, dev->queue_id, mbufs, count);
+}
+
+/* @return how many of the first mbufs the device took; the rest is ours. */
+static inline uint16_t
+dpdk_dev_tx(struct dpdk_dev *dev, struct rte_mbuf **mbufs, uint16_t count)
+{
+	return rte_eth_tx_burst(dev->port_id, dev->queue_id, mbufs, count);
+}
+
+#endif /* DPDK_DEV_H */
