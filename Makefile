@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The few commands that a person needs; meson does the building.
+
+PREFIX ?= /usr/local
+
+.PHONY: build demo check check-long bench install clean help
+
+build:
+	@config/packages.sh --check build
+	@config/setup.sh build
+	@ninja -C build
+
+help:
+	@echo "make             build the library and the tool in build/"
+	@echo "make demo        see it work: a file through shm and dpdk, latencies"
+	@echo "make check       every test on four builds; about 7 minutes"
+	@echo "make check-long  the same with repeats and valgrind; hours"
+	@echo "make bench       latency and rate of each driver beside its floor"
+	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
+	@echo "make clean       remove the build directories"
+	@echo
+	@echo "demo, check and bench install missing Debian packages when run as"
+	@echo "root and print the command that does so otherwise."
+
+demo:
+	@config/packages.sh demo
+	@config/setup.sh build
+	@ninja -C build
+	@config/demo.sh build
+
+check:
+	@config/packages.sh check
+	@config/check.sh
+
+check-long:
+	@config/packages.sh check
+	@config/check.sh --long
+
+bench:
+	@config/packages.sh demo
+	@config/setup.sh build
+	@ninja -C build
+	@config/bench.sh build
+
+install: build
+	@meson configure build -Dprefix=$(abspath $(PREFIX))
+	@meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Configure a build directory, or leave it alone if it is as asked for.
+#
+#     config/setup.sh build-NAME [CC=compiler] [CXX=compiler] [meson option]...
+set -eu
+cd "$(dirname "$0")/.."
+
+dir=$1
+shift
+wanted="$*"
+case $dir in
+build*) ;;
+*)
+	echo "config/setup.sh: build directories are named build*" >&2
+	exit 2
+	;;
+esac
+
+# meson keeps the compiler of the first set-up for ever, so a directory with
+# other options than these is made anew.
+stamp=$dir/weir-options
+if [ -f "$dir/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+	exit 0
+fi
+rm -rf "$dir"
+
+compilers=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	CC=* | CXX=*) compilers+=("$1") ;;
+	*) break ;;
+	esac
+	shift
+done
+env "${compilers[@]}" meson setup "$dir" "$@" >"$dir.log" 2>&1 || {
+	cat "$dir.log" >&2
+	rm -f "$dir.log"
+	exit 1
+}
+mv "$dir.log" "$dir/meson-logs/setup.txt"
+printf '%s\n' "$wanted" >"$stamp"
