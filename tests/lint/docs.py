@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the documents point at is there, and README shows hello.c as it is.
+
+    docs.py SOURCE_ROOT
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(sys.argv[1])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# A path of ours in code quotes, maybe with a line or a brace list behind it.
+PATH = re.compile(
+    r"`((?:lib|drivers|apps|tests|config|docs)/[\w./-]*\w)`")
+CODE = re.compile(r"^```.*?^```", re.S | re.M)
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+
+
+def anchors(text):
+    """The names that a rendered page gives its headings."""
+    for title in HEADING.findall(CODE.sub("", text)):
+        plain = re.sub(r"[^\w\- ]", "", title.lower())
+        yield plain.strip().replace(" ", "-")
+
+
+def complaints(page):
+    text = page.read_text()
+    name = page.relative_to(ROOT)
+    for link in LINK.findall(CODE.sub("", text)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target) if target else page
+        if not path.exists():
+            yield f"{name}: link to {link}: no such file"
+        elif anchor and path.suffix == ".md" and \
+                anchor not in anchors(path.read_text()):
+            yield f"{name}: link to {link}: no such heading"
+    for path in PATH.findall(text):
+        if not (ROOT / path).exists():
+            yield f"{name}: names {path}, which is not there"
+
+
+def hello():
+    source = (ROOT / "apps/examples/hello.c").read_text()
+    if f"```c\n{source}```\n" not in (ROOT / "README.md").read_text():
+        yield "README.md: does not show apps/examples/hello.c as it is"
+
+
+pages = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
+found = [text for page in pages for text in complaints(page)] + list(hello())
+print("\n".join(found + [f"{len(pages)} pages, {len(found)} complaints"]))
+sys.exit(1 if found else 0)
