@@ -285,11 +285,11 @@ WEIR_API int weir_port_fd(struct weir_port *port);
 WEIR_API int weir_port_arm(struct weir_port *port, uint64_t *deadline_ns);
 
 /**
- * Close the port. Halves must have been destroyed, listeners closed; handles
- * of received messages may remain. Waits until closed links have said
+ * Close the port. Links and halves must have been destroyed, listeners closed;
+ * handles of received messages may remain. Waits until closed links have said
  * goodbye to their peers, 1 s at most. Owner, or any thread if weir polls.
  *
- * @return 0; -EBUSY a half or listener exists, nothing happened.
+ * @return 0; -EBUSY a link, half or listener exists, nothing happened.
  */
 WEIR_API int weir_port_close(struct weir_port *port);
 

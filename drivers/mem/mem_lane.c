@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of a lane, and how halves get their ends. See mem_lane.h. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "doorbell.h"
+#include "mem_lane.h"
+
+#define WORD_BITS 64u
+
+static uint32_t
+cell_count(const struct mem_lane *lane)
+{
+	return lane->credits + lane->large_count;
+}
+
+static size_t
+lane_cells_size(const struct mem_lane *lane)
+{
+	return (size_t)lane->credits * lane->small_size +
+	       (size_t)lane->large_count * lane->large_size;
+}
+
+static void
+lane_free(struct mem_lane *lane)
+{
+	if (lane->cells[MEM_SMALL] != NULL)
+		munmap(lane->cells[MEM_SMALL], lane_cells_size(lane));
+	if (lane->tx_fd >= 0)
+		close(lane->tx_fd);
+	if (lane->rx_fd >= 0)
+		close(lane->rx_fd);
+	free((void *)lane->returned);
+	free(lane->ring);
+	free(lane->numbers);
+	free(lane);
+}
+
+static void
+lane_shape(struct mem_lane *lane, const struct weir_link_config *config)
+{
+	uint32_t size = (config->msg_size_max + 63u) & ~63u;
+
+	lane->credits = config->tx_credits;
+	lane->small_size = size < MEM_SMALL_SIZE_MAX ? size
+						     : MEM_SMALL_SIZE_MAX;
+	if (lane->small_size == 0)
+		lane->small_size = WEIR_CACHE_LINE;
+	if (size > MEM_SMALL_SIZE_MAX) {
+		lane->large_size = size;
+		lane->large_count = config->large_count;
+	}
+}
+
+struct mem_lane *
+weir_mem_lane_create(const struct weir_link_config *config)
+{
+	struct mem_lane *lane = aligned_alloc(WEIR_CACHE_LINE, sizeof(*lane));
+	uint32_t words;
+	void *cells;
+
+	if (lane == NULL)
+		return NULL;
+	memset(lane, 0, sizeof(*lane));
+	lane_shape(lane, config);
+	weir_mem_lane_init(lane);
+	lane->refs = MEM_LANE_REFS;
+	lane->fence = !weir_doorbell_setup();
+	words = (cell_count(lane) + WORD_BITS - 1) / WORD_BITS;
+	lane->returned = calloc(words, sizeof(*lane->returned));
+	lane->ring = calloc(lane->credits, sizeof(*lane->ring));
+	lane->numbers = calloc(cell_count(lane), sizeof(*lane->numbers));
+	lane->tx_fd = weir_doorbell_open();
+	lane->rx_fd = weir_doorbell_open();
+	cells = mmap(NULL, lane_cells_size(lane), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (cells != MAP_FAILED) {
+		lane->cells[MEM_SMALL] = cells;
+		lane->cells[MEM_LARGE] =
+			lane->cells[MEM_SMALL] +
+			(size_t)lane->credits * lane->small_size;
+	}
+	if (cells == MAP_FAILED || lane->returned == NULL ||
+	    lane->ring == NULL || lane->numbers == NULL || lane->tx_fd < 0 ||
+	    lane->rx_fd < 0) {
+		lane_free(lane);
+		return NULL;
+	}
+	return lane;
+}
+
+void
+weir_mem_lane_unref(struct mem_lane *lane)
+{
+	/* The last one frees what all the others did: acquire and release. */
+	if (__atomic_sub_fetch(&lane->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		lane_free(lane);
+}
+
+void
+weir_mem_tx_attach(struct mem_tx *mt, struct mem_lane *lane)
+{
+	mt->free[MEM_SMALL] = lane->numbers;
+	mt->free[MEM_LARGE] = lane->numbers + lane->credits;
+	/* Lowest numbers on top. */
+	for (uint32_t i = 0; i < lane->credits; i++)
+		mt->free[MEM_SMALL][i] = lane->credits - 1 - i;
+	for (uint32_t i = 0; i < lane->large_count; i++)
+		mt->free[MEM_LARGE][i] = cell_count(lane) - 1 - i;
+	mt->free_count[MEM_SMALL] = lane->credits;
+	mt->free_count[MEM_LARGE] = lane->large_count;
+	mt->free_credits = lane->credits;
+	mt->lane = lane;
+}
+
+void
+weir_mem_rx_attach(struct mem_rx *mr, struct mem_lane *lane)
+{
+	mr->lane = lane;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Send-half calls that are not dispatched inline: waiting, send, close. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+int
+weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
+		     uint64_t deadline_ns, struct weir_permit *permit)
+{
+	struct weir_wait wait;
+	int rc, next;
+
+	weir_wait_begin(&wait, tx->port, deadline_ns, &tx->cancel);
+	permit->tx = NULL;
+	while ((rc = weir_tx_reserve_burst(tx, size_hint, permit, 1)) == 0) {
+		next = weir_wait_turn(&wait);
+		if (next == WEIR_WAIT_SLEEP) {
+			/* Not 1: the next reserve says what there is. */
+			if (weir_tx_arm(tx, size_hint) != 1)
+				continue;
+			next = weir_wait_sleep(&wait, weir_tx_fd(tx));
+		}
+		if (next <= 0)
+			return next;
+	}
+	return rc;
+}
+
+static int
+fill_and_commit(struct weir_tx *tx, const void *data, uint32_t len,
+		struct weir_permit *permit)
+{
+	struct weir_slot slot;
+	int rc = weir_permit_alloc(permit, len, &slot);
+
+	if (rc != 0)
+		return rc;
+	if (len != 0)
+		memcpy(slot.data, data, len);
+	tx->copied_bytes += len;
+	weir_slot_commit(&slot);
+	return 0;
+}
+
+int
+weir_tx_send(struct weir_tx *tx, const void *data, uint32_t len)
+{
+	struct weir_permit permit;
+	int rc = weir_tx_reserve_wait(tx, len, WEIR_FOREVER, &permit);
+
+	if (rc < 0)
+		return rc;
+	rc = fill_and_commit(tx, data, len, &permit);
+	weir_tx_flush(tx);
+	return rc;
+}
+
+int
+weir_tx_try_send(struct weir_tx *tx, const void *data, uint32_t len)
+{
+	struct weir_permit permit;
+	int rc = weir_tx_reserve_burst(tx, len, &permit, 1);
+
+	if (rc != 1)
+		return rc;
+	rc = fill_and_commit(tx, data, len, &permit);
+	weir_tx_flush(tx);
+	return rc == 0 ? 1 : rc;
+}
+
+int
+weir_msg_forward(struct weir_msg *msg, struct weir_permit *permit)
+{
+	struct weir_tx *tx = permit->tx;
+	int rc = fill_and_commit(tx, msg->data, msg->len, permit);
+
+	if (rc == 0)
+		weir_msg_release(msg);
+	return rc;
+}
+
+void
+weir_tx_cancel(struct weir_tx *tx)
+{
+	/* Release: pairs with the acquire of the wait that it ends. */
+	__atomic_store_n(&tx->cancel, 1, __ATOMIC_RELEASE);
+	tx->ops->wake(tx);
+}
+
+int
+weir_tx_close(struct weir_tx *tx)
+{
+	int rc;
+
+	WEIR_ENTER(tx, "weir_tx_close");
+	if (tx->status == -EPIPE)
+		rc = -EALREADY;
+	else if (tx->status != 0)
+		rc = tx->status;
+	else if (tx->out != 0)
+		rc = -EBUSY;
+	else
+		rc = tx->ops->close(tx);
+	if (rc == 0)
+		tx->status = -EPIPE;
+	WEIR_LEAVE(tx);
+	return rc;
+}
+
+uint32_t
+weir_tx_msg_size_max(const struct weir_tx *tx)
+{
+	return tx->msg_size_max;
+}
+
+uint32_t
+weir_tx_capacity(struct weir_tx *tx, uint32_t size_hint)
+{
+	return size_hint > tx->msg_size_max ? 0
+					    : tx->ops->capacity(tx, size_hint);
+}
+
+int
+weir_tx_fd(struct weir_tx *tx)
+{
+	return tx->ops->fd(tx);
+}
+
+int
+weir_tx_arm(struct weir_tx *tx, uint32_t size_hint)
+{
+	int rc = tx->status;
+
+	WEIR_ENTER(tx, "weir_tx_arm");
+	if (rc == 0)
+		rc = tx->ops->arm(tx, size_hint);
+	WEIR_LEAVE(tx);
+	return rc;
+}
+
+void
+weir_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats, size_t size)
+{
+	struct weir_tx_stats all = { 0 };
+
+	tx->ops->stats(tx, &all);
+	all.copied_bytes += tx->copied_bytes;
+	memset(stats, 0, size);
+	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
+}
+
+void
+weir_tx_free(struct weir_tx *tx)
+{
+	struct weir_port *port = tx->port;
+
+	tx->ops->destroy(tx);
+	free(tx);
+	weir_port_user_remove(port);
+}
+
+void
+weir_tx_destroy(struct weir_tx *tx)
+{
+	if (tx == NULL)
+		return;
+	WEIR_ENTER(tx, "weir_tx_destroy");
+	weir_tx_free(tx);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Waiting, in one place for every _wait call: poll the port when that is this
+ * thread's job, spin a little, then sleep on a descriptor. The caller's loop
+ * is: try, weir_wait_turn(), and when that says so arm and weir_wait_sleep().
+ */
+
+#include <poll.h>
+#include <sched.h>
+
+#include "clock.h"
+#include "core.h"
+
+/* The clock is read, and others may run, once in so many turns. */
+#define TURNS_PER_LOOK 64
+
+/* Who never sleeps still lets others run after so many turns. */
+#define TURNS_BEFORE_YIELD 16384
+
+/* A nap where there is no descriptor to sleep on. */
+#define NAP_NS 200000
+
+void
+weir_wait_begin(struct weir_wait *wait, struct weir_port *port,
+		uint64_t deadline_ns, uint32_t *cancel)
+{
+	*wait = (struct weir_wait){
+		.port = port,
+		.cancel = cancel,
+		.deadline_ns = deadline_ns,
+		.spin_ns = port != NULL ? port->config.spin_ns : 0,
+	};
+	wait->polls = port != NULL &&
+		      (port->driver->caps & WEIR_CAP_POLLED) != 0 &&
+		      weir_port_is_owner(port);
+}
+
+static bool
+canceled(struct weir_wait *wait)
+{
+	/* Acquire: what the canceling thread did before is seen after. */
+	return wait->cancel != NULL &&
+	       __atomic_load_n(wait->cancel, __ATOMIC_RELAXED) != 0 &&
+	       __atomic_exchange_n(wait->cancel, 0, __ATOMIC_ACQUIRE) != 0;
+}
+
+int
+weir_wait_turn(struct weir_wait *wait)
+{
+	uint64_t now_ns;
+
+	if (wait->polls)
+		weir_port_poll(wait->port);
+	if (canceled(wait))
+		return -ECANCELED;
+	if (wait->turns++ % TURNS_PER_LOOK != 0)
+		return WEIR_WAIT_AGAIN;
+
+	now_ns = weir_clock_ns();
+	if (now_ns >= wait->deadline_ns)
+		return WEIR_WAIT_OVER;
+	if (wait->spin_end_ns == 0)
+		wait->spin_end_ns = wait->spin_ns > WEIR_FOREVER - now_ns
+					    ? WEIR_FOREVER
+					    : now_ns + wait->spin_ns;
+	if (now_ns >= wait->spin_end_ns)
+		return WEIR_WAIT_SLEEP;
+	if (wait->spin_ns == WEIR_FOREVER && wait->turns > TURNS_BEFORE_YIELD)
+		sched_yield(); /* the peer may need this very processor */
+	return WEIR_WAIT_AGAIN;
+}
+
+static struct timespec
+time_left(uint64_t deadline_ns, uint64_t most_ns)
+{
+	uint64_t now_ns = weir_clock_ns();
+	uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+
+	if (left_ns > most_ns)
+		left_ns = most_ns;
+	return (struct timespec){ .tv_sec = (time_t)(left_ns / 1000000000u),
+				  .tv_nsec = (long)(left_ns % 1000000000u) };
+}
+
+static int
+sleep_on(struct pollfd *fds, nfds_t count, uint64_t deadline_ns,
+	 uint64_t most_ns)
+{
+	struct timespec left = time_left(deadline_ns, most_ns);
+
+	if (ppoll(fds, count, &left, NULL) < 0 && errno == EINTR)
+		return -EINTR;
+	return WEIR_WAIT_AGAIN;
+}
+
+int
+weir_wait_sleep(struct weir_wait *wait, int fd)
+{
+	struct pollfd fds[2] = { { .fd = fd, .events = POLLIN } };
+	uint64_t deadline_ns = wait->deadline_ns, port_ns;
+
+	wait->turns = 0; /* look at the clock on the next turn */
+	if (wait->polls) {
+		/* The one who sleeps here is the one who should poll. */
+		if (weir_port_arm(wait->port, &port_ns) != 1) {
+			sched_yield();
+			return WEIR_WAIT_AGAIN;
+		}
+		if (port_ns < deadline_ns)
+			deadline_ns = port_ns;
+		fds[1] = (struct pollfd){ .fd = weir_port_fd(wait->port),
+					  .events = POLLIN };
+		return sleep_on(fds, 2, deadline_ns, WEIR_FOREVER);
+	}
+	return sleep_on(fds, 1, deadline_ns, fd < 0 ? NAP_NS : WEIR_FOREVER);
+}
