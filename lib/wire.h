@@ -36,6 +36,8 @@
 #define WIRE_WINDOW_MAX    32768 /* packets a window may be ahead */
 #define WIRE_TIME_SHIFT    6     /* ts and ack_dly count 64 ns */
 
+#define WIRE_TICK_NS ((uint64_t)1 << WIRE_TIME_SHIFT)
+
 enum wire_type {
 	WIRE_INIT = 1,   /* client hello, padded to WIRE_INIT_LEN */
 	WIRE_RETRY = 2,  /* stateless cookie (reserved in version 1.0) */
@@ -193,6 +195,7 @@ uint32_t weir_wire_put_params(const struct wire_params *params, uint8_t *dst);
 uint32_t weir_wire_put_error(const struct wire_error_info *error, uint8_t *dst);
 
 /** Read an extension that weir_wire_decode() found. */
+uint64_t weir_wire_get_sack(const uint8_t *sack, uint32_t word);
 void weir_wire_get_params(const uint8_t *ext, struct wire_params *out);
 void weir_wire_get_error(const uint8_t *ext, struct wire_error_info *out);
 

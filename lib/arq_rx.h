@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The receiving side of one direction: one ring of packets, addressed by
+ * sequence number.
+ *
+ *        head            nxt                        told
+ *   ------|--- in order --|--- . P P . . P ----------|-----
+ *   given |  to be read   |  parked, found by bits   | not allowed
+ *
+ * told - head never exceeds the window, so the ring has a place for all that
+ * the peer may send. Fragment rules are checked when a packet comes in order:
+ * what stands between head and nxt is correct.
+ */
+#ifndef WEIR_ARQ_RX_H
+#define WEIR_ARQ_RX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "conn.h"
+#include "credit.h"
+#include "sack.h"
+
+struct arq_rx {
+	uint64_t head;
+	uint64_t nxt;
+	uint64_t hi; /* one past the highest parked */
+	uint32_t parked;
+	uint32_t ring_mask;
+	struct conn_rx_packet *ring;
+	struct bitring bits;
+	struct allowance window; /* packets */
+	struct allowance credit; /* messages */
+
+	/* The message that the next packet in order belongs to. */
+	uint64_t started; /* messages whose FIRST came in order */
+	uint32_t msg_len;
+	uint32_t msg_offset;
+	bool msg_open;
+
+	bool fin_known;
+	bool fin_abort; /* the end is an abort */
+	bool ended;     /* FIN taken in order */
+	bool stopped;   /* nobody reads here any more */
+	uint64_t fin_seq;
+
+	uint32_t frag_size;
+	uint32_t msg_size_max;
+	uint32_t held; /* consumed, not released */
+
+	/* What is to be given back: in order before read_end, and parked. */
+	uint64_t read_end;
+	uint64_t drop_at;
+	uint64_t drop_end;
+	int broken; /* a violation found while a hole was closed, or 0 */
+
+	uint64_t reordered;
+	uint64_t msgs;
+	uint64_t bytes;
+};
+
+enum arq_rx_result {
+	ARQ_RX_KEPT,    /* the ref is ours now */
+	ARQ_RX_PARKED,  /* ours too, out of order: acknowledge at once */
+	ARQ_RX_FILLED,  /* ours too, and it closed a hole */
+	ARQ_RX_DUP,     /* had it: acknowledge at once */
+	ARQ_RX_IGNORED, /* nobody reads */
+	ARQ_RX_ERRORS,  /* from here on: ARQ_RX_ERRORS + enum wire_error */
+};
+
+size_t weir_arq_rx_size(uint32_t window);
+void weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn,
+		      uint32_t window, uint32_t credit);
+
+/** Take a DATA packet. @return enum arq_rx_result, or above it a violation. */
+int weir_arq_rx_data(struct arq_rx *rx, uint64_t seq,
+		     const struct wire_hdr *hdr, void *ref);
+
+/** Take a FIN; it needs no window. */
+int weir_arq_rx_fin(struct arq_rx *rx, uint64_t seq, bool abort);
+
+/** Nobody will read: everything is to be dropped, a FIN anywhere ends it. */
+void weir_arq_rx_stop(struct arq_rx *rx);
+
+/** An error: what is in order stays readable, parked packets are dropped. */
+void weir_arq_rx_fail(struct arq_rx *rx);
+
+/** @return the next ref to give back, or NULL. */
+void *weir_arq_rx_pop_dropped(struct arq_rx *rx);
+
+/** @return how many SACK words the next packet needs, at most `most`. */
+static inline uint32_t
+arq_rx_sack_words(const struct arq_rx *rx, uint32_t most)
+{
+	if (rx->parked == 0 || rx->stopped)
+		return 0;
+	return sack_words(rx->nxt, rx->hi, most);
+}
+
+static inline const struct conn_rx_packet *
+arq_rx_peek(const struct arq_rx *rx)
+{
+	if (rx->head == rx->nxt || rx->stopped)
+		return NULL;
+	/* FIN takes a number too, but has no packet to show. */
+	if (rx->ended && rx->head == rx->fin_seq)
+		return NULL;
+	return &rx->ring[rx->head & rx->ring_mask];
+}
+
+#endif

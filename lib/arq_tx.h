@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sending side of one direction: a queue of messages that is cut into
+ * packets, and the window of packets that are not acknowledged yet.
+ *
+ *   messages   popped        cut           pushed
+ *                |   acked... | ...waiting... |          msgs[], a ring
+ *                             v
+ *   packets     una          nxt       limit
+ *                | in flight  |  may go  |               slots[], a ring
+ *                  S . S S L .            S sacked, L lost: two bit rings
+ *
+ * in flight = (nxt - una) - sacked - lost, at all times.
+ *
+ * A message is done when una has passed its last packet; nothing is counted
+ * per message. On a wire without faults both bit rings stay empty and an
+ * acknowledgement costs a few compares, however much it covers.
+ */
+#ifndef WEIR_ARQ_TX_H
+#define WEIR_ARQ_TX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "rtt.h"
+#include "sack.h"
+#include "wire.h"
+
+/* RFC 9002 section 6.1.1: so many later arrivals make a packet lost. */
+#define ARQ_PACKET_THRESHOLD 3
+/* After so many time-outs in a row only so much is risked per time-out. */
+#define ARQ_RTO_PATIENCE 2
+#define ARQ_RTO_CWND     2
+
+struct tx_slot {
+	const uint8_t *payload;
+	uint64_t sent_ns; /* the last time */
+	uint32_t len;
+	uint32_t mlo;
+	uint32_t msg;  /* index in msgs */
+	uint8_t type;  /* WIRE_DATA or WIRE_FIN */
+	uint8_t flags; /* WIRE_F_FIRST | WIRE_F_LAST */
+	uint8_t tries; /* sent again so often, saturating */
+};
+
+struct tx_msg {
+	void *ref;
+	const uint8_t *payload;
+	uint64_t end_seq; /* one past its last packet, once cut */
+	uint32_t len;
+};
+
+struct arq_tx {
+	uint64_t una;   /* oldest not acknowledged */
+	uint64_t nxt;   /* next new one */
+	uint64_t limit; /* peer's window: first it will not take */
+	uint32_t window;
+	uint32_t cwnd; /* packets that may be in flight; <= window */
+	uint32_t sacked;
+	uint32_t lost;
+
+	uint64_t pushed;
+	uint64_t cut;
+	uint64_t popped;
+	uint32_t cut_offset; /* into the message being cut */
+	uint32_t frag_size;
+	struct tx_slot *slots;
+	struct tx_msg *msgs;
+	uint32_t slot_mask;
+	uint32_t msg_mask;
+
+	struct bitring sacked_bits;
+	struct bitring lost_bits;
+	uint64_t sack_hi;       /* one past the highest sacked */
+	uint64_t delivered_ns;  /* send time of the newest that arrived */
+	uint64_t delivered_rtt; /* and how long ago that was when we heard */
+	uint32_t reorder_scale; /* of the reordering window, in min_rtt/4 */
+	bool reorder_seen;
+
+	bool fin_wanted;
+	bool fin_sent;
+	bool given_up; /* messages from `cut` on will never be sent */
+	uint64_t fin_seq;
+
+	uint64_t lost_sack;
+	uint64_t lost_time;
+	uint64_t lost_rto;
+	uint64_t reordered;
+	uint64_t spurious;
+};
+
+/** Bytes of memory that init takes; both counts are powers of two. */
+size_t weir_arq_tx_size(uint32_t window, uint32_t msgs);
+void weir_arq_tx_init(struct arq_tx *tx, void *mem, uint32_t isn,
+		      uint32_t window, uint32_t msgs);
+
+/** Append one message; there must be room: pushed - popped <= msg_mask. */
+void weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
+		      uint32_t len);
+
+/** @return the ref of the oldest message if it is done with, else NULL. */
+void *weir_arq_tx_pop(struct arq_tx *tx);
+
+/** Give the next packet its number. Caller has seen arq_tx_can_send(). */
+struct tx_slot *weir_arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns);
+
+/** End of the direction: takes a number but no window. @see arq_tx_can_fin */
+struct tx_slot *weir_arq_tx_fin(struct arq_tx *tx, uint64_t now_ns);
+
+/**
+ * The oldest lost packet goes out again. @return NULL when none is lost or
+ * too much is in flight; else *seq is its number.
+ */
+struct tx_slot *weir_arq_tx_resend(struct arq_tx *tx, uint64_t now_ns,
+				   uint64_t *seq);
+
+/** The newest packet goes out again, to provoke an acknowledgement. */
+struct tx_slot *weir_arq_tx_resend_last(struct arq_tx *tx, uint64_t now_ns,
+					uint64_t *seq);
+
+/** The peer has everything before `ack`; una < ack <= nxt. */
+void weir_arq_tx_on_ack(struct arq_tx *tx, uint64_t ack);
+
+/**
+ * 64 bits of SACK from `base` (>= una) on.
+ * @return how many are news, or -1 when one was never sent.
+ */
+int weir_arq_tx_on_sack(struct arq_tx *tx, uint64_t base, uint64_t bits);
+
+/** A packet sent at sent_ns has reached the peer, as we hear now. */
+void weir_arq_tx_delivered(struct arq_tx *tx, uint64_t sent_ns,
+			   uint64_t now_ns);
+
+/**
+ * Which holes below the newest arrival are losses?
+ * @return when to look again, TIMER_NEVER if nothing hangs on time.
+ */
+uint64_t weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt,
+			    uint64_t now_ns);
+
+/** The timer ran out `times` times in a row: what is older than rto is lost. */
+void weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns,
+			uint32_t times);
+
+/** Never send what was not sent yet. */
+void weir_arq_tx_give_up(struct arq_tx *tx);
+
+/** The peer wants nothing of what is in flight either; only a FIN stays. */
+void weir_arq_tx_abandon(struct arq_tx *tx);
+
+/** Everything is over: every message can be popped. */
+void weir_arq_tx_kill(struct arq_tx *tx);
+
+static inline uint32_t
+arq_tx_in_flight(const struct arq_tx *tx)
+{
+	return (uint32_t)(tx->nxt - tx->una) - tx->sacked - tx->lost;
+}
+
+static inline bool
+arq_tx_has_unsent(const struct arq_tx *tx)
+{
+	return tx->cut != tx->pushed && !tx->given_up;
+}
+
+/* Room in the slots and under the congestion window. */
+static inline bool
+arq_tx_has_room(const struct arq_tx *tx)
+{
+	return tx->nxt - tx->una < tx->window &&
+	       arq_tx_in_flight(tx) < tx->cwnd;
+}
+
+static inline bool
+arq_tx_can_send(const struct arq_tx *tx)
+{
+	return arq_tx_has_unsent(tx) && tx->nxt < tx->limit &&
+	       arq_tx_has_room(tx);
+}
+
+static inline bool
+arq_tx_can_fin(const struct arq_tx *tx)
+{
+	return tx->fin_wanted && !tx->fin_sent && !arq_tx_has_unsent(tx) &&
+	       tx->nxt - tx->una < tx->window;
+}
+
+static inline bool
+arq_tx_fin_acked(const struct arq_tx *tx)
+{
+	return tx->fin_sent && tx->una > tx->fin_seq;
+}
+
+static inline struct tx_slot *
+arq_tx_slot(const struct arq_tx *tx, uint64_t seq)
+{
+	return &tx->slots[seq & tx->slot_mask];
+}
+
+#endif
