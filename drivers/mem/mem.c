@@ -10,6 +10,7 @@
  * Ports have nothing to poll: a commit is visible to the peer at once.
  */
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -214,7 +215,8 @@ mem_link_peer(struct weir_link *link, struct weir_peer *peer)
 	*peer = (struct weir_peer){ .pid = getpid(),
 				    .uid = geteuid(),
 				    .gid = getegid() };
-	strncpy(peer->address, pair_of(link)->name, sizeof(peer->address) - 1);
+	snprintf(peer->address, sizeof(peer->address), "%.63s",
+		 pair_of(link)->name);
 	return 0;
 }
 
