@@ -55,7 +55,7 @@
  * Configs start with their own size, so that programs built against an older
  * header keep working. Zero in any other field means "the default":
  *
- *     struct weir_link_config config = { sizeof(config) };
+ *     struct weir_link_config config = { .size = sizeof(config) };
  */
 
 #include <errno.h>

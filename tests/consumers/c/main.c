@@ -39,7 +39,7 @@ say(struct weir_tx *tx, struct weir_rx *rx, const char *text)
 int
 main(void)
 {
-	struct weir_link_config config = { sizeof(config) };
+	struct weir_link_config config = { .size = sizeof(config) };
 	struct weir_link *here, *there;
 	struct weir_listener *listener;
 	struct weir_tx_stats stats;
