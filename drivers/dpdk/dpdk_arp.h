@@ -74,8 +74,7 @@ int weir_dpdk_arp_lookup(struct dpdk_arp *arp, uint32_t ip, uint64_t now_ns,
  * @return length of the frame to send from reply, or 0 when none is due.
  */
 uint16_t weir_dpdk_arp_input(struct dpdk_arp *arp, const uint8_t *frame,
-			     uint32_t frame_len, uint64_t now_ns,
-			     uint8_t *reply);
+			     uint32_t frame_len, uint8_t *reply);
 
 /*
  * Make the next request frame that is due; call until it returns 0.

@@ -18,12 +18,13 @@
  * the one thread that polls; pool get and put on any thread.
  */
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+
+#include "dpdk_pool.h"
 
 struct weir_endpoint;
 
@@ -50,14 +51,14 @@ enum dpdk_dev_role {
 	DPDK_ROLE_CONNECTOR, /* memif: client, zero copy */
 };
 
-/* What to open. Strings must live until weir_dpdk_dev_open() returns. */
+/* What to open. Zeros are defaults. It holds its own strings. */
 struct dpdk_dev_spec {
 	enum dpdk_dev_kind kind;
 	enum dpdk_dev_role role; /* the caller's; only memif looks at it */
-	const char *name;        /* memif, ring: of the pair; else of the dev */
-	const char *args;        /* vdev: "iface=v0,..." or NULL */
+	char name[64];           /* memif, ring: of the pair; else of the dev */
+	char args[384];          /* vdev: "iface=v0,..." */
 	uint16_t port_id;        /* GIVEN */
-	uint16_t queue_id;       /* GIVEN; 0 otherwise */
+	uint16_t queue_id;       /* GIVEN, EXISTING that the application runs */
 	struct rte_mempool *mempool; /* GIVEN: the application's, or NULL */
 	uint32_t mtu;                /* IP MTU wanted; 0: what the device has */
 	uint32_t tx_mbufs;  /* for the links, besides the rings' needs; 0: */
@@ -65,21 +66,10 @@ struct dpdk_dev_spec {
 	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */
 	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
 	bool telemetry;
-	char args_storage[512]; /* what args points to after _spec_parse() */
 };
 
 #define DPDK_DEV_MBUFS      4096u
 #define DPDK_DEV_RING_SLOTS 1024u
-
-/* A mempool that goes with its last user and its last mbuf. */
-struct dpdk_pool {
-	struct rte_mempool *mp;
-	atomic_uint refs;
-	bool foreign;       /* the application's: never freed by us */
-	uint32_t data_room; /* bytes per mbuf, headroom included */
-	uint32_t budget;    /* mbufs that links may still be promised */
-	struct dpdk_pool *next;
-};
 
 struct dpdk_dev {
 	uint16_t port_id;
@@ -112,6 +102,13 @@ struct dpdk_dev {
 	struct rte_ether_addr peer_mac;
 	uint32_t pair_ip;      /* ours, 169.254.x.y, host byte order */
 	uint32_t pair_peer_ip; /* theirs */
+
+	/*
+	 * What tx mbufs may refer to (external or attached memory): a zero-copy
+	 * memif has shown its peer this range only. See dpdk_dev_can_refer().
+	 */
+	uintptr_t refer_begin;
+	uintptr_t refer_end;
 
 	int numa_node; /* -1: any */
 	enum dpdk_dev_kind kind;
@@ -169,13 +166,15 @@ void weir_dpdk_dev_dismiss(struct dpdk_dev *dev, uint32_t tx_mbufs,
 			   uint32_t rx_mbufs);
 
 /*
- * References to a pool, for messages that outlive their port. After the last
- * put the pool is freed as soon as all its mbufs are back; one whose mbufs
- * are still out (net_ring hands ours to the other port) is looked at again by
- * later opens, closes and puts.
+ * @return true if the device can send from there by reference; otherwise copy
+ *         into an mbuf of tx_pool. Memory of our pools always can.
  */
-void weir_dpdk_pool_get(struct dpdk_pool *pool);
-void weir_dpdk_pool_put(struct dpdk_pool *pool);
+static inline bool
+dpdk_dev_can_refer(const struct dpdk_dev *dev, const void *begin, size_t len)
+{
+	return (uintptr_t)begin >= dev->refer_begin &&
+	       (uintptr_t)begin + len <= dev->refer_end;
+}
 
 /* Fast path. Fault injection hooks in by rte_eth_add_rx_callback(). */
 static inline uint16_t

@@ -36,9 +36,9 @@ struct dpdk_env_config {
 
 /*
  * Make sure that an EAL runs. The calling thread becomes EAL's main lcore if
- * weir starts it, and keeps its CPU affinity and signal mask. Later calls
- * return 0 at once, or the first failure again (EAL can be tried only once),
- * whatever their config says. Takes 0.2 s. Not for the data path.
+ * weir starts it, and keeps its CPU affinity and signal mask. Once it runs,
+ * later calls return 0 at once, whatever their config says. When a check fails
+ * one may try again; when EAL's own start fails, never (its limit). Takes 0.2 s. Not for the data path.
  *
  * @return 0; -ENOMEM no huge pages (required) or too little memory,
  *         -EPERM, -ENOTSUP or what EAL gave; each with weir_fail().

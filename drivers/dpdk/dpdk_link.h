@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DPDK_LINK_H
+#define DPDK_LINK_H
+
+/*
+ * dpdk_link: what one link is made of on this side of the wire.
+ *
+ *      tx half                    flow (shared)                port owner
+ *     ---------                  ---------------              ------------
+ *     free places <-- back ring -------------------- acknowledged, refilled
+ *       | alloc, write                                            ^
+ *       v                                                         |
+ *     slot --------- commit ring -------------> weir_conn -> tx burst
+ *
+ *      rx half
+ *     ---------
+ *     message <----- ready ring --------------- weir_conn <- rx burst
+ *       | release, any thread                                     ^
+ *       +----------- return ring ---------------> window, credit --+
+ *
+ * A *place* is where one message is written: an mbuf (small) or a buffer of
+ * msg_size_max bytes (large). The port hands out all places when the link
+ * comes up and gives each back when its message is acknowledged; so credits
+ * and memory are both at hand when reserve grants a permit, and threads of
+ * halves never touch a mempool.
+ *
+ * The flow lives as long as anyone refers to it: the link, either half, the
+ * port's table, or received messages. Rings have one writer per side, also
+ * when both sides are the same thread: one path, not two.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pthread.h>
+
+#include "conn.h"
+#include "dpdk_hdr.h"
+#include "dpdk_large.h"
+#include "spsc.h"
+#include "weir_driver.h"
+
+struct dpdk_port;
+struct dpdk_pool;
+struct rte_mbuf;
+
+/* Entries of the commit ring that are not messages: the last word. */
+#define DPDK_COMMIT_CLOSE UINT32_MAX
+#define DPDK_COMMIT_ABORT (UINT32_MAX - 1)
+
+/* Ring entries: one store wide or two, never more. */
+struct dpdk_free {
+	uint8_t *data;
+	uint32_t index; /* of the place */
+	uint32_t pad;
+};
+
+struct dpdk_commit {
+	uint32_t index; /* of the place, or DPDK_COMMIT_* */
+	uint32_t len;
+};
+
+struct dpdk_ready {
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t index; /* of the held entry */
+};
+
+/* Port's view of a place. */
+struct dpdk_place {
+	uint8_t *data;
+	struct rte_mbuf *mbuf; /* NULL: large, or no mbuf at hand yet */
+	bool away;             /* pushed to conn, not popped */
+};
+
+/* What a received message holds on to. */
+struct dpdk_held {
+	struct rte_mbuf *mbuf; /* NULL: a large buffer */
+	uint32_t large;
+};
+
+/* Life on the port's side. */
+enum dpdk_phase {
+	DPDK_PHASE_DEVICE, /* connecting: no device yet (memif) */
+	DPDK_PHASE_ROUTE,  /* connecting: the peer's MAC is being asked for */
+	DPDK_PHASE_SETUP,  /* the handshake runs */
+	DPDK_PHASE_UP,
+	DPDK_PHASE_OVER, /* conn is gone; buffers may still be out */
+};
+
+/* Bits of dpdk_flow.gone: halves that were destroyed. */
+enum {
+	DPDK_GONE_TX = 1,
+	DPDK_GONE_RX = 2,
+};
+
+struct dpdk_flow {
+	/* Port to tx half. */
+	struct weir_spsc back_q;
+	_Alignas(64) _Atomic uint32_t tx_limit; /* messages since the start */
+	_Atomic int32_t tx_end;                 /* 0, or why no more */
+	_Atomic bool up;
+	struct dpdk_free *back;
+	uint32_t frag_size; /* these are settled before `up` */
+	uint32_t msg_size_max;
+	uint32_t tx_capacity; /* small places = credits */
+	uint32_t large_count;
+	uint64_t tx_copied;    /* bytes; relaxed */
+	uint64_t tx_doorbells; /* relaxed */
+
+	/* Tx half to port. */
+	struct weir_spsc commit_q;
+	struct dpdk_commit *commit;
+	_Atomic uint32_t tx_sleeping;
+	_Atomic int32_t tx_fd;
+
+	/* Port to rx half. */
+	struct weir_spsc ready_q;
+	struct dpdk_ready *ready;
+	_Atomic int32_t rx_end; /* WEIR_EOF or negative, after all messages */
+	uint64_t rx_copied;
+	uint64_t rx_doorbells;
+	_Atomic uint32_t rx_sleeping;
+	_Atomic int32_t rx_fd;
+
+	/* Releasers to port. */
+	_Alignas(64) struct weir_store store;
+	_Atomic uint64_t *returns;
+	uint32_t return_mask;
+	_Atomic uint32_t return_tickets;
+	_Atomic uint32_t orphan; /* no port collects: releasers do it */
+	bool fence;              /* membarrier is missing */
+
+	/* Everyone, rarely. */
+	_Alignas(64) _Atomic uint32_t refs;
+	_Atomic uint32_t gone; /* DPDK_GONE_* */
+	_Atomic int32_t status;
+
+	/* Port owner only, from here on. */
+	_Alignas(64) struct dpdk_port *port;
+	struct weir_conn *conn;
+	void *conn_mem;
+	uint64_t deadline_ns;
+	uint8_t phase; /* enum dpdk_phase */
+	bool commits_over;
+	bool rx_stopped;
+	bool in_table;
+	bool connector;
+	uint32_t last_limit;
+
+	struct dpdk_place *places; /* small, then large */
+	uint32_t *owed;            /* places without an mbuf */
+	uint32_t owed_count;
+	uint32_t place_count;
+	uint32_t tx_seen; /* backs and limits told to a sleeping half */
+
+	struct dpdk_held *held;
+	uint32_t *held_free;
+	uint32_t held_free_count;
+	uint32_t held_total;
+	uint32_t return_head;
+	struct dpdk_large rx_large;
+	struct dpdk_large tx_large;
+
+	struct dpdk_hdr hdr;
+	struct dpdk_addr local;
+	struct dpdk_addr peer;
+	uint32_t arp_generation;
+	uint32_t slot; /* index in the port's array of flows */
+	uint16_t index; /* in the token table */
+	uint16_t ip_id;
+	uint32_t tx_admitted;
+	uint32_t rx_admitted;
+	uint64_t start_ns;
+	struct weir_link_config config;
+	struct conn_stats last_stats; /* when the conn went */
+	uint64_t peer_instance;
+	uint64_t tx_wire_bytes;
+	uint64_t rx_wire_bytes;
+
+	/* Accept queue. */
+	struct dpdk_listener *listener;
+	struct dpdk_flow *next_waiting;
+	bool waiting;
+	char peer_name[64];
+
+	/* After the port went. */
+	pthread_mutex_t orphan_lock;
+	struct dpdk_pool *pool; /* a reference, for messages that outlive it */
+
+	struct dpdk_free *tx_free; /* the half's stack; memory only */
+};
+
+struct dpdk_tx {
+	struct weir_tx tx;
+	struct dpdk_flow *flow;
+	struct dpdk_free *small; /* stack of free places */
+	struct dpdk_free *large;
+	uint32_t small_count;
+	uint32_t large_count;
+	uint32_t small_pledged;
+	uint32_t large_pledged;
+	uint32_t limit_seen;
+	uint32_t committed; /* messages, wraps */
+	uint32_t out;       /* permits and slots */
+	uint32_t frag_size;
+	bool up;
+	bool armed;
+	uint32_t allocated[2]; /* by class */
+	uint32_t committed_class[2];
+	uint32_t returned_class[2]; /* places that came back */
+	uint64_t messages;
+	uint64_t payload_bytes;
+	uint64_t reserve_waits;
+	uint64_t discarded;
+};
+
+struct dpdk_rx {
+	struct weir_rx rx;
+	struct dpdk_flow *flow;
+	bool armed;
+	uint64_t messages;
+	uint64_t payload_bytes;
+};
+
+struct dpdk_link {
+	struct weir_link link;
+	struct dpdk_flow *flow;
+};
+
+extern const struct weir_tx_ops weir_dpdk_tx_ops;
+extern const struct weir_rx_ops weir_dpdk_rx_ops;
+
+/* ---- dpdk_flow.c: memory and references ---- */
+
+/*
+ * Make a flow with one reference, the port's; enters it into its arrays.
+ *
+ * @return NULL with weir_fail(): -ENOMEM, -ENOBUFS in *rc.
+ */
+struct dpdk_flow *weir_dpdk_flow_new(struct dpdk_port *port,
+				     const struct weir_link_config *config,
+				     int *rc);
+void weir_dpdk_flow_get(struct dpdk_flow *flow);
+void weir_dpdk_flow_put(struct dpdk_flow *flow);
+
+/* Give link, tx and rx a reference each. */
+void weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link);
+
+/* Make the conn, once device and peer address are known. @return 0, -errno */
+int weir_dpdk_flow_make_conn(struct dpdk_flow *flow, uint64_t now_ns);
+
+/* Both sides agree: hand out the places. */
+void weir_dpdk_flow_up(struct dpdk_flow *flow);
+
+/* The flow failed or ended: latch the reason for all who ask. */
+void weir_dpdk_flow_fail(struct dpdk_flow *flow, int rc);
+
+/*
+ * Take back what nobody needs any more.
+ *
+ * @return true when the flow has left the port's arrays.
+ */
+bool weir_dpdk_flow_reap(struct dpdk_flow *flow);
+
+/* The port is going: leave the flow to whoever still holds messages. */
+void weir_dpdk_flow_orphan(struct dpdk_flow *flow);
+
+/* A message came back although no port collects. Any thread. */
+void weir_dpdk_flow_collect_orphan(struct dpdk_flow *flow);
+
+/* One place is free again: to the half, or to the pool. */
+void weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place);
+
+/* Free what held entry i holds. @return packets that go back to the window. */
+uint32_t weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t i);
+
+#endif /* DPDK_LINK_H */

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dpdk_pool: reference-counted mempools. See dpdk_pool.h.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include "clock.h"
+#include "dpdk_compat.h"
+#include "dpdk_pool.h"
+#include "weir_driver.h"
+
+/* Per lcore; more only moves mbufs out of reach of the others. */
+#define POOL_CACHE_SIZE 256
+
+/* Threads whose caches can hold mbufs back: EAL's main one and the poller. */
+#define POOL_CACHES 2
+
+/*
+ * A lingering pool is freed when it has been full for so long: whoever gave
+ * the last mbuf back has left the mempool's code by then.
+ */
+#define POOL_GRACE_NS UINT64_C(100000000)
+
+static struct {
+	pthread_mutex_t lock;
+	struct dpdk_pool *lingering;
+	unsigned int serial;
+} pools = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void
+pool_free(struct dpdk_pool *pool)
+{
+	if (!pool->foreign)
+		rte_mempool_free(pool->mp);
+	free(pool);
+}
+
+/* With the lock held. */
+static void
+look_after_lingering(void)
+{
+	struct dpdk_pool **link = &pools.lingering;
+	uint64_t now_ns = weir_clock_ns();
+
+	while (*link != NULL) {
+		struct dpdk_pool *pool = *link;
+
+		if (!rte_mempool_full(pool->mp)) {
+			pool->full_since_ns = 0;
+		} else if (pool->full_since_ns == 0) {
+			pool->full_since_ns = now_ns;
+		} else if (now_ns - pool->full_since_ns >= POOL_GRACE_NS) {
+			*link = pool->next;
+			pool_free(pool);
+			continue;
+		}
+		link = &pool->next;
+	}
+}
+
+static unsigned int
+next_serial(void)
+{
+	unsigned int serial;
+
+	pthread_mutex_lock(&pools.lock);
+	look_after_lingering();
+	serial = pools.serial++;
+	pthread_mutex_unlock(&pools.lock);
+	return serial;
+}
+
+static int
+fail_no_memory(const struct dpdk_pool_spec *spec, uint32_t count)
+{
+	uint64_t bytes = (uint64_t)count * (spec->data_room + 256u);
+
+	return weir_fail(-ENOMEM,
+			 "dpdk: no memory for %u packet buffers (%llu MiB): "
+			 "ask for fewer (mbufs=), or reserve more huge pages",
+			 count, (unsigned long long)(bytes >> 20) + 1);
+}
+
+int
+weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
+{
+	uint32_t caches = POOL_CACHES * DPDK_CACHE_HELD(POOL_CACHE_SIZE);
+	uint32_t count = spec->budget + spec->reserve + caches;
+	uint16_t priv_size = (uint16_t)RTE_ALIGN_CEIL(spec->priv_size, 64);
+	struct dpdk_pool *pool = calloc(1, sizeof(*pool));
+	char name[25];
+
+	if (pool == NULL)
+		return fail_no_memory(spec, count);
+	snprintf(name, sizeof(name), "weir_%s_%u", spec->what, next_serial());
+	pool->mp = rte_pktmbuf_pool_create(name, count, POOL_CACHE_SIZE,
+					   priv_size, (uint16_t)spec->data_room,
+					   spec->numa_node);
+	if (pool->mp == NULL) {
+		free(pool);
+		return fail_no_memory(spec, count);
+	}
+	atomic_init(&pool->refs, 1);
+	pool->lingers = spec->lingers;
+	pool->data_room = spec->data_room;
+	pool->budget = spec->budget;
+	*out = pool;
+	return 0;
+}
+
+int
+weir_dpdk_pool_adopt(struct rte_mempool *mp, uint32_t reserve,
+		     struct dpdk_pool **out)
+{
+	struct dpdk_pool *pool = calloc(1, sizeof(*pool));
+
+	if (pool == NULL)
+		return weir_fail(-ENOMEM, "dpdk: out of memory");
+	atomic_init(&pool->refs, 1);
+	pool->mp = mp;
+	pool->foreign = true;
+	pool->data_room = rte_pktmbuf_data_room_size(mp);
+	pool->budget = mp->size > reserve ? mp->size - reserve : 0;
+	*out = pool;
+	return 0;
+}
+
+void
+weir_dpdk_pool_get(struct dpdk_pool *pool)
+{
+	/* Whoever calls holds a reference already: nothing to order. */
+	atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+}
+
+void
+weir_dpdk_pool_put(struct dpdk_pool *pool)
+{
+	/* Our frees come before the last put's free of the pool itself. */
+	if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) !=
+	    1)
+		return;
+	pthread_mutex_lock(&pools.lock);
+	if (pool->lingers && !pool->foreign) {
+		pool->next = pools.lingering;
+		pools.lingering = pool;
+	} else {
+		pool_free(pool);
+	}
+	look_after_lingering();
+	pthread_mutex_unlock(&pools.lock);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DPDK_PORT_H
+#define DPDK_PORT_H
+
+/*
+ * dpdk_port: one device queue pair, the links that share it, and what their
+ * packets are made from. All of it belongs to the owner; set-up calls of
+ * other threads are kept apart from its polls by the core's lock.
+ *
+ *     dev ---- rx burst --> table[token index] --> flow
+ *      ^                                            |
+ *      +--- tx batch <--- headers + payload <-------+
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn.h"
+#include "dpdk_arp.h"
+#include "dpdk_dev.h"
+#include "dpdk_hdr.h"
+#include "dpdk_link.h"
+#include "weir_driver.h"
+
+#define DPDK_RX_BURST 32
+#define DPDK_TX_BATCH 64
+
+/* Fresh mbufs at hand: every packet that is not a slot's first needs one. */
+#define DPDK_SPARES 64
+
+/* Packets of one link per turn, so that others get theirs. */
+#define DPDK_FLOW_QUOTA 32
+
+/* UDP ports: of a listener without a number, and of all connectors. */
+#define DPDK_UDP_LISTEN  7400
+#define DPDK_UDP_CONNECT 49152
+
+/* Links that a listener keeps for weir_link_accept(). */
+#define DPDK_BACKLOG 256
+
+/* An absent memif listener is looked for so often. */
+#define DPDK_DEVICE_RETRY_NS UINT64_C(10000000)
+
+#define DPDK_LINKS_MAX 65535u
+
+/* How memif ends part before one of them leaves; see dpdk_goodbye.c. */
+enum dpdk_parting {
+	DPDK_PARTING_NO,
+	DPDK_PARTING_STILL, /* the peer says it goes: hands off the rings */
+};
+
+struct dpdk_listener {
+	struct weir_listener listener;
+	struct dpdk_listener *next;
+	struct dpdk_flow *waiting_first;
+	struct dpdk_flow *waiting_last;
+	uint32_t waiting_count; /* established */
+	uint32_t half_open;
+	uint16_t udp_port;
+	int fd;
+};
+
+struct dpdk_port {
+	struct weir_port port;
+	struct dpdk_dev *dev; /* NULL: not yet, memif */
+	uint64_t now_ns;
+	uint64_t cycles_base;
+	uint64_t ns_base;
+	uint64_t ns_mult; /* nanoseconds per cycle << 32 */
+
+	/* Receive. */
+	struct dpdk_hdr_policy policy;
+	struct dpdk_flow **table; /* by the token's index */
+	uint32_t table_size;
+	uint32_t table_next;
+
+	/* Every flow, in no order; polled. */
+	struct dpdk_flow **flows;
+	uint32_t flow_count;
+	uint32_t flow_room;
+
+	/* Transmit. */
+	struct rte_mbuf *batch[DPDK_TX_BATCH];
+	uint32_t batch_count;
+	struct rte_mbuf *spares[DPDK_SPARES];
+	uint32_t spare_count;
+	uint16_t frag_size;
+	uint32_t turn; /* which flow goes first */
+
+	struct dpdk_arp arp;
+	uint32_t local_ip;
+	uint32_t net_mask;
+	bool mac_given; /* peer-mac= */
+	struct rte_ether_addr peer_mac;
+
+	struct dpdk_listener *listeners;
+	uint64_t instance;
+	uint64_t epoch;
+
+	/* Opening; memif knows its role only at listen or connect. */
+	struct dpdk_dev_spec spec;
+	char spec_name[128];
+	uint64_t device_next_ns;
+	bool fence;
+	bool thread_known;
+	uint8_t parting; /* enum dpdk_parting */
+	uint64_t parting_ns;
+	bool parting_heard;
+
+	struct weir_port_stats stats;
+};
+
+static inline struct dpdk_port *
+dpdk_port_of(struct weir_port *port)
+{
+	return WEIR_CONTAINER_OF(port, struct dpdk_port, port);
+}
+
+/* One clock per poll: the cycle counter, scaled. Never goes back. */
+uint64_t weir_dpdk_now(struct dpdk_port *port);
+
+/* ---- dpdk.c ---- */
+
+/* Make the port's device for this role. @return as weir_dpdk_dev_open(). */
+int weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role);
+
+/* ---- dpdk_datapath.c ---- */
+
+int weir_dpdk_poll(struct weir_port *port);
+
+/* Transmit what a flow has, now. */
+void weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow);
+
+/* Hand the batch to the device; what it does not take stays. */
+void weir_dpdk_batch_send(struct dpdk_port *port);
+
+/* A fresh mbuf for a packet of our own, or NULL. */
+struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
+
+/* Put a frame without payload, e.g. ARP or a stateless answer, in the batch. */
+void weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,
+			  uint16_t len);
+void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
+			   const uint8_t *packet, uint16_t len);
+
+/* ---- dpdk_setup.c ---- */
+
+/* An INIT arrived, which no flow claims. */
+void weir_dpdk_on_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+		       const struct wire_hdr *hdr);
+
+/* Move connecting flows on: device, MAC, handshake. */
+void weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow);
+
+/* The handshake has succeeded. */
+void weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow);
+
+void weir_dpdk_arp_step(struct dpdk_port *port);
+
+int weir_dpdk_listener_open(struct weir_listener *listener,
+			    const struct weir_endpoint *ep);
+int weir_dpdk_listener_fd(struct weir_listener *listener);
+void weir_dpdk_listener_close(struct weir_listener *listener);
+int weir_dpdk_link_accept(struct weir_listener *listener,
+			  struct weir_link *link);
+int weir_dpdk_link_connect(struct weir_link *link,
+			   const struct weir_endpoint *ep);
+
+#endif /* DPDK_PORT_H */
