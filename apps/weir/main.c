@@ -17,6 +17,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "cat", weir_cmd_cat, "messages between a link and files or pipes" },
 	{ NULL, NULL, NULL },
 };
 

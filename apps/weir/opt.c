@@ -435,9 +435,12 @@ set_option(const struct weir_opt *opt, const char *text)
 static int
 check_args(const struct weir_opt_command *command, int count, char **args)
 {
+	const char *word = strrchr(command->name, ' ');
+
+	word = word != NULL ? word + 1 : command->name;
 	if (count < command->args_min)
-		return complain("%s: too few arguments; usage: %s %s",
-				command->name, command->name, command->usage);
+		return complain("%s: an argument is missing; usage: %s %s",
+				word, command->name, command->usage);
 	if (command->args_max >= 0 && count > command->args_max)
 		return complain("%s: one argument too many; usage: %s %s",
 				args[command->args_max], command->name,

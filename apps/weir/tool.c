@@ -5,10 +5,13 @@
  * Common options, error lines, endpoints and signals; see tool.h.
  */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "driver_load.h"
@@ -215,11 +218,25 @@ static const struct weir_opt common_options[] = {
 	{ 0 },
 };
 
+/* Started with one of them closed: no new descriptor is to become stdout. */
+static void
+hold_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 void
 weir_tool_start(void)
 {
 	const char *no_color = getenv("NO_COLOR");
 
+	hold_standard_fds();
 	weir_opt_set_common(common_options);
 	weir_set_log(print_log);
 	weir_tool.no_color = (no_color != NULL && no_color[0] != '\0') ||
@@ -378,13 +395,21 @@ weir_tool_port_open(const char *endpoint, const struct weir_port_config *config,
 /* ---- signals --------------------------------------------------------------------- */
 
 volatile sig_atomic_t weir_tool_signal;
+int weir_tool_signal_fd = -1;
 
 static void
 note_signal(int number)
 {
+	int saved = errno;
+	uint64_t one = 1;
+
 	if (weir_tool_signal != 0)
 		_exit(WEIR_EXIT_INTERRUPT);
 	weir_tool_signal = number;
+	if (write(weir_tool_signal_fd, &one, sizeof(one)) < 0) {
+		/* No descriptor: the flag and EINTR have to do. */
+	}
+	errno = saved;
 }
 
 void
@@ -393,6 +418,7 @@ weir_tool_catch_signals(void)
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = note_signal };
 
+	weir_tool_signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		sigaction(numbers[i], &action, NULL);

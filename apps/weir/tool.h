@@ -102,6 +102,9 @@ int weir_tool_port_open(const char *endpoint,
 /* Number of the first SIGINT, SIGTERM or SIGHUP that came in, else 0. */
 extern volatile sig_atomic_t weir_tool_signal;
 
+/* Readable from the first of them on; never read it. For poll sets. */
+extern int weir_tool_signal_fd;
+
 /*
  * From here on the first of those signals only sets weir_tool_signal (system
  * calls return EINTR), the second ends the process at once. SIGPIPE is
