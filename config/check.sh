@@ -78,19 +78,19 @@ if build build CC=gcc CXX=g++ $everything; then
 fi
 if build build-clang CC=clang CXX=clang++ $everything; then
 	if [ "$long" = yes ]; then
-		run_tests build-clang 256 --no-suite lint --no-suite install
+		run_tests build-clang 256 --no-suite lint --no-suite consumers
 	else
 		run_tests build-clang 0 --suite unit
 	fi
 fi
 if build build-asan CC=gcc CXX=g++ $everything -Dmisuse_checks=enabled \
 	-Db_sanitize=address,undefined; then
-	run_tests build-asan 0 --no-suite lint --no-suite install \
+	run_tests build-asan 0 --no-suite lint --no-suite consumers \
 		--timeout-multiplier 3 $repeat
 fi
 if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \
 	-Dman=disabled -Db_sanitize=thread -Db_lundef=false; then
-	run_tests build-tsan 0 --no-suite lint --no-suite install \
+	run_tests build-tsan 0 --no-suite lint --no-suite consumers \
 		--timeout-multiplier 4 $repeat
 fi
 if [ "$long" = yes ] && command -v valgrind >/dev/null; then

@@ -22,7 +22,7 @@ class Program:
     """One line of a test log: a program that ran in one build."""
 
     def __init__(self, entry):
-        self.name = entry["name"]
+        self.name = entry["name"].removeprefix("weir:")
         self.result = entry["result"]
         self.seconds = entry.get("duration", 0.0)
         self.ok, self.bad, self.skipped = [], [], []  # skipped: (case, why)
@@ -57,9 +57,9 @@ class Program:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         if self.result == "SKIP":
             why = lines[-1] if lines else "no reason given"
-            self.ok, self.bad, self.skipped = [], [], [(self.name, why)]
+            self.ok, self.bad, self.skipped = [], [], [("all", why)]
         elif self.result not in ("OK", "EXPECTEDFAIL"):
-            self.bad = self.bad or [f"{self.name} ({self.result.lower()})"]
+            self.bad = self.bad or [self.result.lower()]
         elif not self.ok and not self.skipped:
             self.ok = [self.name]
 
@@ -85,7 +85,7 @@ def read(build):
         expected = [line.strip() for line in names if line.strip()]
     seen = {program.name for program in programs}
     for name in expected:
-        if name not in seen:
+        if name.removeprefix("weir:") not in seen:
             programs.append(Program({"name": name, "result": "NEVER RAN"}))
     return programs
 
