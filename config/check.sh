@@ -68,6 +68,7 @@ export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 WEIR_RUNTIME_DIR=$(mktemp -d /tmp/weir-check-XXXXXX) || exit 1
 export WEIR_RUNTIME_DIR
 trap 'rm -rf "$WEIR_RUNTIME_DIR"' EXIT
+before=$(config/leftovers.sh | sort)
 
 everything="-Ddpdk=enabled -Dtool=enabled -Dman=enabled"
 repeat=
@@ -97,6 +98,10 @@ if [ "$long" = yes ] && command -v valgrind >/dev/null; then
 	run_tests build 0 --suite unit --timeout-multiplier 20 \
 		--wrap 'valgrind -q --error-exitcode=9 --leak-check=full'
 fi
+
+while read -r thing; do
+	[ -n "$thing" ] && failures+=("left behind: $thing")
+done < <(comm -13 <(echo "$before") <(config/leftovers.sh | sort))
 
 say "result"
 exec python3 config/summary.py "${tested[@]}" -- "${failures[@]}"
