@@ -45,6 +45,7 @@ bench:
 install: build
 	@meson configure build -Dprefix=$(abspath $(PREFIX))
 	@meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 clean:
 	rm -rf build build-*
