@@ -40,8 +40,10 @@
 
 struct weir_conn;
 
-#define CONN_NEVER UINT64_MAX /* a deadline that is not there */
-#define CONN_ALIGN 64         /* alignment of the memory given to init */
+#define CONN_NEVER    UINT64_MAX /* a deadline that is not there */
+#define CONN_FRAG_MIN 64
+#define CONN_FRAG_MAX 65000
+#define CONN_ALIGN    64 /* alignment of the memory given to init */
 
 /*
  * Everything a connection is told at birth. Start from
@@ -394,6 +396,7 @@ struct conn_stats {
 	uint64_t lost_time; /* declared lost by the time rule */
 	uint64_t lost_rto;
 	uint64_t reorder_seen;   /* acked late without retransmission */
+	uint64_t spurious;       /* repaired what was not lost */
 	uint64_t handshake_retx; /* INIT or ACCEPT repeated */
 	uint64_t probe_healed;   /* probe found a lost window update */
 	/* not recovery */
@@ -424,8 +427,10 @@ struct conn_gauge {
 	uint32_t sacked;
 	uint32_t lost;
 	uint64_t rcv_nxt;
-	uint64_t rcv_limit;  /* window as last advertised */
-	uint64_t rx_credit;  /* credit as last advertised, absolute */
+	uint64_t rcv_limit; /* window as last advertised */
+	uint64_t rcv_room;  /* window as it could be advertised now */
+	uint64_t rx_credit; /* credit as last advertised, absolute */
+	uint64_t rx_credit_room;
 	uint64_t rx_started; /* messages whose FIRST came in order */
 	uint32_t rx_queued;  /* in order, not consumed */
 	uint32_t rx_parked;  /* out of order */

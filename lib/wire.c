@@ -15,9 +15,6 @@ _Static_assert(offsetof(struct wire_hdr, mlo) == 36, "see docs/wire.md");
 _Static_assert(offsetof(struct wire_hdr, payload) == WIRE_HDR_LEN,
 	       "the first 40 bytes mirror the wire");
 
-#define EXT_PARAMS_LEN 72
-#define EXT_ERROR_LEN  16
-
 static void
 put_u16(uint8_t *to, uint16_t v)
 {
@@ -89,12 +86,12 @@ decode_ext(const uint8_t *ext, uint32_t len, struct wire_hdr *out)
 		return WIRE_OK;
 	case WIRE_EXT_PARAMS:
 		/* Later revisions may append: more words are fine. */
-		if (out->params != NULL || len < EXT_PARAMS_LEN)
+		if (out->params != NULL || len < WIRE_PARAMS_LEN)
 			return WIRE_DROP_EXT;
 		out->params = ext;
 		return WIRE_OK;
 	case WIRE_EXT_ERROR:
-		if (out->error != NULL || len < EXT_ERROR_LEN)
+		if (out->error != NULL || len < WIRE_ERROR_LEN)
 			return WIRE_DROP_EXT;
 		out->error = ext;
 		return WIRE_OK;
@@ -207,9 +204,9 @@ weir_wire_get_sack(const uint8_t *sack, uint32_t word)
 uint32_t
 weir_wire_put_params(const struct wire_params *params, uint8_t *dst)
 {
-	memset(dst, 0, EXT_PARAMS_LEN);
+	memset(dst, 0, WIRE_PARAMS_LEN);
 	dst[0] = WIRE_EXT_PARAMS;
-	dst[1] = EXT_PARAMS_LEN / 8;
+	dst[1] = WIRE_PARAMS_LEN / 8;
 	dst[2] = params->version_min;
 	dst[3] = params->version_max;
 	put_u16(dst + 4, params->modes);
@@ -225,7 +222,7 @@ weir_wire_put_params(const struct wire_params *params, uint8_t *dst)
 	put_u32(dst + 56, params->msg_size_max);
 	put_u32(dst + 60, params->max_ack_delay_ns);
 	put_u32(dst + 64, params->dead_timeout_ms);
-	return EXT_PARAMS_LEN;
+	return WIRE_PARAMS_LEN;
 }
 
 void
@@ -251,14 +248,14 @@ weir_wire_get_params(const uint8_t *ext, struct wire_params *out)
 uint32_t
 weir_wire_put_error(const struct wire_error_info *error, uint8_t *dst)
 {
-	memset(dst, 0, EXT_ERROR_LEN);
+	memset(dst, 0, WIRE_ERROR_LEN);
 	dst[0] = WIRE_EXT_ERROR;
-	dst[1] = EXT_ERROR_LEN / 8;
+	dst[1] = WIRE_ERROR_LEN / 8;
 	dst[2] = error->version_min;
 	dst[3] = error->version_max;
 	put_u32(dst + 4, error->code);
 	put_u32(dst + 8, error->seq);
-	return EXT_ERROR_LEN;
+	return WIRE_ERROR_LEN;
 }
 
 void

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path of a connection: packets in, packets out. Set-up, timers and
+ * ends have files of their own.
+ */
+#include <errno.h>
+#include <string.h>
+#include "conn_impl.h"
+
+/* --- packets in ------------------------------------------------------- */
+
+void
+weir_conn_note_arrival(struct weir_conn *conn, const struct wire_hdr *hdr,
+		       uint64_t now_ns)
+{
+	conn->stats.rx_packets++;
+	conn->last_rx_ns = now_ns;
+	conn->now_ns = now_ns;
+	/* The newest clock is echoed, with the time it lay here. */
+	if (!seq_before(hdr->ts, conn->echo_ts)) {
+		conn->echo_ts = hdr->ts;
+		conn->echo_ns = now_ns;
+	}
+}
+
+/* A packet of ours has arrived there: when did we send it, how long ago? */
+static void
+on_echo(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
+{
+	uint32_t age = conn_ts(now_ns) - hdr->ts_echo;
+	uint64_t sent_ns, took_ns, held_ns;
+
+	if (age > INT32_MAX || !seq_before(conn->echo_seen, hdr->ts_echo))
+		return;
+	conn->echo_seen = hdr->ts_echo;
+	sent_ns = ((now_ns >> WIRE_TIME_SHIFT) - age) << WIRE_TIME_SHIFT;
+	weir_arq_tx_delivered(&conn->tx, sent_ns, now_ns);
+	if (hdr->ack_delay == CONN_ACK_DELAY_MAX)
+		return;
+	took_ns = now_ns - sent_ns;
+	held_ns = (uint64_t)hdr->ack_delay << WIRE_TIME_SHIFT;
+	rtt_sample(&conn->rtt, took_ns > held_ns ? took_ns - held_ns : 0,
+		   now_ns);
+}
+
+static void
+on_progress(struct weir_conn *conn, uint64_t now_ns)
+{
+	conn->progress_ns = now_ns;
+	conn->rto_times = 0;
+	conn->tlp_done = false;
+}
+
+static int
+on_sack(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t ack,
+	uint64_t now_ns)
+{
+	int news = 0;
+
+	/* An older view of the window has nothing to add. */
+	if (ack != conn->tx.una)
+		return 0;
+	for (uint32_t i = 0; i < hdr->sack_words; i++) {
+		int rc = weir_arq_tx_on_sack(&conn->tx, ack + 64 * i,
+					     weir_wire_get_sack(hdr->sack, i));
+
+		if (rc < 0) {
+			weir_conn_violation(conn, WIRE_E_ACK, now_ns);
+			return -EPROTO;
+		}
+		news += rc;
+	}
+	if (news != 0)
+		on_progress(conn, now_ns);
+	return 0;
+}
+
+/* Window or credit grew: whoever waited for it can go on. */
+static void
+on_growth(struct weir_conn *conn, const struct wire_hdr *hdr)
+{
+	/* Did it take a probe to learn it? */
+	if (conn->probe_times != 0 && hdr->ts_echo == conn_ts(conn->ping_ns))
+		conn->stats.probe_healed++;
+	conn->probe_times = 0;
+}
+
+/* @return true if the peer allows more than we knew. */
+static bool
+learn_limits(struct weir_conn *conn, const struct wire_hdr *hdr)
+{
+	uint32_t more = hdr->window - (uint32_t)conn->tx.limit;
+	bool grew = false;
+
+	if (more != 0 && more <= INT32_MAX) {
+		conn->tx.limit += more;
+		grew = true;
+	}
+	return credit_learn(&conn->peer_credit, hdr->credit) || grew;
+}
+
+int
+weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
+		    uint64_t now_ns)
+{
+	struct arq_tx *tx = &conn->tx;
+	uint64_t ack = seq_expand(tx->una, hdr->ack);
+
+	if (now_ns - conn->ack_ns > CONN_TS_FRESH_NS) {
+		/* Clocks may have gone half round meanwhile. */
+		conn->echo_seen = hdr->ts_echo - 1;
+	} else if (seq_before(hdr->ts, conn->ack_ts)) {
+		/* 16 bits of credit would be misread after a lap. */
+		conn->stats.ack_stale++;
+		return 0;
+	}
+	conn->ack_ts = hdr->ts;
+	conn->ack_ns = now_ns;
+	if (ack > tx->nxt) {
+		weir_conn_violation(conn, WIRE_E_ACK, now_ns);
+		return -EPROTO;
+	}
+	if (hdr->ts_echo != conn->echo_seen)
+		on_echo(conn, hdr, now_ns);
+	if (ack > tx->una) {
+		weir_arq_tx_on_ack(tx, ack);
+		on_progress(conn, now_ns);
+	}
+	if (learn_limits(conn, hdr))
+		on_growth(conn, hdr);
+	if (hdr->sack_words != 0 && on_sack(conn, hdr, ack, now_ns) != 0)
+		return -EPROTO;
+	if (tx->sacked != 0) {
+		uint64_t again = weir_arq_tx_detect(tx, &conn->rtt, now_ns);
+
+		if (again < conn->timers.at[TIMER_LOSS])
+			timer_set(&conn->timers, TIMER_LOSS, again);
+	}
+	if (tx->fin_sent && tx->una > tx->fin_seq && !conn->tx_done) {
+		conn->tx_done = true;
+		weir_conn_check_ends(conn, now_ns);
+	}
+	return 0;
+}
+
+static void
+ack_soon(struct weir_conn *conn, uint8_t flags, uint64_t now_ns)
+{
+	if (++conn->unacked >= CONN_ACK_EVERY || (flags & WIRE_F_ACKREQ))
+		conn->due |= DUE_ACK;
+	else if (conn->unacked == 1)
+		timer_set(&conn->timers, TIMER_ACK,
+			  now_ns + conn->config.max_ack_delay_ns);
+}
+
+static int
+on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
+	uint64_t now_ns)
+{
+	uint64_t seq = seq_expand(conn->rx.nxt, hdr->seq);
+	int rc = weir_arq_rx_data(&conn->rx, seq, hdr, ref);
+
+	if (__builtin_expect(rc == ARQ_RX_KEPT, 1)) {
+		conn->stats.rx_data++;
+		ack_soon(conn, hdr->flags, now_ns);
+		return 1;
+	}
+	conn->due |= DUE_ACK;
+	switch (rc) {
+	case ARQ_RX_FILLED:
+		conn->stats.rx_data++;
+		if (conn->rx.broken != 0)
+			weir_conn_violation(conn,
+					    (enum wire_error)(conn->rx.broken -
+							      ARQ_RX_ERRORS),
+					    now_ns);
+		else if (conn->rx.ended)
+			weir_conn_check_ends(conn, now_ns);
+		return 1;
+	case ARQ_RX_PARKED:
+		conn->stats.rx_data++;
+		return 1;
+	case ARQ_RX_DUP:
+		conn->stats.drops[CONN_DROP_DUPLICATE]++;
+		return 0;
+	case ARQ_RX_IGNORED:
+		conn->stats.drops[CONN_DROP_STOPPED]++;
+		return 0;
+	default:
+		weir_conn_violation(conn, (enum wire_error)(rc - ARQ_RX_ERRORS),
+				    now_ns);
+		return 0;
+	}
+}
+
+static void
+on_fin(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
+{
+	uint64_t seq = seq_expand(conn->rx.nxt, hdr->seq);
+	int rc = weir_arq_rx_fin(&conn->rx, seq, hdr->error != NULL);
+
+	conn->due |= DUE_ACK;
+	if (rc >= ARQ_RX_ERRORS)
+		weir_conn_violation(conn, (enum wire_error)(rc - ARQ_RX_ERRORS),
+				    now_ns);
+	else if (rc == ARQ_RX_DUP)
+		conn->stats.drops[CONN_DROP_DUPLICATE]++;
+	else
+		weir_conn_check_ends(conn, now_ns);
+}
+
+/* Everything in state OPEN that is not DATA. */
+static void
+on_control(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
+{
+	switch (wire_hdr_type(hdr)) {
+	case WIRE_ACK:
+		conn->stats.rx_acks++;
+		break;
+	case WIRE_PING:
+		conn->due |= DUE_ACK;
+		break;
+	case WIRE_FIN:
+		on_fin(conn, hdr, now_ns);
+		break;
+	case WIRE_RESET:
+		weir_conn_on_reset(conn, hdr, now_ns);
+		break;
+	case WIRE_ACCEPT:
+		/* The server has not heard from us yet. */
+		conn->stats.drops[CONN_DROP_DUPLICATE]++;
+		conn->due |= DUE_ACK;
+		break;
+	default:
+		conn->stats.drops[CONN_DROP_STATE]++;
+		break;
+	}
+}
+
+/* @return true when the connection is OPEN now and the packet is for it. */
+static bool
+prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
+	     uint64_t now_ns)
+{
+	uint8_t type = wire_hdr_type(hdr);
+
+	if (type == WIRE_INIT && conn->state == CONN_ACCEPT_SENT) {
+		weir_conn_hello_packet(conn, hdr, now_ns);
+		return false;
+	}
+	if (hdr->token != conn->config.token) {
+		conn->stats.drops[CONN_DROP_TOKEN]++;
+		return false;
+	}
+	if (conn->state == CONN_INIT_SENT) {
+		weir_conn_hello_packet(conn, hdr, now_ns);
+		return false;
+	}
+	if (conn->state == CONN_ACCEPT_SENT && (hdr->flags & WIRE_F_ACKV)) {
+		weir_conn_opened(conn, now_ns);
+		return true;
+	}
+	conn->stats.drops[CONN_DROP_STATE]++;
+	/* The peer goes on although we gave up: say it again. */
+	if (conn->state == CONN_FAILED && !conn->over && type != WIRE_RESET)
+		conn->due |= DUE_RESET;
+	return false;
+}
+
+int
+weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
+		    void *ref, uint64_t now_ns)
+{
+	if (conn->state != CONN_OPEN || hdr->token != conn->config.token) {
+		if (!prepare_rare(conn, hdr, now_ns))
+			return 0;
+	}
+	weir_conn_note_arrival(conn, hdr, now_ns);
+	if (hdr->flags & WIRE_F_ACKV)
+		if (weir_conn_apply_ack(conn, hdr, now_ns) != 0)
+			return 0;
+	if ((hdr->flags & WIRE_F_STOP) && !conn->peer_stopped)
+		weir_conn_on_stop(conn, now_ns);
+	if (wire_hdr_type(hdr) == WIRE_DATA)
+		return on_data(conn, hdr, ref, now_ns);
+	on_control(conn, hdr, now_ns);
+	return 0;
+}
+
+const struct conn_rx_packet *
+weir_conn_rx_peek(const struct weir_conn *conn)
+{
+	return arq_rx_peek(&conn->rx);
+}
+
+void
+weir_conn_rx_consume(struct weir_conn *conn)
+{
+	conn->rx.head++;
+	conn->rx.held++;
+}
+
+void
+weir_conn_rx_release(struct weir_conn *conn, uint32_t packets, uint32_t msgs)
+{
+	struct arq_rx *rx = &conn->rx;
+	bool tell;
+
+	if (conn->state != CONN_OPEN || rx->stopped || rx->ended)
+		return;
+	rx->held -= packets;
+	tell = allowance_return(&rx->window, packets, rx->nxt);
+	if (allowance_return(&rx->credit, msgs, rx->started) || tell)
+		conn->due |= DUE_ACK;
+}
+
+int
+weir_conn_rx_state(const struct weir_conn *conn)
+{
+	const struct arq_rx *rx = &conn->rx;
+
+	if (arq_rx_peek(rx) != NULL)
+		return 0;
+	if (rx->stopped)
+		return conn->error != 0 ? conn->error : -ECONNABORTED;
+	if (rx->ended)
+		return rx->fin_abort ? -ECONNRESET : CONN_EOF;
+	return conn->state == CONN_FAILED ? conn->error : 0;
+}
+
+void *
+weir_conn_pop_dropped_rx(struct weir_conn *conn)
+{
+	return weir_arq_rx_pop_dropped(&conn->rx);
+}
+
+/* --- packets out ------------------------------------------------------ */
+
+uint64_t
+weir_conn_tx_credit(const struct weir_conn *conn)
+{
+	uint64_t room = conn->tx.popped + conn->config.tx_msgs;
+
+	return conn->peer_credit < room ? conn->peer_credit : room;
+}
+
+void
+weir_conn_push(struct weir_conn *conn, void *ref, const uint8_t *payload,
+	       uint32_t len)
+{
+	conn->stats.tx_bytes += len;
+	weir_arq_tx_push(&conn->tx, ref, payload, len);
+}
+
+void *
+weir_conn_pop_acked(struct weir_conn *conn)
+{
+	return weir_arq_tx_pop(&conn->tx);
+}
+
+/* Every packet with ACKV tells all we have to tell. */
+static void
+note_ack_sent(struct weir_conn *conn, uint64_t now_ns)
+{
+	uint64_t held = (now_ns - conn->echo_ns) >> WIRE_TIME_SHIFT;
+
+	conn->ack_delay = held < CONN_ACK_DELAY_MAX ? (uint16_t)held
+						    : CONN_ACK_DELAY_MAX;
+	conn->rx.window.told = conn->rx.window.allowed;
+	conn->rx.credit.told = conn->rx.credit.allowed;
+	conn->unacked = 0;
+	conn->due &= ~(uint32_t)DUE_ACK;
+	timer_clear(&conn->timers, TIMER_ACK);
+}
+
+/* A packet without payload in state OPEN (or after it). */
+static int
+emit_control(struct weir_conn *conn, enum wire_type type, uint8_t flags,
+	     uint64_t now_ns, struct conn_tx_packet *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->kind = CONN_TX_CONTROL;
+	out->type = (uint8_t)type;
+	out->flags = flags | WIRE_F_ACKV | conn->stop_flag;
+	out->seq = (uint32_t)conn->tx.nxt;
+	out->ts = conn_ts(now_ns);
+	out->hdr_len = WIRE_HDR_LEN;
+	note_ack_sent(conn, now_ns);
+	conn->stats.tx_packets++;
+	return 1;
+}
+
+static void
+emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
+	  uint64_t now_ns, struct conn_tx_packet *out)
+{
+	uint32_t words = arq_rx_sack_words(&conn->rx, WIRE_SACK_DATA_MAX);
+
+	out->ref = conn->tx.msgs[slot->msg].ref;
+	out->payload = slot->payload;
+	out->payload_len = slot->len;
+	out->hdr_len = WIRE_HDR_LEN;
+	if (words != 0)
+		out->hdr_len += 8 + 8 * words;
+	out->seq = (uint32_t)seq;
+	out->mlo = slot->mlo;
+	out->ts = conn_ts(now_ns);
+	out->kind = CONN_TX_DATA;
+	out->type = slot->type;
+	out->flags = slot->flags | WIRE_F_ACKV | conn->stop_flag;
+	out->sack_words = (uint8_t)words;
+	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST);
+	note_ack_sent(conn, now_ns);
+	conn->stats.tx_packets++;
+}
+
+/* FIN: like data for the window, like control for the driver. */
+static void
+emit_fin(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
+	 uint64_t now_ns, struct conn_tx_packet *out)
+{
+	emit_slot(conn, slot, seq, now_ns, out);
+	out->ref = NULL;
+	out->kind = CONN_TX_CONTROL;
+	out->whole = false;
+	out->flags |= WIRE_F_ACKREQ;
+	if (conn->fin_code != 0)
+		out->hdr_len += WIRE_ERROR_LEN;
+}
+
+static void
+went_busy(struct weir_conn *conn, uint64_t now_ns)
+{
+	conn->progress_ns = now_ns;
+	conn->tlp_done = false;
+	timer_set(&conn->timers, TIMER_LOSS,
+		  now_ns + rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
+				   conn->config.tlp_min_ns));
+}
+
+/* Will we wait for an acknowledgement before we can go on? */
+static bool
+needs_ack(const struct weir_conn *conn)
+{
+	const struct arq_tx *tx = &conn->tx;
+	uint32_t flight = (uint32_t)(tx->nxt - tx->una);
+
+	if (tx->nxt == tx->limit || flight >= tx->cwnd ||
+	    flight == tx->window / 2)
+		return true;
+	return tx->cut == tx->pushed &&
+	       tx->pushed - tx->popped > tx->msg_mask / 2;
+}
+
+static int
+next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	uint64_t seq = conn->tx.nxt;
+	const struct tx_slot *slot = weir_arq_tx_fresh(&conn->tx, now_ns);
+
+	if (conn->tx.una == seq)
+		went_busy(conn, now_ns);
+	conn->stats.tx_data++;
+	emit_slot(conn, slot, seq, now_ns, out);
+	if (needs_ack(conn))
+		out->flags |= WIRE_F_ACKREQ;
+	return 1;
+}
+
+static int
+next_fin(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	uint64_t seq = conn->tx.nxt;
+	const struct tx_slot *slot = weir_arq_tx_fin(&conn->tx, now_ns);
+
+	if (conn->tx.una == seq)
+		went_busy(conn, now_ns);
+	emit_fin(conn, slot, seq, now_ns, out);
+	return 1;
+}
+
+static int
+next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	struct tx_slot *slot = NULL;
+	uint64_t seq;
+
+	if (conn->due & DUE_TLP) {
+		conn->due &= ~(uint32_t)DUE_TLP;
+		slot = weir_arq_tx_resend_last(&conn->tx, now_ns, &seq);
+		conn->stats.tlp += slot != NULL;
+	}
+	if (slot == NULL)
+		slot = weir_arq_tx_resend(&conn->tx, now_ns, &seq);
+	if (slot == NULL)
+		return 0;
+	conn->stats.tx_retx++;
+	if (slot->type == WIRE_FIN) {
+		emit_fin(conn, slot, seq, now_ns, out);
+	} else {
+		emit_slot(conn, slot, seq, now_ns, out);
+		out->kind = CONN_TX_RETX;
+	}
+	out->flags |= WIRE_F_RETX | WIRE_F_ACKREQ;
+	return 1;
+}
+
+static int
+next_ping(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	conn->due &= ~(uint32_t)DUE_PING;
+	conn->ping_ns = now_ns;
+	conn->stats.tx_pings++;
+	emit_control(conn, WIRE_PING, WIRE_F_ACKREQ, now_ns, out);
+	weir_conn_arm_probe(conn, now_ns);
+	return 1;
+}
+
+static int
+next_ack(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	uint32_t words = arq_rx_sack_words(&conn->rx, WIRE_SACK_MAX);
+
+	emit_control(conn, WIRE_ACK, 0, now_ns, out);
+	if (words != 0)
+		out->hdr_len += 8 + 8 * words;
+	out->sack_words = (uint8_t)words;
+	conn->stats.tx_acks++;
+	return 1;
+}
+
+/* Before OPEN and after it. */
+static int
+next_rare(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
+{
+	if (conn->due & DUE_HELLO)
+		return weir_conn_next_hello(conn, now_ns, out);
+	if (conn->due & DUE_RESET) {
+		conn->due = 0;
+		emit_control(conn, WIRE_RESET, 0, now_ns, out);
+		out->hdr_len += WIRE_ERROR_LEN;
+		return 1;
+	}
+	return 0;
+}
+
+int
+weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
+	       struct conn_tx_packet *out)
+{
+	conn->now_ns = now_ns;
+	if (conn->state != CONN_OPEN)
+		return next_rare(conn, now_ns, out);
+	if (conn->tx.lost != 0 || (conn->due & DUE_TLP))
+		if (next_again(conn, now_ns, out))
+			return 1;
+	if (arq_tx_can_send(&conn->tx))
+		return next_data(conn, now_ns, out);
+	if (arq_tx_can_fin(&conn->tx))
+		return next_fin(conn, now_ns, out);
+	if (conn->due & DUE_PING)
+		return next_ping(conn, now_ns, out);
+	if (conn->due & DUE_ACK)
+		return next_ack(conn, now_ns, out);
+	if (arq_tx_has_unsent(&conn->tx))
+		weir_conn_arm_probe(conn, now_ns);
+	return 0;
+}
+
+bool
+weir_conn_wants_tx(const struct weir_conn *conn)
+{
+	return conn->due != 0 ||
+	       (conn->state == CONN_OPEN &&
+		(conn->tx.lost != 0 || arq_tx_can_send(&conn->tx) ||
+		 arq_tx_can_fin(&conn->tx)));
+}
+
+static uint8_t *
+encode_exts(const struct weir_conn *conn, const struct conn_tx_packet *out,
+	    uint8_t *at)
+{
+	if (out->sack_words != 0) {
+		uint64_t words[WIRE_SACK_MAX];
+
+		for (uint32_t i = 0; i < out->sack_words; i++)
+			words[i] = bitring_get64(&conn->rx.bits,
+						 conn->rx.nxt + 64 * i);
+		at += weir_wire_put_sack(words, out->sack_words, at);
+	}
+	if (out->type == WIRE_INIT || out->type == WIRE_ACCEPT) {
+		struct wire_params params;
+
+		weir_conn_own_params(conn, &params);
+		at += weir_wire_put_params(&params, at);
+	}
+	if (out->type == WIRE_RESET ||
+	    (out->type == WIRE_FIN && conn->fin_code != 0)) {
+		struct wire_error_info error = { 0 };
+
+		error.code = out->type == WIRE_FIN ? conn->fin_code
+						   : conn->error_code;
+		error.seq = (uint32_t)conn->rx.nxt;
+		at += weir_wire_put_error(&error, at);
+	}
+	return at;
+}
+
+void
+weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
+		 uint8_t *dst)
+{
+	struct wire_hdr hdr;
+
+	hdr.vt = WIRE_VERSION_MAX << 4 | out->type;
+	hdr.flags = out->flags;
+	hdr.hlen = (uint8_t)(out->hdr_len / 8);
+	hdr.ce = 0;
+	hdr.seq = out->seq;
+	hdr.token = conn->peer_token;
+	hdr.ack = (uint32_t)conn->rx.nxt;
+	hdr.window = (uint32_t)conn->rx.window.told;
+	hdr.ts = out->ts;
+	hdr.ts_echo = conn->echo_ts;
+	hdr.credit = (uint16_t)conn->rx.credit.told;
+	hdr.ack_delay = conn->ack_delay;
+	hdr.mlo = out->mlo;
+	if (out->hdr_len != WIRE_HDR_LEN) {
+		uint8_t *end = encode_exts(conn, out, dst + WIRE_HDR_LEN);
+		uint32_t len = (uint32_t)(end - dst);
+
+		/* INIT is longer than its header: the rest is padding. */
+		hdr.hlen = (uint8_t)(len / 8);
+		memset(end, 0, out->hdr_len - len);
+	}
+	weir_wire_encode(&hdr, dst);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside of a connection, shared by conn.c (packets in and out),
+ * conn_hello.c (set-up), conn_time.c (timers) and conn_end.c (ends).
+ *
+ *   IDLE --connect--> INIT_SENT --ACCEPT--> OPEN --both FINs--> OPEN, lingering
+ *     `---accept--> ACCEPT_SENT --packet with our token--^          |
+ *   any --RESET, violation, silence, abort--> FAILED ------------> over
+ */
+#ifndef WEIR_CONN_IMPL_H
+#define WEIR_CONN_IMPL_H
+
+#include "arq_rx.h"
+#include "arq_tx.h"
+#include "conn.h"
+#include "rtt.h"
+#include "timer.h"
+
+/* So many packets may go unacknowledged before an ACK goes out at once. */
+#define CONN_ACK_EVERY 16
+/* Clocks on the wire are compared only if we heard from the peer so lately. */
+#define CONN_TS_FRESH_NS UINT64_C(60000000000)
+/* The least a connection lingers, in retransmission time-outs. */
+#define CONN_LINGER_RTOS 3
+/* Beyond it the hold time in a packet is not known. */
+#define CONN_ACK_DELAY_MAX UINT16_MAX
+
+enum conn_state {
+	CONN_IDLE,
+	CONN_INIT_SENT,
+	CONN_ACCEPT_SENT,
+	CONN_OPEN,
+	CONN_FAILED,
+};
+
+/* What weir_conn_next() has to send besides data. */
+enum conn_due {
+	DUE_ACK = 1,
+	DUE_HELLO = 2,
+	DUE_RESET = 4,
+	DUE_TLP = 8,
+	DUE_PING = 16,
+};
+
+struct weir_conn {
+	enum conn_state state;
+	uint32_t due;
+	uint32_t unacked;  /* ack-eliciting packets since our last ack */
+	uint8_t stop_flag; /* WIRE_F_STOP once nobody reads here */
+	bool peer_stopped; /* nobody reads there */
+	bool tx_done;      /* our FIN was acknowledged */
+	bool lingering;
+	bool over;     /* nothing will be sent any more */
+	bool tlp_done; /* one probe per episode */
+	uint64_t peer_token;
+	uint64_t peer_credit; /* messages, absolute */
+
+	uint32_t echo_ts;   /* peer's clock in its newest packet */
+	uint32_t echo_seen; /* newest echo of our clock */
+	uint32_t ack_ts;    /* peer's clock in the newest ack applied */
+	uint16_t ack_delay; /* for the packet being encoded */
+	uint64_t echo_ns;   /* when echo_ts came */
+	uint64_t ack_ns;    /* when the newest ack was applied */
+	uint64_t last_rx_ns;
+	uint64_t progress_ns; /* last news from an ack; or went busy */
+	uint64_t rto_fired_ns;
+	uint64_t ping_ns;     /* last PING */
+	uint64_t alive_ns;    /* silence counts from here at the earliest */
+	uint64_t now_ns;      /* newest time seen */
+	uint32_t rto_times;   /* in a row */
+	uint32_t probe_times; /* in a row */
+
+	struct arq_tx tx;
+	struct arq_rx rx;
+	struct rtt rtt;
+	struct timers timers;
+
+	int error;           /* of the whole link */
+	int tx_error;        /* of our direction */
+	uint32_t error_code; /* enum wire_error */
+	uint32_t fin_code;   /* abortive FIN: its code */
+	uint32_t tries;      /* INIT or ACCEPT packets sent */
+	uint32_t init_ts;    /* server: clock of the newest INIT */
+	uint64_t init_ns;
+	uint64_t peer_ack_delay_ns;
+	struct wire_params peer;
+	struct conn_limits limits;
+	struct conn_config config;
+	struct conn_stats stats;
+	void *rx_mem;
+};
+
+static inline uint32_t
+conn_ts(uint64_t now_ns)
+{
+	return (uint32_t)(now_ns >> WIRE_TIME_SHIFT);
+}
+
+static inline uint64_t
+conn_rto(const struct weir_conn *conn)
+{
+	return rtt_rto(&conn->rtt, conn->peer_ack_delay_ns,
+		       conn->config.rto_min_ns, conn->config.rto_max_ns);
+}
+
+/* How long to wait for the n-th time before giving the same packet again. */
+static inline uint64_t
+conn_patience(const struct weir_conn *conn, uint32_t times, uint64_t most_ns)
+{
+	return rtt_backoff(conn_rto(conn), times, most_ns);
+}
+
+/* conn.c: what the other files need of it */
+void weir_conn_note_arrival(struct weir_conn *conn, const struct wire_hdr *hdr,
+			    uint64_t now_ns);
+int weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
+			uint64_t now_ns);
+
+/* conn_hello.c */
+void weir_conn_hello_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
+			    uint64_t now_ns);
+void weir_conn_opened(struct weir_conn *conn, uint64_t now_ns);
+int weir_conn_next_hello(struct weir_conn *conn, uint64_t now_ns,
+			 struct conn_tx_packet *out);
+void weir_conn_own_params(const struct weir_conn *conn,
+			  struct wire_params *out);
+void weir_conn_hello_timer(struct weir_conn *conn, uint64_t now_ns);
+
+/* conn_time.c */
+void weir_conn_loss_timer(struct weir_conn *conn, uint64_t now_ns);
+bool weir_conn_blocked(const struct weir_conn *conn);
+void weir_conn_arm_probe(struct weir_conn *conn, uint64_t now_ns);
+
+/* conn_end.c */
+void weir_conn_fail(struct weir_conn *conn, int error, enum wire_error code,
+		    bool tell_peer, uint64_t now_ns);
+void weir_conn_violation(struct weir_conn *conn, enum wire_error code,
+			 uint64_t now_ns);
+void weir_conn_on_stop(struct weir_conn *conn, uint64_t now_ns);
+void weir_conn_on_reset(struct weir_conn *conn, const struct wire_hdr *hdr,
+			uint64_t now_ns);
+void weir_conn_check_ends(struct weir_conn *conn, uint64_t now_ns);
+
+#endif

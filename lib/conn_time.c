@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What happens when nothing happens: delayed acknowledgements, tail-loss
+ * probes, retransmission, zero-window probes, keepalive, dead peers, linger.
+ *
+ * The data path never moves a deadline back; each timer asks the state, when
+ * it fires, whether its time has really come, and else sets itself again.
+ */
+#include <errno.h>
+#include "conn_impl.h"
+
+uint64_t
+weir_conn_deadline(const struct weir_conn *conn)
+{
+	return conn->timers.wake;
+}
+
+static uint64_t
+later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t
+sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* --- loss ------------------------------------------------------------- */
+
+/* @return when the tail-loss probe is due, or never. */
+static uint64_t
+tail_probe(struct weir_conn *conn, uint64_t now_ns)
+{
+	const struct arq_tx *tx = &conn->tx;
+	uint64_t base_ns =
+		later(conn->progress_ns, arq_tx_slot(tx, tx->nxt - 1)->sent_ns);
+	uint64_t at_ns = base_ns + rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
+					   conn->config.tlp_min_ns);
+
+	if (conn->tlp_done || tx->lost != 0)
+		return TIMER_NEVER;
+	if (at_ns > now_ns)
+		return at_ns;
+	conn->tlp_done = true;
+	conn->due |= DUE_TLP;
+	return TIMER_NEVER;
+}
+
+/* @return when the retransmission timer is due next. */
+static uint64_t
+retransmission(struct weir_conn *conn, uint64_t now_ns)
+{
+	struct arq_tx *tx = &conn->tx;
+	uint64_t base_ns = later(conn->progress_ns, conn->rto_fired_ns);
+	uint64_t rto_ns =
+		conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
+
+	base_ns = later(base_ns, arq_tx_slot(tx, tx->una)->sent_ns);
+	if (base_ns + rto_ns > now_ns)
+		return base_ns + rto_ns;
+	conn->rto_fired_ns = now_ns;
+	conn->rto_times++;
+	conn->stats.rto++;
+	weir_arq_tx_on_rto(tx, now_ns, rto_ns, conn->rto_times);
+	return now_ns +
+	       conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
+}
+
+void
+weir_conn_loss_timer(struct weir_conn *conn, uint64_t now_ns)
+{
+	uint64_t at_ns;
+
+	if (conn->tx.una == conn->tx.nxt) {
+		timer_clear(&conn->timers, TIMER_LOSS);
+		weir_conn_arm_probe(conn, now_ns);
+		return;
+	}
+	at_ns = weir_arq_tx_detect(&conn->tx, &conn->rtt, now_ns);
+	at_ns = sooner(at_ns, tail_probe(conn, now_ns));
+	at_ns = sooner(at_ns, retransmission(conn, now_ns));
+	timer_set(&conn->timers, TIMER_LOSS, at_ns);
+}
+
+/* --- zero window, STOP ------------------------------------------------ */
+
+/* Nothing is in flight, and only the peer can say when we may go on. */
+bool
+weir_conn_blocked(const struct weir_conn *conn)
+{
+	const struct arq_tx *tx = &conn->tx;
+
+	if (tx->una != tx->nxt || tx->fin_sent || conn->tx_error != 0)
+		return false;
+	if (arq_tx_has_unsent(tx))
+		return tx->nxt >= tx->limit;
+	return !tx->fin_wanted && tx->pushed >= conn->peer_credit;
+}
+
+/* Our STOP is not known to have arrived before the peer ends. */
+static bool
+stop_pending(const struct weir_conn *conn)
+{
+	return conn->stop_flag != 0 && !conn->rx.ended;
+}
+
+void
+weir_conn_arm_probe(struct weir_conn *conn, uint64_t now_ns)
+{
+	uint64_t base_ns;
+
+	(void)now_ns;
+	if (!stop_pending(conn) && !weir_conn_blocked(conn)) {
+		conn->probe_times = 0;
+		timer_clear(&conn->timers, TIMER_PROBE);
+		return;
+	}
+	base_ns = later(conn->ack_ns, conn->ping_ns);
+	timer_set(&conn->timers, TIMER_PROBE,
+		  base_ns + conn_patience(conn, conn->probe_times,
+					  conn->config.probe_max_ns));
+}
+
+static void
+probe_timer(struct weir_conn *conn, uint64_t now_ns)
+{
+	weir_conn_arm_probe(conn, now_ns);
+	if (!timer_due(&conn->timers, TIMER_PROBE, now_ns))
+		return;
+	timer_clear(&conn->timers, TIMER_PROBE);
+	conn->probe_times++;
+	conn->stats.probes++;
+	/* Sending it sets the timer again. */
+	conn->due |= DUE_PING;
+}
+
+/* --- keepalive, death, pauses ----------------------------------------- */
+
+/*
+ * Silence while both directions have all but our FIN's acknowledgement: the
+ * peer has everything, said so, and has stopped lingering. Not an error.
+ */
+static bool
+only_fin_left(const struct weir_conn *conn)
+{
+	return conn->rx.ended && conn->tx.fin_sent &&
+	       conn->tx.una == conn->tx.fin_seq;
+}
+
+static void
+peer_is_dead(struct weir_conn *conn, uint64_t now_ns)
+{
+	if (only_fin_left(conn)) {
+		conn->tx_done = true;
+		conn->over = true;
+		timers_init(&conn->timers);
+		conn->due = 0;
+		return;
+	}
+	weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_DEAD, true, now_ns);
+}
+
+static void
+alive_timer(struct weir_conn *conn, uint64_t now_ns)
+{
+	const struct conn_config *config = &conn->config;
+	uint64_t heard_ns = later(conn->last_rx_ns, conn->alive_ns);
+	uint64_t at_ns = TIMER_NEVER;
+
+	timer_clear(&conn->timers, TIMER_ALIVE);
+	if (config->keepalive_ns != 0) {
+		uint64_t ping_ns =
+			later(heard_ns, conn->ping_ns) + config->keepalive_ns;
+
+		if (ping_ns <= now_ns) {
+			conn->due |= DUE_PING;
+			conn->stats.keepalives++;
+			ping_ns = now_ns + config->keepalive_ns;
+		}
+		at_ns = ping_ns;
+	}
+	if (config->dead_timeout_ns != 0) {
+		uint64_t dead_ns = heard_ns + config->dead_timeout_ns;
+		bool asked = config->keepalive_ns != 0 ||
+			     conn->tx.una != conn->tx.nxt;
+
+		/* Who was not asked is not late with the answer. */
+		if (!asked)
+			dead_ns = later(dead_ns,
+					now_ns + config->dead_timeout_ns);
+		else if (config->keepalive_ns == 0)
+			dead_ns =
+				later(dead_ns, conn->progress_ns +
+						       config->dead_timeout_ns);
+		if (dead_ns <= now_ns) {
+			peer_is_dead(conn, now_ns);
+			return;
+		}
+		at_ns = sooner(at_ns, dead_ns);
+	}
+	if (at_ns != TIMER_NEVER)
+		timer_set(&conn->timers, TIMER_ALIVE, at_ns);
+}
+
+/*
+ * We were not polled for long: suspended, or starved. The peer's packets may
+ * still be on their way to us, so its silence begins now.
+ */
+static void
+look_for_pause(struct weir_conn *conn, uint64_t now_ns)
+{
+	uint64_t most_ns = conn->config.keepalive_ns / 2;
+
+	if (most_ns == 0)
+		most_ns = conn->config.dead_timeout_ns / 2;
+	if (most_ns == 0 || now_ns - conn->timers.wake <= most_ns)
+		return;
+	conn->stats.pauses++;
+	conn->alive_ns = now_ns;
+	conn->progress_ns = now_ns;
+}
+
+/* --- all -------------------------------------------------------------- */
+
+static void
+giveup_timer(struct weir_conn *conn, uint64_t now_ns)
+{
+	timer_clear(&conn->timers, TIMER_GIVEUP);
+	if (conn->state == CONN_INIT_SENT)
+		weir_conn_fail(
+			conn,
+			conn->error_code != 0 ? -ECONNREFUSED : -ETIMEDOUT,
+			(enum wire_error)conn->error_code, false, now_ns);
+	else if (arq_tx_has_unsent(&conn->tx))
+		weir_arq_tx_give_up(&conn->tx);
+}
+
+static void
+open_timers(struct weir_conn *conn, uint64_t now_ns)
+{
+	struct timers *timers = &conn->timers;
+
+	if (timer_due(timers, TIMER_ACK, now_ns)) {
+		timer_clear(timers, TIMER_ACK);
+		conn->due |= DUE_ACK;
+	}
+	if (timer_due(timers, TIMER_LOSS, now_ns))
+		weir_conn_loss_timer(conn, now_ns);
+	if (timer_due(timers, TIMER_PROBE, now_ns))
+		probe_timer(conn, now_ns);
+	if (timer_due(timers, TIMER_ALIVE, now_ns))
+		alive_timer(conn, now_ns);
+}
+
+void
+weir_conn_on_time(struct weir_conn *conn, uint64_t now_ns)
+{
+	struct timers *timers = &conn->timers;
+
+	if (now_ns < timers->wake)
+		return;
+	conn->now_ns = now_ns;
+	look_for_pause(conn, now_ns);
+	if (timer_due(timers, TIMER_HELLO, now_ns))
+		weir_conn_hello_timer(conn, now_ns);
+	if (timer_due(timers, TIMER_GIVEUP, now_ns))
+		giveup_timer(conn, now_ns);
+	if (conn->state == CONN_OPEN)
+		open_timers(conn, now_ns);
+	if (timer_due(timers, TIMER_LINGER, now_ns)) {
+		timers_init(timers);
+		conn->due = 0;
+		conn->over = true;
+	}
+	timers_settle(timers);
+}
