@@ -66,6 +66,7 @@ struct dpdk_dev_spec {
 	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */
 	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
 	bool telemetry;
+	bool is_pci; /* EXISTING: a PCI address, to be probed */
 };
 
 #define DPDK_DEV_MBUFS      4096u
@@ -119,8 +120,11 @@ struct dpdk_dev {
 	struct dpdk_dev_private *priv;
 };
 
+/* @return true for IPv4[:PORT], *[:PORT], [IPv6]:PORT; false for a name. */
+bool weir_dpdk_is_ip_address(const char *address);
+
 /*
- * Read dev=, dev.KEY=, mtu=, mbufs= of an endpoint. The application's own
+ * Read dev=, dev.KEY=, mtu=, mbufs=, queue= of an endpoint. The application's own
  * port, the role, hugepages, telemetry and priv_size are the caller's to set.
  *
  * @return 0; -EINVAL with weir_fail().

@@ -15,13 +15,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -50,10 +49,23 @@ static struct {
 	pid_t pid; /* EAL does not survive a fork */
 	bool ours;
 	bool hugepages;
-	atomic_int init_tid; /* thread whose stderr is EAL's for now */
-	FILE *log;
-	char *last_error; /* last line of EAL's log at error level */
-} env = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	FILE *log;       /* for EAL's log */
+	char error[200]; /* its last line at error level */
+	pthread_mutex_t error_lock;
+} env = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.error_lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+/* What stderr is while a thread is inside a guard. */
+static struct {
+	pthread_mutex_t lock;
+	unsigned int threads;
+	FILE *real;
+	FILE *capture;
+} quiet = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local bool guarded;
 
 /* ---- EAL's log ------------------------------------------------------------ */
 
@@ -75,53 +87,133 @@ log_level(int rte_level)
 }
 
 static void
-log_line(const char *line, size_t len)
+log_line(int rte_level, const char *line, size_t len)
 {
-	int rte_level = rte_log_cur_msg_loglevel();
-
 	if (len == 0)
 		return;
-	if (rte_level >= 0 && rte_level <= (int)RTE_LOG_ERR) {
-		free(env.last_error);
-		env.last_error = strndup(line, len);
+	if (rte_level <= (int)RTE_LOG_ERR) {
+		pthread_mutex_lock(&env.error_lock);
+		snprintf(env.error, sizeof(env.error), "%.*s", (int)len, line);
+		pthread_mutex_unlock(&env.error_lock);
 	}
 	weir_log(log_level(rte_level), "dpdk: %.*s", (int)len, line);
 }
 
-/* stdio calls it under the stream's lock, so env.last_error is safe. */
-static ssize_t
-log_write(void *cookie, const char *text, size_t size)
+static void
+log_lines(int rte_level, const char *text, size_t size)
 {
-	int tid = atomic_load_explicit(&env.init_tid, memory_order_relaxed);
 	size_t begin = 0;
-
-	(void)cookie;
-	/* Another thread that prints to stderr meanwhile gets what it wants. */
-	if (tid != 0 && tid != (int)syscall(SYS_gettid) &&
-	    rte_log_cur_msg_loglevel() < 0)
-		return write(STDERR_FILENO, text, size);
 
 	for (size_t i = 0; i < size; i++) {
 		if (text[i] != '\n')
 			continue;
-		log_line(text + begin, i - begin);
+		log_line(rte_level, text + begin, i - begin);
 		begin = i + 1;
 	}
-	log_line(text + begin, size - begin);
+	log_line(rte_level, text + begin, size - begin);
+}
+
+static ssize_t
+log_write(void *cookie, const char *text, size_t size)
+{
+	(void)cookie;
+	log_lines(rte_log_cur_msg_loglevel(), text, size);
 	return (ssize_t)size;
+}
+
+static FILE *
+stream_open(cookie_write_function_t *write_fn)
+{
+	cookie_io_functions_t io = { .write = write_fn };
+	FILE *file = fopencookie(NULL, "w", io);
+
+	if (file != NULL)
+		setvbuf(file, NULL, _IOLBF, 0);
+	return file;
 }
 
 static int
 log_open(void)
 {
-	cookie_io_functions_t io = { .write = log_write };
-
-	env.log = fopencookie(NULL, "w", io);
+	if (env.log == NULL)
+		env.log = stream_open(log_write);
 	if (env.log == NULL)
 		return weir_fail(-ENOMEM, "dpdk: no memory for EAL's log");
-	setvbuf(env.log, NULL, _IOLBF, 0);
 	rte_openlog_stream(env.log);
 	return 0;
+}
+
+void
+weir_env_dpdk_error(char *text, size_t size)
+{
+	pthread_mutex_lock(&env.error_lock);
+	snprintf(text, size, "%s", env.error);
+	pthread_mutex_unlock(&env.error_lock);
+}
+
+/* ---- a guard around DPDK's set-up calls ----------------------------------- */
+
+/* Another thread that prints to stderr meanwhile gets what it wants. */
+static ssize_t
+capture_write(void *cookie, const char *text, size_t size)
+{
+	(void)cookie;
+	if (!guarded)
+		return write(STDERR_FILENO, text, size);
+	log_lines((int)RTE_LOG_NOTICE, text, size);
+	return (ssize_t)size;
+}
+
+/*
+ * libxdp, libbpf and EAL's own fatal lines go to stderr past the log; glibc
+ * lets us lend it. Drivers write to sockets whose peer may be gone: SIGPIPE
+ * waits until we drop it.
+ */
+void
+weir_env_dpdk_guard_begin(struct dpdk_env_guard *guard)
+{
+	sigset_t pipe_only, pending;
+
+	pthread_mutex_lock(&env.error_lock);
+	env.error[0] = '\0';
+	pthread_mutex_unlock(&env.error_lock);
+
+	pthread_mutex_lock(&quiet.lock);
+	if (quiet.capture == NULL)
+		quiet.capture = stream_open(capture_write);
+	if (quiet.threads++ == 0 && quiet.capture != NULL) {
+		quiet.real = stderr;
+		stderr = quiet.capture;
+	}
+	guarded = true;
+	pthread_mutex_unlock(&quiet.lock);
+
+	sigpending(&pending);
+	guard->pipe_was_pending = sigismember(&pending, SIGPIPE) == 1;
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, &guard->signals);
+}
+
+void
+weir_env_dpdk_guard_end(struct dpdk_env_guard *guard)
+{
+	const struct timespec at_once = { 0 };
+	sigset_t pipe_only;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	if (!guard->pipe_was_pending)
+		sigtimedwait(&pipe_only, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &guard->signals, NULL);
+
+	pthread_mutex_lock(&quiet.lock);
+	if (quiet.capture != NULL)
+		fflush(quiet.capture);
+	guarded = false;
+	if (--quiet.threads == 0 && quiet.capture != NULL)
+		stderr = quiet.real;
+	pthread_mutex_unlock(&quiet.lock);
 }
 
 /* ---- checks before the start ---------------------------------------------- */
@@ -335,19 +427,14 @@ eal_init(struct eal_args *args)
 	bool have_affinity =
 		sched_getaffinity(0, sizeof(affinity), &affinity) == 0;
 	sigset_t all, before;
-	FILE *real_stderr = stderr;
+	struct dpdk_env_guard guard;
 	int rc;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	atomic_store(&env.init_tid, (int)syscall(SYS_gettid));
-	/* Its fatal line goes to stderr past the log; glibc lets us lend it. */
-	stderr = env.log;
-
+	weir_env_dpdk_guard_begin(&guard);
 	rc = rte_eal_init(args->count, args->argv) < 0 ? -rte_errno : 0;
-
-	stderr = real_stderr;
-	atomic_store(&env.init_tid, 0);
+	weir_env_dpdk_guard_end(&guard);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (have_affinity)
 		sched_setaffinity(0, sizeof(affinity), &affinity);
@@ -383,8 +470,8 @@ start_ours(const struct dpdk_env_config *config)
 	if (rc != 0) {
 		env.ours = false;
 		return weir_fail(rc, "dpdk: cannot start its environment: %s",
-				 env.last_error != NULL ? env.last_error
-							: strerror(-rc));
+				 env.error[0] != '\0' ? env.error
+						      : strerror(-rc));
 	}
 	weir_log(WEIR_LOG_INFO, "dpdk: environment started, %s huge pages",
 		 env.hugepages ? "with" : "without");

@@ -16,6 +16,7 @@
  * Nothing is printed: EAL's log goes to weir_log(). No file is left behind.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,23 @@ bool weir_env_dpdk_is_ours(void);
 
 /* @return true if mbufs will lie in huge pages. */
 bool weir_env_dpdk_has_hugepages(void);
+
+/* The last line that EAL or a driver logged as an error since the last guard
+ * began, or "". */
+void weir_env_dpdk_error(char *text, size_t size);
+
+/*
+ * Around calls that create, start or close devices: nothing that they print
+ * reaches stderr, and a write to a peer that has gone (memif, virtio_user)
+ * raises no SIGPIPE. On one thread, not nested.
+ */
+struct dpdk_env_guard {
+	sigset_t signals;
+	bool pipe_was_pending;
+};
+
+void weir_env_dpdk_guard_begin(struct dpdk_env_guard *guard);
+void weir_env_dpdk_guard_end(struct dpdk_env_guard *guard);
 
 /*
  * Give the calling thread an lcore id, so that it has mempool caches (alloc

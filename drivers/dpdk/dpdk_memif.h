@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DPDK_MEMIF_H
+#define DPDK_MEMIF_H
+
+/*
+ * dpdk_memif: who may use the memif socket of a name, across processes.
+ *
+ *     RUNTIME-DIR/NAME.memif       memif's socket; made and removed by its
+ *                                  PMD, by us after a crash
+ *     RUNTIME-DIR/NAME.memif.lock  byte 0 locked by the listener,
+ *                                  byte 1 by the one connector
+ *
+ * The kernel drops the locks of a process that dies, so a lock says "alive"
+ * and a socket without one is a leftover. memif itself would fail with a line
+ * of log; with the locks a connector knows that it is early, or one too many.
+ */
+
+#include "dpdk_dev.h"
+
+struct dpdk_memif {
+	char socket_path[108]; /* what sun_path can hold */
+	char lock_path[120];
+	int lock_fd;
+	enum dpdk_dev_role role;
+	struct dpdk_memif *next; /* of this process */
+};
+
+/*
+ * @return 0; -EAGAIN (connector) nobody listens, or another is connected;
+ *         -EADDRINUSE (listener) the name is taken; -EOPNOTSUPP the listener
+ *         is in this very process; -ENAMETOOLONG, -EACCES and others; with
+ *         weir_fail().
+ */
+int weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
+			  struct dpdk_memif **memif);
+
+/* Give the name back; after the device is gone. Frees memif. */
+void weir_dpdk_memif_release(struct dpdk_memif *memif);
+
+#endif /* DPDK_MEMIF_H */

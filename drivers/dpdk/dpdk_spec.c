@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dpdk_spec: what device does an endpoint mean? Text in, struct dpdk_dev_spec
+ * out; touches no DPDK.
+ *
+ *     dpdk:demo                                  a memif pair named demo
+ *     dpdk:demo,dev=net_ring                     two ports of this process
+ *     dpdk:IP:PORT,dev=net_af_packet0,dev.iface=v0
+ *     dpdk:IP:PORT,dev=0000:3b:00.0
+ */
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dpdk_dev.h"
+#include "weir_driver.h"
+
+#define DEV_KEY_PREFIX "dev."
+
+/* Ethernet's classic minimum for IPv4 hosts (RFC 791) and UDP's reach. */
+#define MTU_MIN 576
+#define MTU_MAX 16000
+
+#define MBUFS_MIN 256
+#define MBUFS_MAX (1u << 20)
+
+bool
+weir_dpdk_is_ip_address(const char *address)
+{
+	char host[INET_ADDRSTRLEN];
+	size_t len = strcspn(address, ":");
+	struct in_addr ip;
+
+	if (address[0] == '[' || strcmp(address, "*") == 0 ||
+	    strncmp(address, "*:", 2) == 0)
+		return true;
+	if (len >= sizeof(host))
+		return false;
+	memcpy(host, address, len);
+	host[len] = '\0';
+	return inet_pton(AF_INET, host, &ip) == 1;
+}
+
+/* [domain:]bus:device.function in hexadecimal digits. */
+static bool
+is_pci_address(const char *name)
+{
+	const char *at = name;
+	int colons = 0;
+
+	for (; isxdigit((unsigned char)*at) || *at == ':'; at++)
+		colons += *at == ':';
+	return (colons == 1 || colons == 2) && at != name && at[0] == '.' &&
+	       isxdigit((unsigned char)at[1]) && at[2] == '\0';
+}
+
+/* net_ and a number at the end: a virtual device that is made on demand. */
+static bool
+is_vdev_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(name, "net_", 4) == 0 && len > 5 &&
+	       isdigit((unsigned char)name[len - 1]);
+}
+
+static bool
+is_ring_name(const char *name)
+{
+	size_t len = strlen("net_ring");
+
+	return strncmp(name, "net_ring", len) == 0 &&
+	       name[len + strspn(name + len, "0123456789")] == '\0';
+}
+
+/* dev.KEY=VALUE of the endpoint becomes KEY=VALUE of the device. */
+static int
+gather_args(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
+{
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < ep->key_count; i++) {
+		const char *key = ep->keys[i].key;
+		int len;
+
+		if (strncmp(key, DEV_KEY_PREFIX, strlen(DEV_KEY_PREFIX)) != 0)
+			continue;
+		len = snprintf(spec->args + used, sizeof(spec->args) - used,
+			       "%s%s=%s", used > 0 ? "," : "",
+			       key + strlen(DEV_KEY_PREFIX), ep->keys[i].value);
+		if (len < 0 || (size_t)len >= sizeof(spec->args) - used)
+			return weir_fail(-EINVAL,
+					 "dpdk: the dev.* keys are longer "
+					 "than %zu together",
+					 sizeof(spec->args) - 1);
+		used += (size_t)len;
+	}
+	return 0;
+}
+
+static int
+name_device(const struct weir_endpoint *ep, const char *dev,
+	    struct dpdk_dev_spec *spec)
+{
+	const char *name = dev;
+
+	if (dev == NULL) {
+		spec->kind = DPDK_DEV_MEMIF;
+		name = ep->address;
+		if (weir_dpdk_is_ip_address(name))
+			return weir_fail(-EINVAL,
+					 "dpdk:%s: an IP address needs a "
+					 "device: add dev=, for example "
+					 "dev=net_af_packet0,dev.iface=eth1",
+					 name);
+	} else if (is_ring_name(dev)) {
+		spec->kind = DPDK_DEV_RING;
+		if (!weir_dpdk_is_ip_address(ep->address))
+			name = ep->address;
+	} else if (is_pci_address(dev)) {
+		spec->kind = DPDK_DEV_EXISTING;
+		spec->is_pci = true;
+	} else {
+		spec->kind = is_vdev_name(dev) ? DPDK_DEV_VDEV
+					       : DPDK_DEV_EXISTING;
+	}
+	if (name[0] == '\0' || strlen(name) >= sizeof(spec->name))
+		return weir_fail(-EINVAL,
+				 "dpdk: '%s' cannot name a device: 1 to %zu "
+				 "characters",
+				 name, sizeof(spec->name) - 1);
+	strcpy(spec->name, name);
+	return 0;
+}
+
+int
+weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
+			 struct dpdk_dev_spec *spec)
+{
+	uint64_t mtu = 0, mbufs = 0, queue = 0;
+	int rc;
+
+	memset(spec, 0, sizeof(*spec));
+	rc = name_device(ep, weir_endpoint_get(ep, "dev"), spec);
+	if (rc == 0)
+		rc = gather_args(ep, spec);
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "mtu", MTU_MIN, MTU_MAX, &mtu);
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "mbufs", MBUFS_MIN, MBUFS_MAX,
+				       &mbufs);
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "queue", 0, UINT16_MAX, &queue);
+	if (rc != 0)
+		return rc;
+	if (spec->args[0] != '\0' && spec->kind != DPDK_DEV_VDEV)
+		return weir_fail(-EINVAL,
+				 "dpdk: dev.* keys are for virtual devices "
+				 "that weir makes (dev=net_...N), not for %s",
+				 spec->name);
+	spec->mtu = (uint32_t)mtu;
+	spec->tx_mbufs = (uint32_t)mbufs;
+	spec->rx_mbufs = (uint32_t)mbufs;
+	spec->queue_id = (uint16_t)queue;
+	return 0;
+}
