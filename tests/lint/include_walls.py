@@ -18,14 +18,16 @@ ROOT = pathlib.Path(sys.argv[1])
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 PUBLIC = {"weir.h", "weir_inline.h", "weir_driver.h", "weir_stats.h"}
-PURE = {"seq.h", "rtt.h", "sack.h", "credit.h", "timer.h", "wire.h",
-        "arq_tx.h", "arq_rx.h", "conn.h"}
-PURE_SOURCES = PURE | {"wire.c", "arq_tx.c", "arq_rx.c", "conn.c"}
+PURE = re.compile(r"(seq|rtt|sack|credit|timer|wire|arq_\w+|conn\w*)\.[ch]")
 PURE_LIBC = {"errno.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
              "string.h"}
 NOUNS = {"spsc.h", "retring.h", "doorbell.h", "clock.h"}
 # May be included by a program that asks for DPDK by name.
 DPDK = {"weir_dpdk.h"}
+
+
+def pure(name):
+    return PURE.fullmatch(name) is not None
 
 
 def about_dpdk(path):
@@ -47,9 +49,9 @@ def allowed(path, header):
     if top == "apps":
         return own or header in ("weir.h", "weir_stats.h")
     if top == "drivers":
-        return own or header in PUBLIC | PURE | NOUNS
-    if path.name in PURE_SOURCES:
-        return header in PURE
+        return own or header in PUBLIC | NOUNS or pure(header)
+    if pure(path.name):
+        return pure(header)
     if path.name in PUBLIC | DPDK:
         return header in PUBLIC | DPDK
     if path.name == "driver.c":
@@ -73,7 +75,7 @@ def complaints(path):
         elif form == '"':
             if not allowed(path, header):
                 yield f"{where}: may not include {header}"
-        elif path.parts[0] == "lib" and path.name in PURE_SOURCES and \
+        elif path.parts[0] == "lib" and pure(path.name) and \
                 header not in PURE_LIBC:
             yield f"{where}: a pure file may not include <{header}>"
 

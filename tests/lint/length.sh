@@ -14,7 +14,7 @@ find lib drivers apps tests -name '*.[ch]' | sort | xargs awk '
 			bad++
 		if (start && lines > 60)
 			printf "%s:%d: %d lines%s\n", FILENAME, start, lines,
-				lines > 70 ? ", too long" : ""
+				(lines > 70 ? ", too long" : "")
 		start = 0
 	}
 	END {
