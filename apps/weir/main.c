@@ -17,6 +17,9 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "info", weir_cmd_info, "version, build, drivers, limits" },
+	{ "check", weir_cmd_check, "is this machine ready for weir?" },
+	{ "perf", weir_cmd_perf, "latency and rate of a link, with floors" },
 	{ "cat", weir_cmd_cat, "messages between a link and files or pipes" },
 	{ NULL, NULL, NULL },
 };

@@ -200,7 +200,7 @@ const char *
 weir_opt_nearest(const char *word, const char *const *names)
 {
 	size_t len = strlen(word);
-	unsigned int limit = (unsigned int)(len < 4 ? 1 : len / 3);
+	unsigned int limit = (unsigned int)(len < 3 ? 1 : 1 + len / 4);
 	unsigned int best = limit + 1;
 	const char *found = NULL;
 

@@ -136,8 +136,8 @@ weir_tool_link_fail(const char *endpoint, int rc)
 	return WEIR_EXIT_LINK;
 }
 
-static void
-print_log(enum weir_log_level level, const char *line)
+void
+weir_tool_log(enum weir_log_level level, const char *line)
 {
 	static const char *const names[] = { "error", "warn", "notice", "info",
 					     "debug" };
@@ -238,7 +238,7 @@ weir_tool_start(void)
 
 	hold_standard_fds();
 	weir_opt_set_common(common_options);
-	weir_set_log(print_log);
+	weir_set_log(weir_tool_log);
 	weir_tool.no_color = (no_color != NULL && no_color[0] != '\0') ||
 			     !isatty(1);
 }

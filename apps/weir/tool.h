@@ -71,6 +71,9 @@ int weir_tool_fail(const char *subject, int rc);
  */
 int weir_tool_link_fail(const char *endpoint, int rc);
 
+/* The callback that prints what --log-level lets through. */
+void weir_tool_log(enum weir_log_level level, const char *line);
+
 /* ---- endpoints ------------------------------------------------------------ */
 
 /* Longest endpoint, as in struct weir_endpoint. */
