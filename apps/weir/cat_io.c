@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cat.h"
-
 /*
  * stdin and stdout belong to others as well (a shell, the other side of a
  * pipe), so their O_NONBLOCK flag is not ours to set. A pipe is opened once
  * more through /proc, which gives a description of our own; a socket has
  * MSG_DONTWAIT; for the rest, poll answers before each call.
  */
+
+#include "cat.h"
 
 #include <errno.h>
 #include <fcntl.h>

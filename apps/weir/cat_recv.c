@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cat.h"
-
 /*
  * link -> output. Up to CAT_BURST messages are held, and their bytes go to
  * writev(2) from where they lie; a message is released as soon as its last
  * byte is out.
  */
+
+#include "cat.h"
 
 #include <errno.h>
 #include <stdio.h>

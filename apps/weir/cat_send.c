@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cat.h"
-
 /*
  * input -> link. Where the length of a message is known before its bytes are
  * read (--frame file and length), read(2) puts them into the slot. Lines have
  * to be looked for first, so they pass through a buffer.
  */
+
+#include "cat.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "check.h"
-
 /* Clock, processors that we may use, their frequency, memory nodes. */
+
+#include "check.h"
 
 #include <sched.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "check.h"
-
 /*
  * What the device that the endpoint names needs: capabilities, a network
  * interface that is up and not too wide, a PCI function bound to a driver
  * that DPDK can use.
  */
+
+#include "check.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "check.h"
-
 /*
  * Open the endpoint and see. Where both ends can be in this process (mem,
  * shm), a link under a name of our own also carries messages, so that "ok"
  * means that it was done.
  */
+
+#include "check.h"
 
 #include <errno.h>
 #include <stdio.h>

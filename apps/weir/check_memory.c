@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "check.h"
-
 /* Huge pages, memory that may be locked, and what dead processes left. */
+
+#include "check.h"
 
 #include <dirent.h>
 #include <errno.h>
