@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages of the handshake, descriptors and credentials that travel with
+ * them, and the watch for a peer that is gone. */
+
+#include "shm_handshake.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shm_layout.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+/* What we offer the kernel for descriptors of a message: one more than is
+ * right, so that a surplus shows; beyond that the kernel says CTRUNC. */
+#define FDS_LOOK (SHM_FDS + 1)
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int) * FDS_LOOK) +
+		   CMSG_SPACE(sizeof(struct ucred))];
+};
+
+void
+weir_shm_close_fds(int fds[SHM_FDS])
+{
+	for (int i = 0; i < SHM_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+/* ---- send ------------------------------------------------------------------- */
+
+static void
+put_cmsg(struct cmsghdr *c, int type, const void *data, size_t size)
+{
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), data, size);
+}
+
+int
+weir_shm_send(int sock, const struct shm_hello *hello, const int *fds)
+{
+	struct iovec iov = { .iov_base = (void *)hello,
+			     .iov_len = sizeof(*hello) };
+	/* Ours, told explicitly: SO_PEERCRED of a handed-over socketpair
+	 * names whoever made it. The kernel checks them. */
+	struct ucred creds = { .pid = getpid(),
+			       .uid = geteuid(),
+			       .gid = getegid() };
+	union control control = { .bytes = { 0 } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = CMSG_SPACE(sizeof(creds)) };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	if (fds != NULL)
+		msg.msg_controllen += CMSG_SPACE(sizeof(int) * SHM_FDS);
+	c = CMSG_FIRSTHDR(&msg);
+	put_cmsg(c, SCM_CREDENTIALS, &creds, sizeof(creds));
+	if (fds != NULL)
+		put_cmsg(CMSG_NXTHDR(&msg, c), SCM_RIGHTS, fds,
+			 sizeof(int) * SHM_FDS);
+	do
+		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+void
+weir_shm_refuse(int sock, int reason)
+{
+	struct shm_hello hello = { .magic = SHM_HELLO_MAGIC,
+				   .version = SHM_VERSION,
+				   .type = SHM_REFUSE,
+				   .reason = reason };
+
+	(void)weir_shm_send(sock, &hello, NULL);
+	close(sock);
+}
+
+/* ---- receive ---------------------------------------------------------------- */
+
+struct surplus {
+	int fds[FDS_LOOK];
+	unsigned int count;
+	bool creds;
+};
+
+static void
+take_cmsg(const struct cmsghdr *c, struct surplus *got, struct shm_creds *creds)
+{
+	size_t size = c->cmsg_len - CMSG_LEN(0);
+	struct ucred ucred;
+	int fd;
+
+	if (c->cmsg_level != SOL_SOCKET)
+		return;
+	if (c->cmsg_type == SCM_CREDENTIALS && size == sizeof(ucred)) {
+		memcpy(&ucred, CMSG_DATA(c), sizeof(ucred));
+		*creds = (struct shm_creds){ .pid = ucred.pid,
+					     .uid = ucred.uid,
+					     .gid = ucred.gid };
+		got->creds = true;
+	}
+	if (c->cmsg_type != SCM_RIGHTS)
+		return;
+	for (size_t at = 0; at + sizeof(fd) <= size; at += sizeof(fd)) {
+		memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+		if (got->count < FDS_LOOK)
+			got->fds[got->count++] = fd;
+		else
+			close(fd);
+	}
+}
+
+static bool
+hello_ok(const struct shm_hello *h)
+{
+	static const uint64_t zero[3];
+
+	return h->magic == SHM_HELLO_MAGIC && h->version == SHM_VERSION &&
+	       h->type >= SHM_HELLO && h->type <= SHM_REFUSE &&
+	       memcmp(h->reserved, zero, sizeof(zero)) == 0 &&
+	       (h->type == SHM_REFUSE) == (h->reason < 0) && h->reason <= 0 &&
+	       h->reason >= -4095;
+}
+
+/* An eventfd that does not block; anything else could hold us up when rung.
+ * Where there is no /proc we have to believe it. */
+static bool
+bell_ok(int fd)
+{
+	char path[40], target[32] = "";
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	return flags >= 0 && (flags & O_NONBLOCK) != 0 &&
+	       (n < 0 || strcmp(target, "anon_inode:[eventfd]") == 0);
+}
+
+static int
+judge(ssize_t n, const struct msghdr *msg, const struct shm_hello *hello,
+      const struct surplus *got)
+{
+	unsigned int want = hello->type == SHM_REFUSE ? 0 : SHM_FDS;
+
+	if (n == 0)
+		return -ECONNRESET;
+	if ((msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+	    n != (ssize_t)sizeof(*hello) || !hello_ok(hello) ||
+	    got->count != want || !got->creds)
+		return -EPROTO;
+	if (want != 0 && (!bell_ok(got->fds[SHM_FD_TX_BELL]) ||
+			  !bell_ok(got->fds[SHM_FD_RX_BELL])))
+		return -EPROTO;
+	return 1;
+}
+
+int
+weir_shm_receive(int sock, struct shm_hello *hello, int fds[SHM_FDS],
+		 struct shm_creds *creds)
+{
+	struct iovec iov = { .iov_base = hello, .iov_len = sizeof(*hello) };
+	union control control;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	struct surplus got = { .count = 0 };
+	int rc, on = 1;
+	ssize_t n;
+
+	for (int i = 0; i < SHM_FDS; i++)
+		fds[i] = -1;
+	(void)setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return 0;
+		return errno == ECONNRESET ? -ECONNRESET : -EPROTO;
+	}
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL;
+	     c = CMSG_NXTHDR(&msg, c))
+		take_cmsg(c, &got, creds);
+	rc = judge(n, &msg, hello, &got);
+	for (unsigned int i = 0; i < got.count; i++) {
+		if (rc == 1)
+			fds[i] = got.fds[i];
+		else
+			close(got.fds[i]);
+	}
+	return rc;
+}
+
+/* ---- the watch for a peer that is gone -------------------------------------- */
+
+static bool
+peer_made_it(int sock, int64_t pid)
+{
+	struct ucred creds;
+	socklen_t len = sizeof(creds);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &creds, &len) == 0 &&
+	       creds.pid == pid;
+}
+
+int
+weir_shm_pidfd(int sock, int64_t pid)
+{
+	int fd = -1;
+	socklen_t len = sizeof(fd);
+
+	if (pid <= 0 || pid == getpid())
+		return -1;
+	/* Linux 6.5: exact, whatever became of the number since. */
+	if (peer_made_it(sock, pid) &&
+	    getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) == 0 &&
+	    fd >= 0)
+		return fd;
+	fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	if (fd < 0)
+		return -1;
+	/* The number may have passed on to another process by now, but only
+	 * if its owner is gone, and then the socket says so. */
+	if (weir_shm_hung_up(sock, -1)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+bool
+weir_shm_hung_up(int sock, int pidfd)
+{
+	struct pollfd fds[2] = {
+		{ .fd = sock, .events = POLLRDHUP },
+		{ .fd = pidfd, .events = POLLIN },
+	};
+
+	return poll(fds, 2, 0) > 0;
+}

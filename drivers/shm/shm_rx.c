@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The receive half: look at the sequence word of the next cell, check what it
+ * says, hand the bytes out where they lie. Nothing that the peer wrote is
+ * read twice or used unchecked.
+ */
+
+#include "doorbell.h"
+#include "shm_lane.h"
+
+static inline struct shm_rx *
+shm_rx_of(struct weir_rx *rx)
+{
+	return WEIR_CONTAINER_OF(rx, struct shm_rx, rx);
+}
+
+static inline uint64_t
+next_word(const struct shm_rx *sr)
+{
+	/* Acquire: the header and the body come with it. Pairs with
+	 * shm_commit(). */
+	return atomic_load_explicit(&sr->cells[sr->seq & sr->mask].word,
+				    memory_order_acquire);
+}
+
+static inline bool
+is_next(const struct shm_rx *sr, uint64_t word)
+{
+	return (uint32_t)(word >> 32) == (uint32_t)(sr->seq + 1);
+}
+
+/* ---- one message ---------------------------------------------------------------- */
+
+/* A body elsewhere than behind its header. @return NULL: there is none such. */
+static __attribute__((noinline)) const uint8_t *
+body_elsewhere(const struct shm_rx *sr, uint32_t body, uint32_t len)
+{
+	const struct shm_session *s = sr->session;
+	const struct shm_class *c;
+	unsigned int k;
+
+	if (body >= sr->body_limit)
+		return NULL;
+	k = s->group_class[body / SHM_GROUP_SIZE];
+	c = &s->peer.header.classes[k];
+	if (k >= s->peer.header.class_count || body - c->first >= c->count ||
+	    len > c->size)
+		return NULL;
+	return weir_shm_body(&s->peer, k, body);
+}
+
+/*
+ * May this body carry a new message? It must be the generation after the one
+ * received last, which must have been released.
+ *
+ * @return 0; -EAGAIN its releaser has published the release but is not out of
+ *         weir_shm_release() yet: a thread that was interrupted in a window of
+ *         a few instructions, for so long that the sender has used the body
+ *         again. Waiting for it keeps the session's end provable, see
+ *         shm_orphan.c; -EPROTO.
+ */
+static inline int
+track_check(const struct shm_rx *sr, uint32_t body, uint32_t generation)
+{
+	const struct shm_track *t = &sr->track[body];
+	uint16_t last = atomic_load_explicit(&t->last, memory_order_relaxed);
+	uint16_t done = atomic_load_explicit(&t->done, memory_order_relaxed);
+
+	if (__builtin_expect(generation == (uint16_t)(last + 1) && done == last,
+			     1))
+		return 0;
+	if (generation == (uint16_t)(last + 1) &&
+	    atomic_load_explicit(&sr->session->returns[body],
+				 memory_order_relaxed) == last)
+		return -EAGAIN;
+	return -EPROTO;
+}
+
+static inline int
+take(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
+{
+	const struct shm_cell *cell = &sr->cells[sr->seq & sr->mask];
+	uint32_t body = atomic_load_explicit(&cell->body, memory_order_relaxed);
+	uint32_t generation =
+		atomic_load_explicit(&cell->generation, memory_order_relaxed);
+	uint32_t len = (uint32_t)word; /* flags make it too long */
+	const uint8_t *data = cell->data;
+	int rc;
+
+	if (__builtin_expect(
+		    body != (sr->seq & sr->mask) || len > SHM_INLINE_SIZE, 0))
+		data = body_elsewhere(sr, body, len);
+	if (__builtin_expect(len > sr->msg_size_max || data == NULL, 0))
+		return -EPROTO;
+	rc = track_check(sr, body, generation);
+	if (__builtin_expect(rc != 0, 0))
+		return rc;
+	atomic_store_explicit(&sr->track[body].last, (uint16_t)generation,
+			      memory_order_relaxed);
+	sr->seq++;
+	sr->payload_bytes += len;
+	msg->data = data;
+	msg->store = &sr->session->store;
+	msg->cookie = (uint64_t)(uint32_t)sr->seq << 32 | generation << 16 |
+		      body;
+	msg->len = len;
+	return 0;
+}
+
+/* ---- nothing there ---------------------------------------------------------------- */
+
+/*
+ * The end says how many messages came before it, so it cannot overtake them:
+ * it counts only when we have received that many.
+ *
+ * @return 0: a message came meanwhile.
+ */
+static __attribute__((cold)) int
+ended(const struct shm_rx *sr, uint64_t end)
+{
+	if ((uint32_t)end == (uint32_t)sr->seq) {
+		if (end >> 32 == SHM_END_CLOSED)
+			return WEIR_EOF;
+		if (end >> 32 == SHM_END_ABORTED)
+			return -ECONNRESET;
+		return -EPROTO;
+	}
+	/* What was committed before the end is visible with it. */
+	return is_next(sr, next_word(sr)) ? 0 : -EPROTO;
+}
+
+/* All that a dead peer had published is visible by now: look again, once. */
+static __attribute__((cold)) int
+died(const struct shm_rx *sr)
+{
+	uint64_t end;
+
+	if (is_next(sr, next_word(sr)))
+		return 0;
+	end = atomic_load_explicit(&sr->peer->end, memory_order_acquire);
+	return end >> 32 != SHM_END_OPEN ? ended(sr, end) : -ETIMEDOUT;
+}
+
+/* A cell that is not ours to read holds what it held one lap ago. */
+static inline bool
+is_stale(const struct shm_rx *sr, uint64_t word)
+{
+	uint64_t cells = (uint64_t)sr->mask + 1;
+
+	return (uint32_t)(word >> 32) ==
+	       (sr->seq < cells ? 0 : (uint32_t)(sr->seq + 1 - cells));
+}
+
+static __attribute__((noinline)) int
+idle(struct shm_rx *sr, uint64_t word)
+{
+	/* Acquire: pairs with end_sending(). */
+	uint64_t end =
+		atomic_load_explicit(&sr->peer->end, memory_order_acquire);
+
+	if (__builtin_expect(end >> 32 != SHM_END_OPEN, 0))
+		return ended(sr, end);
+	if (__builtin_expect(!is_stale(sr, word), 0))
+		return -EPROTO;
+	if (weir_shm_session_watch(sr->session, &sr->watch))
+		return died(sr);
+	return 0;
+}
+
+static int
+shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+	uint64_t word = 0;
+	int rc, count = 0;
+
+	if (__builtin_expect(sr->sleep.armed, 0))
+		weir_shm_sleep_over(&sr->sleep,
+				    &sr->session->own.front->rx.sleeping,
+				    sr->session->rx_bell);
+	while (count < n) {
+		word = next_word(sr);
+		if (!is_next(sr, word))
+			break;
+		rc = take(sr, word, &msgs[count]);
+		if (__builtin_expect(rc != 0, 0)) {
+			if (count > 0 || rc == -EAGAIN)
+				return count;
+			return rc;
+		}
+		count++;
+	}
+	return count > 0 || n == 0 ? count : idle(sr, word);
+}
+
+/* ---- not on the data path -------------------------------------------------------- */
+
+static int
+shm_rx_fd(struct weir_rx *rx)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+
+	return weir_shm_sleep_fd(&sr->sleep, sr->session, sr->session->rx_bell);
+}
+
+static int
+shm_rx_arm(struct weir_rx *rx)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+	uint64_t end;
+
+	sr->sleep.armed = true;
+	weir_shm_sleep_fd(&sr->sleep, sr->session, sr->session->rx_bell);
+	weir_doorbell_arm(&sr->session->own.front->rx.sleeping);
+	end = atomic_load_explicit(&sr->peer->end, memory_order_acquire);
+	/* A dead peer is seen by the descriptor. */
+	return end >> 32 == SHM_END_OPEN && is_stale(sr, next_word(sr));
+}
+
+static void
+shm_rx_wake(struct weir_rx *rx)
+{
+	weir_doorbell_ring(shm_rx_of(rx)->session->rx_bell);
+}
+
+static void
+shm_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+
+	stats->messages = stats->released = sr->seq;
+	stats->payload_bytes = sr->payload_bytes;
+	stats->doorbells = atomic_load_explicit(&sr->session->release_bells,
+						memory_order_relaxed);
+	for (uint32_t b = 0; b < sr->body_limit; b++)
+		if (atomic_load_explicit(&sr->track[b].last,
+					 memory_order_relaxed) !=
+		    atomic_load_explicit(&sr->track[b].done,
+					 memory_order_relaxed))
+			stats->released--;
+}
+
+static void
+shm_rx_destroy(struct weir_rx *rx)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+	struct shm_session *s = sr->session;
+
+	atomic_store_explicit(&s->own.front->rx.gone, 1, memory_order_release);
+	if (weir_shm_session_is_up(s) &&
+	    weir_doorbell_wanted(&s->peer_tx->sleeping, s->fence))
+		weir_doorbell_ring(s->peer_tx_bell);
+	weir_shm_sleep_close(&sr->sleep);
+	weir_shm_session_half_gone(s, false);
+	weir_shm_orphan(s);
+}
+
+const struct weir_rx_ops weir_shm_rx_ops = {
+	.recv = shm_recv,
+	.fd = shm_rx_fd,
+	.arm = shm_rx_arm,
+	.wake = shm_rx_wake,
+	.stats = shm_rx_stats,
+	.destroy = shm_rx_destroy,
+};
+
+/* ---- before the link is up ----------------------------------------------------- */
+
+static int
+early_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+	int rc = weir_shm_session_progress(sr->session);
+
+	if (sr->sleep.armed)
+		weir_shm_sleep_over(&sr->sleep,
+				    &sr->session->own.front->rx.sleeping,
+				    sr->session->rx_bell);
+	if (rc != 1)
+		return rc;
+	weir_doorbell_drain(sr->session->rx_bell);
+	weir_shm_rx_attach(sr);
+	return shm_recv(rx, msgs, n);
+}
+
+static int
+early_arm(struct weir_rx *rx)
+{
+	struct shm_rx *sr = shm_rx_of(rx);
+	int rc = weir_shm_session_progress(sr->session);
+
+	sr->sleep.armed = true;
+	return rc == 0 && shm_rx_fd(rx) >= 0;
+}
+
+static void
+early_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
+{
+	(void)rx;
+	(void)stats; /* all zero */
+}
+
+const struct weir_rx_ops weir_shm_rx_ops_early = {
+	.recv = early_recv,
+	.fd = shm_rx_fd,
+	.arm = early_arm,
+	.wake = shm_rx_wake,
+	.stats = early_stats,
+	.destroy = shm_rx_destroy,
+};
+
+void
+weir_shm_rx_attach(struct shm_rx *sr)
+{
+	struct shm_session *s = sr->session;
+	const struct shm_header *h = &s->peer.header;
+
+	sr->cells = (const void *)(s->peer.bytes + h->cells_offset);
+	sr->mask = h->cell_count - 1;
+	sr->body_limit = h->body_limit;
+	sr->msg_size_max = h->msg_size_max;
+	sr->track = s->track;
+	sr->peer = s->peer_tx;
+	sr->rx.ops = &weir_shm_rx_ops;
+}
