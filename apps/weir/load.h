@@ -66,6 +66,10 @@ struct weir_load_ops {
 	 *  still on the way, so that another load can use the device. */
 	void (*settle)(struct weir_load *load);
 
+	/** Meter, again and again while the peer still empties a one-way
+	 *  window: whatever the device needs to go on (a poll, or nothing). */
+	void (*idle)(struct weir_load *load);
+
 	void (*close)(struct weir_load *load);
 };
 

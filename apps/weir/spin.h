@@ -23,6 +23,11 @@
 /* Nobody is this slow: 10 s without progress end a run. */
 #define WEIR_SPIN_GIVE_UP_S 10
 
+/* Some 0.4 us, see weir_spin_stream(). */
+#ifndef WEIR_SPIN_STREAM_PAUSES
+#define WEIR_SPIN_STREAM_PAUSES 16
+#endif
+
 struct weir_spin {
 	uint32_t n;     /* looks so far */
 	uint32_t limit; /* looks before the first yield; 0 on a shared CPU */
@@ -51,6 +56,29 @@ weir_spin(struct weir_spin *spin)
 	if (__builtin_expect(++spin->n < spin->limit, 1))
 		return 0;
 	return weir_spin_slow(spin);
+}
+
+static inline void
+weir_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/*
+ * A receiver of a stream found nothing. Looking again at once would make
+ * each message a cache-line hand-over of its own, with both sides in
+ * lockstep; half a microsecond later a whole run of them is there.
+ */
+static inline int
+weir_spin_stream(struct weir_spin *spin)
+{
+	for (int i = 0; i < WEIR_SPIN_STREAM_PAUSES; i++)
+		weir_pause();
+	return weir_spin(spin);
 }
 
 /** Something came: start afresh. */

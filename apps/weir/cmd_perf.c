@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* weir perf: the command line and the way of a result to its reader. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "perf.h"
+#include "report.h"
+#include "tool.h"
+
+#define TIME_DEFAULT_NS   UINT64_C(3000000000)
+#define SWEEP_TIME_NS     UINT64_C(1000000000)
+#define WARMUP_DEFAULT_NS UINT64_C(200000000)
+#define BURST_DEFAULT     32u
+#define SIZE_DEFAULT      64u
+
+static struct weir_perf_args args;
+static bool json_wanted, all_sizes;
+
+/* ---- options ------------------------------------------------------------------ */
+
+static int
+add_sizes(const struct weir_opt *opt, const char *value)
+{
+	char item[32];
+
+	(void)opt;
+	for (const char *at = value; *at != '\0';) {
+		size_t len = strcspn(at, ",");
+		uint64_t bytes = 0;
+
+		snprintf(item, sizeof(item), "%.*s", (int)len, at);
+		if (len >= sizeof(item) || weir_opt_size(item, &bytes) != 0 ||
+		    bytes > WEIR_MSG_SIZE_LIMIT ||
+		    args.size_count == WEIR_PERF_SIZES_MAX) {
+			weir_tool_error("-s: '%s' is not a list of up to %d "
+					"sizes of at most 16Mi; write for "
+					"example -s 64,1Ki",
+					value, WEIR_PERF_SIZES_MAX);
+			return WEIR_EXIT_USAGE;
+		}
+		args.sizes[args.size_count++] = (uint32_t)bytes;
+		at += len + (at[len] == ',');
+	}
+	return WEIR_OPT_RUN;
+}
+
+static int
+set_cpus(const struct weir_opt *opt, const char *value)
+{
+	char end;
+
+	(void)opt;
+	if (sscanf(value, "%d,%d%c", &args.cpus[0], &args.cpus[1], &end) == 2 &&
+	    args.cpus[0] >= 0 && args.cpus[1] >= 0)
+		return WEIR_OPT_RUN;
+	weir_tool_error("--cpu: '%s' is not two CPU numbers; write for example "
+			"--cpu 0,1",
+			value);
+	return WEIR_EXIT_USAGE;
+}
+
+static int
+add_assert(const struct weir_opt *opt, const char *value)
+{
+	(void)opt;
+	if (weir_report_assert(NULL, value, NULL) < 0) {
+		weir_tool_error("--assert: '%s' is not understood; write for "
+				"example 'rtt.p99<20us', 'ratio<1.25' or "
+				"'lost==0'",
+				value);
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.assert_count == WEIR_PERF_ASSERTS_MAX) {
+		weir_tool_error("--assert: more than %d; leave some out",
+				WEIR_PERF_ASSERTS_MAX);
+		return WEIR_EXIT_USAGE;
+	}
+	args.asserts[args.assert_count++] = value;
+	return WEIR_OPT_RUN;
+}
+
+static const char *const formats[] = { "human", "json", "csv", NULL };
+
+static const struct weir_opt options[] = {
+	{ 0, "self", WEIR_OPT_FLAG, &args.self, NULL,
+	  "start the peer too, and measure the machine's floor beside it" },
+	{ 0, "peer", WEIR_OPT_STRING, &args.peer_endpoint, "ENDPOINT",
+	  "with --self: the peer's endpoint, if it needs a device of its own" },
+	{ 's', "size", WEIR_OPT_CALL, NULL, "SIZE[,SIZE]...",
+	  "bytes per message (default 64)", .call = add_sizes },
+	{ 'a', "all-sizes", WEIR_OPT_FLAG, &all_sizes, NULL,
+	  "all powers of two from 1 to 64Ki" },
+	{ 't', "time", WEIR_OPT_TIME, &args.time_ns, "TIME",
+	  "measure so long per size (default 3s, sweep 1s)", .min = 1000000 },
+	{ 'n', "count", WEIR_OPT_COUNT, &args.count, "N",
+	  "stop after N messages; serve: after N clients", .min = 1 },
+	{ 'O', "omit", WEIR_OPT_TIME, &args.warmup_ns, "TIME",
+	  "warm-up, left out of the result (default 200ms)" },
+	{ 'b', "burst", WEIR_OPT_COUNT, &args.burst, "N",
+	  "bw: messages per reserve (default 32)", .min = 1,
+	  .max = WEIR_PERF_BURST_MAX },
+	{ 'i', "interval", WEIR_OPT_TIME, &args.interval_ns, "TIME",
+	  "with --self: progress on stderr (default: none)", .min = 100000000 },
+	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A,B",
+	  "with --self: CPUs of the two sides (default: the first two)",
+	  .call = set_cpus },
+	{ 0, "half", WEIR_OPT_FLAG, &args.half, NULL,
+	  "lat: print half of the round trip (table only)" },
+	{ 0, "verify", WEIR_OPT_FLAG, &args.verify, NULL,
+	  "check every byte; order and loss are checked always" },
+	{ 0, "assert", WEIR_OPT_CALL, NULL, "EXPR",
+	  "exit 5 unless it holds: rtt.p99<20us, ratio<1.25; repeatable",
+	  .call = add_assert },
+	{ 'f', "format", WEIR_OPT_CHOICE, &args.format, "FORMAT",
+	  "human, json or csv", .choices = formats },
+	{ 'J', "json", WEIR_OPT_FLAG, &json_wanted, NULL, "as --format=json" },
+	{ 'o', "output", WEIR_OPT_STRING, &args.output, "FILE",
+	  "write the result there instead of to stdout" },
+	{ 0 },
+};
+
+static const struct weir_opt_command command = {
+	.name = "weir perf",
+	.usage = "serve|lat|bw|sweep [OPTION]... ENDPOINT",
+	.summary = "latency and rate of a link, beside the machine's floor",
+	.details = "serve answers lat and bw of another weir; lat is a closed "
+		   "loop of round trips,\nbw one way, counted at the receiver, "
+		   "sweep lat over sizes. --self needs no other\ncommand:\n"
+		   "  weir perf lat shm: --self -s 32\n"
+		   "  weir perf bw dpdk: --self -s 64 -J",
+	.options = options,
+	.args_min = 2,
+	.args_max = 2,
+};
+
+/* ---- results ------------------------------------------------------------------ */
+
+struct reporter {
+	FILE *to;
+	uint32_t printed;
+	bool failed; /* to write */
+};
+
+static void
+print_json(struct reporter *reporter, const struct weir_report *report)
+{
+	bool many = args.size_count > 1;
+	char *text = weir_report_json(report);
+
+	if (text == NULL) {
+		reporter->failed = true;
+		return;
+	}
+	if (many)
+		fputs(reporter->printed == 0
+			      ? "{\"schema\": \"weir.perf.sweep/1\", \"runs\": "
+				"["
+			      : ",\n",
+		      reporter->to);
+	fputs(text, reporter->to);
+	if (!many)
+		fputc('\n', reporter->to);
+	free(text);
+}
+
+static int
+check_asserts(const struct weir_report *report)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < args.assert_count; i++) {
+		double value = 0;
+
+		if (weir_report_assert(report, args.asserts[i], &value) == 1)
+			continue;
+		weir_tool_error("%u B: %s does not hold: it is %.6g",
+				report->result->size, args.asserts[i], value);
+		rc = WEIR_EXIT_ASSERT;
+	}
+	return rc;
+}
+
+static int
+print_result(void *arg, const struct weir_perf_result *result)
+{
+	struct reporter *reporter = arg;
+	bool first = reporter->printed == 0;
+	struct weir_report report;
+
+	weir_report_of(&args, result, &report);
+	if (args.format == WEIR_PERF_JSON)
+		print_json(reporter, &report);
+	else if (args.format == WEIR_PERF_CSV)
+		weir_report_csv(&report, reporter->to, first);
+	else
+		weir_report_human(&report, reporter->to, first);
+	fflush(reporter->to);
+	reporter->printed++;
+	if (!weir_integrity_ok(&result->integrity)) {
+		weir_tool_error("%u B: messages were lost, repeated, reordered "
+				"or corrupt; this is a defect of the link",
+				result->size);
+		return WEIR_EXIT_INTEGRITY;
+	}
+	return check_asserts(&report);
+}
+
+static int
+finish(struct reporter *reporter, int rc)
+{
+	if (reporter->printed > 0 && args.format == WEIR_PERF_HUMAN)
+		fprintf(reporter->to, "repeat: %s\n", args.command);
+	if (reporter->printed > 0 && args.format == WEIR_PERF_JSON &&
+	    args.size_count > 1)
+		fputs("]}\n", reporter->to);
+	if (reporter->to != stdout && fclose(reporter->to) != 0)
+		reporter->failed = true;
+	if (!reporter->failed)
+		return rc;
+	weir_tool_error("%s: the result could not be written",
+			args.output != NULL ? args.output : "standard output");
+	return rc != 0 ? rc : WEIR_EXIT_NOT_READY;
+}
+
+/* ---- command ------------------------------------------------------------------ */
+
+/* "weir perf lat shm: --self -s 32", as typed: how to repeat a figure. */
+static void
+keep_command(int argc, char **argv)
+{
+	size_t used =
+		(size_t)snprintf(args.command, sizeof(args.command), "weir");
+
+	for (int i = 0; i < argc && used < sizeof(args.command); i++) {
+		bool quote = strpbrk(argv[i], " <>*?[];&|'\"") != NULL;
+
+		used += (size_t)snprintf(args.command + used,
+					 sizeof(args.command) - used,
+					 quote ? " '%s'" : " %s", argv[i]);
+	}
+}
+
+static void
+choose_sizes(void)
+{
+	static const uint32_t sweep[] = { 8,    48,   64,    256,
+					  1024, 4096, 16384, 65536 };
+
+	if (all_sizes)
+		for (uint32_t size = 1; size <= WEIR_MSG_SIZE_DEFAULT;
+		     size *= 2)
+			args.sizes[args.size_count++] = size;
+	if (args.size_count == 0 && args.sweep)
+		for (size_t i = 0; i < sizeof(sweep) / sizeof(sweep[0]); i++)
+			args.sizes[args.size_count++] = sweep[i];
+	if (args.size_count == 0 && !args.serve)
+		args.sizes[args.size_count++] = SIZE_DEFAULT;
+}
+
+/* @return 0, or exit code. */
+static int
+choose_defaults(void)
+{
+	if (all_sizes && args.size_count > 0) {
+		weir_tool_error("-a: not together with -s; leave one out");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.serve && args.self) {
+		weir_tool_error("serve: not together with --self, which starts "
+				"its own peer; use lat or bw");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.peer_endpoint != NULL && !args.self) {
+		weir_tool_error("--peer: belongs to --self; add it");
+		return WEIR_EXIT_USAGE;
+	}
+	choose_sizes();
+	if (args.time_ns == 0)
+		args.time_ns = args.sweep ? SWEEP_TIME_NS : TIME_DEFAULT_NS;
+	if (args.warmup_ns == UINT64_MAX)
+		args.warmup_ns = WARMUP_DEFAULT_NS;
+	if (json_wanted)
+		args.format = WEIR_PERF_JSON;
+	return 0;
+}
+
+static int
+measure(void)
+{
+	struct reporter reporter = { .to = stdout };
+	int rc;
+
+	if (args.output != NULL)
+		reporter.to = fopen(args.output, "we");
+	if (reporter.to == NULL) {
+		weir_tool_error("%s: %s; choose another file", args.output,
+				strerror(errno));
+		return WEIR_EXIT_USAGE;
+	}
+	rc = args.self ? weir_perf_self(&args, print_result, &reporter)
+		       : weir_perf_remote(&args, print_result, &reporter);
+	return finish(&reporter, rc);
+}
+
+/* @return 0, or exit code. */
+static int
+set_kind(const char *word)
+{
+	static const char *const kinds[] = { "serve", "lat", "bw", "sweep",
+					     NULL };
+	const char *near = weir_opt_nearest(word, kinds);
+
+	args.kind = strcmp(word, "bw") == 0 ? WEIR_PERF_BW : WEIR_PERF_LAT;
+	args.sweep = strcmp(word, "sweep") == 0;
+	args.serve = strcmp(word, "serve") == 0;
+	if (args.sweep || args.serve || args.kind == WEIR_PERF_BW ||
+	    strcmp(word, "lat") == 0)
+		return 0;
+	weir_tool_error("perf %s: no such measurement; %s%s", word,
+			near != NULL ? "did you mean " : "there are ",
+			near != NULL ? near : "serve, lat, bw and sweep");
+	return WEIR_EXIT_USAGE;
+}
+
+int
+weir_cmd_perf(int argc, char **argv)
+{
+	int rc;
+
+	args.cpus[0] = args.cpus[1] = -1;
+	args.burst = BURST_DEFAULT;
+	args.warmup_ns = UINT64_MAX;
+	keep_command(argc, argv);
+	rc = weir_opt_parse(&command, &argc, &argv);
+	if (rc != WEIR_OPT_RUN)
+		return rc;
+	args.endpoint = argv[1];
+	rc = set_kind(argv[0]);
+	if (rc == 0)
+		rc = choose_defaults();
+	if (rc != 0)
+		return rc;
+	if (args.self && weir_self_inherited())
+		return weir_perf_self_peer(&args); /* we are the other side */
+	weir_tool_catch_signals();
+	return args.serve ? weir_perf_serve(&args) : measure();
+}

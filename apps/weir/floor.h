@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WEIR_FLOOR_H
+#define WEIR_FLOOR_H
+
+/*
+ * The floor of links inside one machine: what two CPUs can do with shared
+ * memory and nothing else.
+ *
+ *   line (round trips)   one region per direction, written and read in place
+ *
+ *      [ number | payload ... ]    ceil((size + 8) / 64) cache lines
+ *
+ *   ring (one way)       cells of that shape, so that the working set is
+ *                        that of the link under test; the reader returns
+ *                        them by one word, 64 at a time
+ *
+ *      [ number, length | payload ... ] [ ... ] [ ... ]    [ returned ]
+ *
+ * The number is polled by the reader and published by the writer, behind the
+ * payload: no tail, no flag, no call per message.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "load.h"
+
+/** Bytes of shared memory that the floors need. */
+size_t weir_floor_line_bytes(uint32_t size);
+size_t weir_floor_ring_bytes(uint32_t size, uint32_t cells);
+
+/** Cells of the ring: a power of two, at most as many as the link has. */
+uint32_t weir_floor_ring_cells(uint32_t size, uint32_t capacity);
+
+/**
+ * Both sides open the floor on the same area, which is zero.
+ *
+ * @param shape gate, work, size, burst and spin_limit are taken from it.
+ * @param first true on the side that sends first: the meter.
+ * @return NULL when there is no memory.
+ */
+struct weir_load *weir_floor_line_open(const struct weir_load *shape,
+				       void *area, bool first);
+struct weir_load *weir_floor_ring_open(const struct weir_load *shape,
+				       void *area, uint32_t cells);
+
+#endif /* WEIR_FLOOR_H */

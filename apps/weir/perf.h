@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WEIR_PERF_H
+#define WEIR_PERF_H
+
+/*
+ * weir perf, in parts:
+ *
+ *   cmd_perf.c     command line, one run per size
+ *   perf_side.c    one end of a link: open, close, its loads
+ *   perf_link.c    the link as a load          floor*.c  the machine's floors
+ *   selfrun.c      the peer of a --self run and the turns between the two
+ *   perf_trial.c   floor, link, floor, ... in short windows
+ *   perf_remote.c  perf serve and its clients, no floor
+ *   tally.c        windows -> figures          report.c  figures -> text
+ */
+
+#include "order.h"
+#include "perf_link.h"
+#include "selfrun.h"
+#include "tally.h"
+#include "weir.h"
+
+#define WEIR_PERF_SIZES_MAX   32
+#define WEIR_PERF_ASSERTS_MAX 16
+
+enum weir_perf_kind {
+	WEIR_PERF_LAT,
+	WEIR_PERF_BW
+};
+
+enum weir_perf_format {
+	WEIR_PERF_HUMAN,
+	WEIR_PERF_JSON,
+	WEIR_PERF_CSV
+};
+
+/* The command line, understood. */
+struct weir_perf_args {
+	enum weir_perf_kind kind;
+	const char *endpoint;      /* as typed */
+	const char *peer_endpoint; /* --peer; NULL */
+	uint32_t sizes[WEIR_PERF_SIZES_MAX];
+	uint32_t size_count;
+	uint64_t burst;
+	uint64_t count;       /* 0: as many as fit */
+	uint64_t time_ns;     /* measured, per size */
+	uint64_t warmup_ns;   /* before, per size */
+	uint64_t interval_ns; /* progress lines; 0: none */
+	int cpus[2];          /* -1: not given */
+	bool self;
+	bool half;
+	bool verify;
+	bool sweep;
+	bool serve;
+	int format; /* enum weir_perf_format */
+	const char *output;
+	const char *asserts[WEIR_PERF_ASSERTS_MAX];
+	uint32_t assert_count;
+	char command[512]; /* how to repeat it */
+};
+
+/* One end of a link. */
+struct weir_side {
+	const struct weir_perf_args *args;
+	char endpoint[WEIR_SELF_ENDPOINT_MAX];
+	struct weir_port *port;
+	struct weir_listener *listener;
+	struct weir_link *link;
+	struct weir_work work;
+	struct weir_perf_link test;
+	struct weir_load *floor;   /* NULL: none */
+	const char *floor_missing; /* why */
+};
+
+/* What one run has shown; input of the report. */
+struct weir_perf_result {
+	uint32_t size;
+	uint32_t floor_size;
+	uint64_t messages; /* measured, counted windows or not */
+	uint64_t duration_ns;
+	int cpus[2];
+	const struct weir_tally *tally;
+	struct weir_integrity integrity;
+	const char *floor_missing; /* NULL: there is a floor */
+	uint32_t msg_size_max;
+	bool self;
+	bool interrupted;
+};
+
+/* ---- sides: errors are reported, results are exit codes ------------------------- */
+
+uint32_t weir_perf_size_max(const struct weir_perf_args *args);
+
+/** Open port and listener, or port and link. @return 0, or exit code. */
+int weir_side_listen(struct weir_side *side, const char *endpoint);
+int weir_side_connect(struct weir_side *side, const char *endpoint);
+
+/** Wait until somebody has connected, or the link is up. @return 0, or exit
+ *  code; WEIR_EXIT_INTERRUPT after a signal or when stop (may be NULL) is set.
+ */
+int weir_side_accept(struct weir_side *side, const _Atomic uint32_t *stop);
+int weir_side_wait(struct weir_side *side);
+
+/** Prepare side->test for messages of that size. @return 0; -ENOMEM. */
+int weir_side_test(struct weir_side *side, struct weir_gate *gate,
+		   uint32_t size, uint32_t spin_limit);
+
+/** Say goodbye: close our direction, wait for the peer's, free the link. */
+void weir_side_hang_up(struct weir_side *side);
+
+/** weir_side_hang_up(), then everything else. */
+void weir_side_close(struct weir_side *side);
+
+/* ---- runs: exit codes ----------------------------------------------------------- */
+
+/** Called with each result; @return 0, or exit code. */
+typedef int (*weir_perf_report_fn)(void *arg,
+				   const struct weir_perf_result *result);
+
+int weir_perf_self(const struct weir_perf_args *args,
+		   weir_perf_report_fn report, void *arg);
+int weir_perf_self_peer(const struct weir_perf_args *args);
+int weir_perf_remote(const struct weir_perf_args *args,
+		     weir_perf_report_fn report, void *arg);
+int weir_perf_serve(const struct weir_perf_args *args);
+
+/* ---- a trial: windows of one size ------------------------------------------------ */
+
+struct weir_trial {
+	const struct weir_perf_args *args;
+	struct weir_self *self;
+	struct weir_side *side;
+	struct weir_tally *tally;
+	double ticks_per_ns;
+	uint64_t messages; /* measured, both directions counted once */
+};
+
+/** @return 0; -EINTR interrupted, what there is counts; -ECHILD the peer is
+ *  gone; negative: the link failed. */
+int weir_trial_run(struct weir_trial *trial);
+
+/* ---- floors ---------------------------------------------------------------------- */
+
+/** The meter's half and the peer's half of opening a floor for the size that
+ *  self->page->order names; side->floor stays NULL where there is none. */
+void weir_perf_floor_open(struct weir_side *side, struct weir_self *self,
+			  bool meter);
+void weir_perf_floor_close(struct weir_side *side);
+
+#endif /* WEIR_PERF_H */

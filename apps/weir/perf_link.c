@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Round trips and one-way streams over a weir link; see perf_link.h. */
+
+#include "perf_link.h"
+
+#include <stdlib.h>
+
+#include "spin.h"
+#include "ticks.h"
+
+/* Longer than any delayed acknowledgement: after this no packet of the link
+ * is on its way any more. */
+#define SETTLE_NS 200000u
+
+/* ---- payload ------------------------------------------------------------------ */
+
+int
+weir_work_open(struct weir_work *work, uint32_t size)
+{
+	size_t bytes = ((size_t)size + 127) / 64 * 64;
+
+	work->out = aligned_alloc(64, bytes);
+	work->in = aligned_alloc(64, bytes);
+	if (work->out == NULL || work->in == NULL) {
+		weir_work_close(work);
+		return -ENOMEM;
+	}
+	weir_payload_fill(work->out, (uint32_t)bytes, 0);
+	memset(work->in, 0, bytes);
+	return 0;
+}
+
+void
+weir_work_close(struct weir_work *work)
+{
+	free(work->out);
+	free(work->in);
+	work->out = work->in = NULL;
+}
+
+/* The first word is the number itself; the others differ from message to
+ * message and from place to place. */
+static uint64_t
+payload_word(uint64_t number, uint32_t at)
+{
+	return at == 0 ? number : (number + at) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+void
+weir_payload_fill(void *payload, uint32_t size, uint64_t number)
+{
+	uint8_t *to = payload;
+
+	for (uint32_t at = 0; at < size; at += 8) {
+		uint64_t word = payload_word(number, at);
+
+		memcpy(to + at, &word, size - at < 8 ? size - at : 8);
+	}
+}
+
+bool
+weir_payload_matches(const void *payload, uint32_t size, uint64_t number)
+{
+	const uint8_t *from = payload;
+
+	for (uint32_t at = 0; at < size; at += 8) {
+		uint64_t word = payload_word(number, at);
+
+		if (memcmp(from + at, &word, size - at < 8 ? size - at : 8) !=
+		    0)
+			return false;
+	}
+	return true;
+}
+
+static inline void
+build(struct weir_perf_link *link, struct weir_slot *slot)
+{
+	if (__builtin_expect(link->verify, 0))
+		weir_payload_fill(slot->data, link->load.size, link->number);
+	else
+		weir_work_put(link->load.work, slot->data, link->load.size,
+			      link->number);
+	link->number++;
+}
+
+/* Read it out; then judge number, length and, if asked for, content. */
+static inline void
+inspect(struct weir_perf_link *link, const struct weir_msg *msg)
+{
+	uint64_t number = link->order.next;
+
+	if (__builtin_expect(msg->len != link->load.size, 0)) {
+		link->order.found.corrupt++;
+		link->order.next++;
+		return;
+	}
+	weir_work_take(link->load.work, msg->data, msg->len);
+	if (msg->len >= sizeof(number))
+		memcpy(&number, msg->data, sizeof(number));
+	weir_order_note(&link->order, number);
+	if (__builtin_expect(link->verify, 0) &&
+	    !weir_payload_matches(link->load.work->in, msg->len, number))
+		link->order.found.corrupt++;
+}
+
+/* ---- one message --------------------------------------------------------------- */
+
+/* @return permits, at least 1; negative. */
+static inline int
+get_permits(struct weir_perf_link *link, struct weir_permit *permits,
+	    uint16_t n)
+{
+	struct weir_spin spin = { .limit = link->load.spin_limit };
+	int rc;
+
+	while ((rc = weir_tx_reserve_burst(link->tx, link->load.size, permits,
+					   n)) == 0) {
+		rc = weir_perf_link_poll(link);
+		if (rc == 0)
+			rc = weir_spin(&spin);
+		if (rc != 0)
+			break;
+	}
+	return rc;
+}
+
+int
+weir_perf_link_ready(struct weir_perf_link *link)
+{
+	struct weir_permit permit;
+	int rc = get_permits(link, &permit, 1);
+
+	if (rc < 0)
+		return rc;
+	weir_permit_drop(&permit);
+	return 0;
+}
+
+int
+weir_perf_link_send(struct weir_perf_link *link)
+{
+	struct weir_permit permit;
+	struct weir_slot slot;
+	int rc = get_permits(link, &permit, 1);
+
+	if (__builtin_expect(rc < 0, 0))
+		return rc;
+	(void)weir_permit_alloc(&permit, link->load.size, &slot);
+	build(link, &slot);
+	weir_slot_commit(&slot);
+	if (link->polled)
+		weir_tx_flush(link->tx);
+	return 0;
+}
+
+int
+weir_perf_link_take(struct weir_perf_link *link)
+{
+	struct weir_msg msgs[WEIR_PERF_BURST_MAX];
+	int rc = weir_perf_link_poll(link);
+
+	if (__builtin_expect(rc < 0, 0))
+		return rc;
+	rc = weir_rx_recv_burst(link->rx, msgs, (uint16_t)link->load.burst);
+	for (int i = 0; i < rc; i++) {
+		inspect(link, &msgs[i]);
+		weir_msg_release(&msgs[i]);
+	}
+	return rc;
+}
+
+/* The reply is built while the request is held, and the request handed back
+ * when the reply is on its way. */
+int
+weir_perf_link_answer(struct weir_perf_link *link)
+{
+	struct weir_permit permit;
+	struct weir_slot slot;
+	struct weir_msg msg;
+	int rc = weir_perf_link_poll(link);
+
+	if (__builtin_expect(rc < 0, 0))
+		return rc;
+	rc = weir_rx_recv(link->rx, &msg);
+	if (rc <= 0)
+		return rc;
+	inspect(link, &msg);
+	rc = get_permits(link, &permit, 1);
+	if (__builtin_expect(rc < 0, 0)) {
+		weir_msg_release(&msg);
+		return rc;
+	}
+	(void)weir_permit_alloc(&permit, link->load.size, &slot);
+	weir_work_echo(link->load.work, slot.data, link->load.size);
+	weir_slot_commit(&slot);
+	if (link->polled)
+		weir_tx_flush(link->tx);
+	weir_msg_release(&msg);
+	return 1;
+}
+
+/* ---- as a load ------------------------------------------------------------------ */
+
+static int
+link_rounds(struct weir_load *load, uint32_t n)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_spin spin = { .limit = load->spin_limit };
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct weir_msg msg;
+		int rc = weir_perf_link_send(link);
+
+		if (__builtin_expect(rc < 0, 0))
+			return rc;
+		for (;;) {
+			rc = weir_perf_link_poll(link);
+			if (rc == 0)
+				rc = weir_rx_recv(link->rx, &msg);
+			if (rc != 0)
+				break;
+			if (weir_spin(&spin) != 0)
+				return -ETIMEDOUT;
+		}
+		if (__builtin_expect(rc < 0, 0))
+			return rc;
+		weir_spin_reset(&spin);
+		inspect(link, &msg);
+		weir_msg_release(&msg);
+	}
+	return 0;
+}
+
+static int
+link_echo(struct weir_load *load)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_spin spin = { .limit = load->spin_limit };
+	int rc;
+
+	for (;;) {
+		rc = weir_perf_link_answer(link);
+		if (rc < 0)
+			return rc;
+		if (rc > 0) {
+			weir_spin_reset(&spin);
+			continue;
+		}
+		if (!weir_gate_open(load->gate))
+			return 0;
+		(void)weir_spin(&spin);
+	}
+}
+
+static int
+link_send(struct weir_load *load, uint32_t n)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_permit permits[WEIR_PERF_BURST_MAX];
+	struct weir_slot slot;
+	uint32_t left = n;
+
+	while (left > 0) {
+		uint32_t want = left < load->burst ? left : load->burst;
+		int got = get_permits(link, permits, (uint16_t)want);
+
+		if (__builtin_expect(got < 0, 0))
+			return got;
+		for (int i = 0; i < got; i++) {
+			(void)weir_permit_alloc(&permits[i], load->size, &slot);
+			build(link, &slot);
+			weir_slot_commit(&slot);
+		}
+		/* Transmits what was committed and takes in what came. */
+		if (weir_perf_link_poll(link) < 0)
+			return -ENODEV;
+		left -= (uint32_t)got;
+	}
+	load->sent += n;
+	return 0;
+}
+
+static int
+link_sink(struct weir_load *load, struct weir_flow *flow)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_spin spin = { .limit = load->spin_limit };
+	uint64_t got = 0, first = 0, start = 0;
+	int rc;
+
+	for (;;) {
+		rc = weir_perf_link_take(link);
+		if (rc < 0)
+			return rc;
+		if (rc > 0) {
+			got += (uint64_t)rc;
+			if (start == 0) {
+				start = weir_ticks();
+				first = got;
+			}
+			weir_spin_reset(&spin);
+			continue;
+		}
+		if (!weir_gate_open(load->gate)) {
+			if (got >= load->gate->sent)
+				break;
+			/* Messages are missing: for good, after a while. */
+			if (weir_spin(&spin) != 0)
+				break;
+			continue;
+		}
+		(void)weir_spin_stream(&spin);
+	}
+	flow->messages = got;
+	flow->timed = got - first;
+	flow->ticks = start != 0 ? weir_ticks() - start : 0;
+	return 0;
+}
+
+void
+weir_perf_link_linger(struct weir_perf_link *link, uint64_t ns)
+{
+	uint64_t start_ns = weir_raw_ns();
+
+	if (!link->polled)
+		return;
+	while (weir_raw_ns() - start_ns < ns)
+		if (weir_perf_link_poll(link) < 0)
+			return;
+}
+
+static void
+link_settle(struct weir_load *load)
+{
+	weir_perf_link_linger((struct weir_perf_link *)load, SETTLE_NS);
+}
+
+static void
+link_idle(struct weir_load *load)
+{
+	(void)weir_perf_link_poll((struct weir_perf_link *)load);
+}
+
+static void
+link_close(struct weir_load *load)
+{
+	(void)load; /* belongs to its side, which closes the link */
+}
+
+const struct weir_load_ops weir_perf_link_ops = {
+	.rounds = link_rounds,
+	.echo = link_echo,
+	.send = link_send,
+	.sink = link_sink,
+	.settle = link_settle,
+	.idle = link_idle,
+	.close = link_close,
+};

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Floor and link in turn, in windows of a few milliseconds, each between two
+ * placement probes:
+ *
+ *     | floor | link  | floor | link  | floor |   ...  until 200 count
+ *     P       P       P       P       P       P
+ *
+ * A window of the link counts if its two probes agree and so do those of the
+ * floor windows on either side of it; these count with it. A vCPU that moves
+ * costs a few windows and spoils no figure.
+ *
+ * The clock of this kind of machine moves in steps of about 10 ns, so floors
+ * and ratios time 32 round trips per sample. Percentiles need single ones:
+ * the second half of each link window times those.
+ */
+
+#include <stdlib.h>
+
+#include "perf.h"
+#include "ticks.h"
+#include "tool.h"
+
+/* Far below the time between two moves, far above the cost of a probe. */
+#define LAT_PART_NS  1500000u
+#define BW_WINDOW_NS 3000000u
+#define BATCH_ROUNDS 32u
+#define BATCH_MAX_NS 1000000u /* slower round trips: fewer per sample */
+#define BATCHES_MAX  2048u
+#define SINGLES_MAX  16384u
+
+/* One-way messages between two looks at the clock. */
+#define CHUNK_BYTES    65536u
+#define CHUNK_MESSAGES 256u
+
+struct window {
+	enum weir_placement place;
+	uint32_t batch;   /* round trips per sample */
+	uint32_t batches; /* samples */
+	uint32_t singles;
+	uint64_t messages;
+	double rate;  /* messages per second */
+	bool counted; /* a floor serves two neighbours, but counts once */
+	uint64_t ticks_batch[BATCHES_MAX];
+	uint32_t ticks_single[SINGLES_MAX];
+};
+
+struct progress {
+	struct weir_trial *trial;
+	struct window *floor, *test, *floor_next;
+	enum weir_placement place; /* by the last probe */
+	uint32_t batch[2];         /* by enum weir_self_which */
+	uint64_t note_ns;
+};
+
+static struct weir_load *
+load_of(const struct weir_trial *trial, enum weir_self_which which)
+{
+	return which == WEIR_SELF_FLOOR ? trial->side->floor
+					: &trial->side->test.load;
+}
+
+static int
+probe(struct progress *run, enum weir_placement *place)
+{
+	struct weir_self *self = run->trial->self;
+	double ticks;
+	int rc, answer;
+
+	if (self->page->one_cpu != 0) {
+		*place = WEIR_PLACE_SAME;
+		return 0;
+	}
+	weir_self_begin(self, WEIR_SELF_PROBE, WEIR_SELF_TEST);
+	rc = weir_probe_ask(&self->page->probe, &self->probe_number, &ticks);
+	answer = weir_self_end(self, NULL);
+	if (rc == 0)
+		*place = weir_place_of(ticks / run->trial->ticks_per_ns);
+	return answer != 0 ? answer : rc;
+}
+
+static int
+settle(struct progress *run, enum weir_self_which which)
+{
+	struct weir_self *self = run->trial->self;
+	struct weir_load *load = load_of(run->trial, which);
+
+	if (!run->trial->side->test.polled)
+		return 0;
+	weir_self_begin(self, WEIR_SELF_SETTLE, which);
+	load->ops->settle(load);
+	return weir_self_end(self, NULL);
+}
+
+/* ---- round trips ---------------------------------------------------------------- */
+
+static int
+time_batches(struct weir_load *load, struct window *window, uint64_t span)
+{
+	uint64_t start = weir_ticks(), now = start;
+
+	while (now - start < span && window->batches < BATCHES_MAX) {
+		uint64_t before = now;
+		int rc = load->ops->rounds(load, window->batch);
+
+		if (rc != 0)
+			return rc;
+		now = weir_ticks();
+		window->ticks_batch[window->batches++] = now - before;
+	}
+	window->messages = (uint64_t)window->batches * window->batch;
+	window->rate = (double)window->messages / (double)(now - start);
+	return 0;
+}
+
+static int
+time_singles(struct weir_load *load, struct window *window, uint64_t span)
+{
+	uint64_t start = weir_ticks(), now = start;
+
+	while (now - start < span && window->singles < SINGLES_MAX) {
+		uint64_t before = now;
+		int rc = load->ops->rounds(load, 1);
+
+		if (rc != 0)
+			return rc;
+		now = weir_ticks();
+		window->ticks_single[window->singles++] =
+			now - before < UINT32_MAX ? (uint32_t)(now - before)
+						  : UINT32_MAX;
+	}
+	window->messages += window->singles;
+	return 0;
+}
+
+static int
+lat_window(struct progress *run, enum weir_self_which which,
+	   struct window *window)
+{
+	struct weir_trial *trial = run->trial;
+	struct weir_load *load = load_of(trial, which);
+	uint64_t span = (uint64_t)(LAT_PART_NS * trial->ticks_per_ns);
+	int rc, answer;
+
+	window->batch = run->batch[which];
+	weir_self_gate(trial->self, true, 0);
+	weir_self_begin(trial->self, WEIR_SELF_ECHO, which);
+	rc = time_batches(load, window, span);
+	if (rc == 0 && which == WEIR_SELF_TEST)
+		rc = time_singles(load, window, span);
+	weir_self_gate(trial->self, false, 0);
+	answer = weir_self_end(trial->self, load);
+	if (rc != 0 || answer != 0)
+		return answer == -ECHILD || rc == 0 ? answer : rc;
+
+	window->rate *= trial->ticks_per_ns * 1e9;
+	/* Keep a sample, and so a window, short on slow devices. */
+	if (window->rate * BATCH_MAX_NS < window->batch * 1e9)
+		run->batch[which] =
+			(uint32_t)(window->rate * BATCH_MAX_NS / 1e9) + 1;
+	return 0;
+}
+
+/* ---- one way --------------------------------------------------------------------- */
+
+static uint32_t
+chunk_of(const struct weir_load *load)
+{
+	uint32_t chunk = load->size == 0 ? CHUNK_MESSAGES
+					 : CHUNK_BYTES / load->size;
+
+	if (chunk > CHUNK_MESSAGES)
+		chunk = CHUNK_MESSAGES;
+	if (chunk < load->burst && load->size <= CHUNK_BYTES / 4)
+		chunk = load->burst;
+	return chunk < 2 ? 2 : chunk;
+}
+
+static int
+bw_window(struct progress *run, enum weir_self_which which,
+	  struct window *window)
+{
+	struct weir_trial *trial = run->trial;
+	struct weir_load *load = load_of(trial, which);
+	uint64_t span = (uint64_t)(BW_WINDOW_NS * trial->ticks_per_ns);
+	const struct weir_flow *flow = &trial->self->page->reply.flow;
+	uint32_t chunk = chunk_of(load);
+	uint64_t start;
+	int rc, answer;
+
+	load->sent = 0;
+	weir_self_gate(trial->self, true, 0);
+	weir_self_begin(trial->self, WEIR_SELF_SINK, which);
+	start = weir_ticks();
+	do {
+		rc = load->ops->send(load, chunk);
+	} while (rc == 0 && weir_ticks() - start < span);
+	weir_self_gate(trial->self, false, load->sent);
+	answer = weir_self_end(trial->self, load);
+	if (rc != 0 || answer != 0)
+		return answer == -ECHILD || rc == 0 ? answer : rc;
+
+	window->messages = flow->messages;
+	if (flow->timed > 0 && flow->ticks > 0)
+		window->rate = (double)flow->timed / (double)flow->ticks *
+			       trial->ticks_per_ns * 1e9;
+	return 0;
+}
+
+/* ---- windows ---------------------------------------------------------------------- */
+
+static int
+run_window(struct progress *run, enum weir_self_which which,
+	   struct window *window)
+{
+	enum weir_placement before = run->place;
+	int rc;
+
+	window->batches = window->singles = 0;
+	window->messages = 0;
+	window->rate = 0;
+	window->counted = false;
+	window->place = WEIR_PLACE_MOVED;
+	if (load_of(run->trial, which) == NULL)
+		return 0; /* no floor: nothing that could agree */
+	rc = run->trial->side->args->kind == WEIR_PERF_LAT
+		     ? lat_window(run, which, window)
+		     : bw_window(run, which, window);
+	if (rc == 0)
+		rc = settle(run, which);
+	if (rc == 0)
+		rc = probe(run, &run->place);
+	if (rc == 0)
+		window->place = weir_place_between(before, run->place);
+	return rc;
+}
+
+static void
+count_floor(struct progress *run, struct window *window)
+{
+	struct weir_tally_place *to = &run->trial->tally->places[window->place];
+	double ps = 1000 / run->trial->ticks_per_ns / window->batch;
+
+	if (window->counted)
+		return;
+	window->counted = true;
+	for (uint32_t i = 0; i < window->batches; i++)
+		weir_hist_record(
+			&to->floor_batch_ps,
+			(uint64_t)((double)window->ticks_batch[i] * ps));
+	if (to->floor_windows <= WEIR_TALLY_WINDOWS)
+		to->floor_rate[to->floor_windows++] = window->rate;
+}
+
+static void
+count_test(struct progress *run, const struct window *window)
+{
+	struct weir_tally *tally = run->trial->tally;
+	struct weir_tally_place *to = &tally->places[window->place];
+	double ticks_per_ns = run->trial->ticks_per_ns;
+	double ps = 1000 / ticks_per_ns / window->batch;
+
+	for (uint32_t i = 0; i < window->batches; i++)
+		weir_hist_record(
+			&to->batch_ps,
+			(uint64_t)((double)window->ticks_batch[i] * ps));
+	for (uint32_t i = 0; i < window->singles; i++)
+		weir_hist_record(
+			&to->rtt_ns,
+			(uint64_t)(window->ticks_single[i] / ticks_per_ns));
+	to->messages += window->messages;
+	to->rate[to->windows++] = window->rate;
+	tally->windows++;
+}
+
+/* A link window between two floors: does it count? */
+static void
+judge(struct progress *run)
+{
+	struct weir_tally *tally = run->trial->tally;
+	struct window *test = run->test;
+	bool floor = run->trial->side->floor != NULL;
+
+	run->trial->messages += test->messages;
+	for (uint32_t i = 0; i < test->singles; i++)
+		weir_hist_record(&tally->all_rtt_ns,
+				 (uint64_t)(test->ticks_single[i] /
+					    run->trial->ticks_per_ns));
+	if (test->place == WEIR_PLACE_MOVED ||
+	    (floor && (run->floor->place != test->place ||
+		       run->floor_next->place != test->place))) {
+		tally->moved++;
+		return;
+	}
+	count_test(run, test);
+	if (floor) {
+		count_floor(run, run->floor);
+		count_floor(run, run->floor_next);
+	}
+}
+
+static void
+show_progress(struct progress *run, uint64_t now_ns)
+{
+	const struct weir_perf_args *args = run->trial->args;
+	const struct weir_tally *tally = run->trial->tally;
+
+	if (args->interval_ns == 0 || now_ns < run->note_ns)
+		return;
+	run->note_ns = now_ns + args->interval_ns;
+	weir_tool_note("%u B: %u windows count, %u do not (%u near, %u far, "
+		       "%u smt)",
+		       run->trial->side->test.load.size, tally->windows,
+		       tally->moved, tally->places[WEIR_PLACE_NEAR].windows,
+		       tally->places[WEIR_PLACE_FAR].windows,
+		       tally->places[WEIR_PLACE_SMT].windows);
+}
+
+static bool
+enough(struct progress *run, uint64_t end_ns)
+{
+	const struct weir_trial *trial = run->trial;
+	uint64_t now_ns = weir_now_ns();
+
+	show_progress(run, now_ns);
+	return trial->tally->windows >= WEIR_TALLY_WINDOWS ||
+	       (trial->args->count != 0 &&
+		trial->messages >= trial->args->count) ||
+	       now_ns >= end_ns;
+}
+
+/* The link window and the floor after it; the floor before is there. */
+static int
+run_pair(struct progress *run)
+{
+	struct window *swap;
+	int rc = run_window(run, WEIR_SELF_TEST, run->test);
+
+	if (rc == 0)
+		rc = run_window(run, WEIR_SELF_FLOOR, run->floor_next);
+	if (rc != 0)
+		return rc;
+	judge(run);
+	swap = run->floor;
+	run->floor = run->floor_next;
+	run->floor_next = swap;
+	return weir_tool_signal != 0 ? -EINTR : 0;
+}
+
+static int
+run_windows(struct progress *run)
+{
+	const struct weir_perf_args *args = run->trial->args;
+	uint64_t start_ns = weir_now_ns();
+	uint64_t warm_ns = start_ns + args->warmup_ns;
+	int rc = settle(run, WEIR_SELF_TEST);
+
+	if (rc == 0)
+		rc = probe(run, &run->place);
+	if (rc == 0)
+		rc = run_window(run, WEIR_SELF_FLOOR, run->floor);
+	while (rc == 0 && weir_now_ns() < warm_ns)
+		rc = run_pair(run);
+	if (rc != 0)
+		return rc;
+	weir_tally_reset(run->trial->tally);
+	run->trial->messages = 0;
+	run->floor->counted = false;
+	start_ns = weir_now_ns();
+	run->note_ns = start_ns + args->interval_ns;
+	do {
+		rc = run_pair(run);
+	} while (rc == 0 && !enough(run, start_ns + args->time_ns));
+	return rc;
+}
+
+int
+weir_trial_run(struct weir_trial *trial)
+{
+	struct window *windows = calloc(3, sizeof(*windows));
+	struct progress run = {
+		.trial = trial,
+		.floor = windows,
+		.test = windows + 1,
+		.floor_next = windows + 2,
+		.batch = { BATCH_ROUNDS, BATCH_ROUNDS },
+	};
+	int rc;
+
+	if (windows == NULL)
+		return -ENOMEM;
+	rc = run_windows(&run);
+	free(windows);
+	return rc;
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Table, CSV and assertions; JSON is in report_json.c. */
+
+#include "report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+weir_report_of(const struct weir_perf_args *args,
+	       const struct weir_perf_result *result,
+	       struct weir_report *report)
+{
+	bool one_way = args->kind == WEIR_PERF_BW;
+	enum weir_placement place = weir_tally_main(result->tally);
+
+	memset(report, 0, sizeof(*report));
+	report->args = args;
+	report->result = result;
+	weir_tally_figures(result->tally, place, one_way, result->size,
+			   result->floor_size, &report->main);
+	for (int i = 0; i < WEIR_PLACES; i++)
+		if (result->tally->places[i].windows > 0)
+			weir_tally_figures(
+				result->tally, (enum weir_placement)i, one_way,
+				result->size, result->floor_size,
+				&report->places[report->place_count++]);
+}
+
+/* ---- table ------------------------------------------------------------------- */
+
+/* A number in a column, or a dash where there are too few samples to say. */
+static const char *
+cell(char text[24], double value, int decimals)
+{
+	if (isnan(value))
+		snprintf(text, 24, "-");
+	else
+		snprintf(text, 24, "%.*f", decimals, value);
+	return text;
+}
+
+static void
+column(FILE *to, int width, double value, int decimals)
+{
+	char text[24];
+
+	fprintf(to, " %*s", width, cell(text, value, decimals));
+}
+
+static void
+heading(const struct weir_report *report, FILE *to)
+{
+	const struct weir_perf_args *args = report->args;
+	const struct weir_perf_result *result = report->result;
+
+	fprintf(to, "weir %s  %s  ", weir_version(), args->endpoint);
+	if (result->self)
+		fprintf(to, "%s, CPUs %d and %d",
+			weir_self_in_process(args->endpoint) ? "two threads"
+							     : "two processes",
+			result->cpus[0], result->cpus[1]);
+	else
+		fprintf(to, "peer elsewhere, no floor");
+	if (args->kind == WEIR_PERF_LAT)
+		fprintf(to,
+			"\n%s in us, closed loop, one in flight; floor and "
+			"ratio by round trips timed 32 at a time\n"
+			"size[B] place windows messages      p50     p90     "
+			"p99   p99.9  p99.99      max    mean | floor p50     "
+			"p99 | ratio  at p99\n",
+			args->half ? "Half of the round trip" : "Round trip");
+	else
+		fprintf(to,
+			"\nOne way, counted at the receiver, bursts of %u\n"
+			"size[B] place windows messages   M msg/s       MB/s "
+			"| floor M msg/s       MB/s | ratio\n",
+			(unsigned int)args->burst);
+}
+
+static void
+lat_row(const struct weir_report *report, const struct weir_figures *f,
+	FILE *to)
+{
+	double us = report->args->half ? 2000 : 1000;
+	const struct weir_rtt *rtt = &f->rtt_ns;
+
+	column(to, 8, rtt->p50 / us, 3);
+	column(to, 7, rtt->p90 / us, 3);
+	column(to, 7, rtt->p99 / us, 3);
+	column(to, 7, rtt->p99_9 / us, 3);
+	column(to, 7, rtt->p99_99 / us, 3);
+	column(to, 8, rtt->max / us, 3);
+	column(to, 7, rtt->mean / us, 3);
+	fputs(" |", to);
+	column(to, 9, f->floor_p50_ns / us, 3);
+	column(to, 7, f->floor_p99_ns / us, 3);
+	fputs(" |", to);
+	column(to, 5, f->ratio, 2);
+	column(to, 7, f->ratio_p99, 2);
+}
+
+static void
+bw_row(const struct weir_figures *f, FILE *to)
+{
+	column(to, 9, f->msgs_per_s / 1e6, 3);
+	column(to, 10, f->bytes_per_s / 1e6, 1);
+	fputs(" |", to);
+	column(to, 13, f->floor_msgs_per_s / 1e6, 3);
+	column(to, 10, f->floor_bytes_per_s / 1e6, 1);
+	fputs(" |", to);
+	column(to, 5, f->ratio, 2);
+}
+
+static void
+row(const struct weir_report *report, const struct weir_figures *f, FILE *to)
+{
+	fprintf(to, "%7u %-5s %7u %8llu", report->result->size,
+		report->result->self ? weir_place_name(f->place) : "-",
+		f->windows, (unsigned long long)f->messages);
+	if (report->args->kind == WEIR_PERF_LAT)
+		lat_row(report, f, to);
+	else
+		bw_row(f, to);
+	fputc('\n', to);
+}
+
+void
+weir_report_human(const struct weir_report *report, FILE *to, bool first)
+{
+	const struct weir_perf_result *result = report->result;
+	const struct weir_integrity *found = &result->integrity;
+
+	if (first)
+		heading(report, to);
+	for (uint32_t i = 0; i < report->place_count; i++)
+		row(report, &report->places[i], to);
+	if (report->place_count == 0)
+		fprintf(to,
+			"%7u: no window counts: the CPUs moved all the "
+			"time\n",
+			result->size);
+	if (!weir_integrity_ok(found))
+		fprintf(to,
+			"%7u: lost %llu  duplicate %llu  reordered %llu  "
+			"corrupt %llu\n",
+			result->size, (unsigned long long)found->lost,
+			(unsigned long long)found->duplicate,
+			(unsigned long long)found->reordered,
+			(unsigned long long)found->corrupt);
+	if (result->self && result->floor_missing != NULL)
+		fprintf(to, "%7u: no floor: %s\n", result->size,
+			result->floor_missing);
+	else if (result->self && isnan(report->main.ratio))
+		fprintf(to,
+			"%7u: fewer than %u windows count: no ratio; "
+			"measure longer with -t\n",
+			result->size, WEIR_TALLY_ENOUGH);
+}
+
+/* ---- CSV --------------------------------------------------------------------- */
+
+static void
+csv_number(FILE *to, double value)
+{
+	if (isnan(value))
+		fputc(',', to);
+	else
+		fprintf(to, ",%.9g", value);
+}
+
+static void
+csv_row(const struct weir_report *report, const struct weir_figures *f,
+	FILE *to)
+{
+	const struct weir_integrity *found = &report->result->integrity;
+	const double values[] = {
+		f->rtt_ns.p50,        f->rtt_ns.p90,    f->rtt_ns.p99,
+		f->rtt_ns.p99_9,      f->rtt_ns.p99_99, f->rtt_ns.max,
+		f->rtt_ns.mean,       f->msgs_per_s,    f->bytes_per_s,
+		f->floor_p50_ns,      f->floor_p99_ns,  f->floor_msgs_per_s,
+		f->floor_bytes_per_s, f->ratio,         f->ratio_p99,
+	};
+	bool lat = report->args->kind == WEIR_PERF_LAT;
+
+	fprintf(to, "%s,\"%s\",%u,%s,%u,%llu", lat ? "lat" : "bw",
+		report->args->endpoint, report->result->size,
+		weir_place_name(f->place), f->windows,
+		(unsigned long long)f->messages);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		csv_number(to, lat || i >= 7 ? values[i] : NAN);
+	fprintf(to, ",%llu,%llu,%llu,%llu\n", (unsigned long long)found->lost,
+		(unsigned long long)found->duplicate,
+		(unsigned long long)found->reordered,
+		(unsigned long long)found->corrupt);
+}
+
+void
+weir_report_csv(const struct weir_report *report, FILE *to, bool first)
+{
+	if (first)
+		fputs("kind,endpoint,size,placement,windows,messages,"
+		      "rtt_ns.p50,rtt_ns.p90,rtt_ns.p99,rtt_ns.p99_9,"
+		      "rtt_ns.p99_99,rtt_ns.max,rtt_ns.mean,msgs_per_s,"
+		      "bytes_per_s,floor.rtt_ns.p50,floor.rtt_ns.p99,"
+		      "floor.msgs_per_s,floor.bytes_per_s,ratio,ratio_p99,"
+		      "lost,duplicate,reordered,corrupt\n",
+		      to);
+	for (uint32_t i = 0; i < report->place_count; i++)
+		csv_row(report, &report->places[i], to);
+}
+
+/* ---- assertions ---------------------------------------------------------------- */
+
+struct subject {
+	const char *name;
+	size_t offset; /* of a double in struct weir_figures; or see below */
+	enum {
+		TIME,
+		NUMBER,
+		COUNTER
+	} kind;
+};
+
+#define FIGURE(name, member, kind)                                \
+	{                                                         \
+		name, offsetof(struct weir_figures, member), kind \
+	}
+#define COUNT(name, member)                                            \
+	{                                                              \
+		name, offsetof(struct weir_integrity, member), COUNTER \
+	}
+
+static const struct subject subjects[] = {
+	FIGURE("rtt.p50", rtt_ns.p50, TIME),
+	FIGURE("rtt.p90", rtt_ns.p90, TIME),
+	FIGURE("rtt.p99", rtt_ns.p99, TIME),
+	FIGURE("rtt.p99_9", rtt_ns.p99_9, TIME),
+	FIGURE("rtt.p99.9", rtt_ns.p99_9, TIME),
+	FIGURE("rtt.p99_99", rtt_ns.p99_99, TIME),
+	FIGURE("rtt.p99.99", rtt_ns.p99_99, TIME),
+	FIGURE("rtt.max", rtt_ns.max, TIME),
+	FIGURE("rtt.mean", rtt_ns.mean, TIME),
+	FIGURE("msgs_per_s", msgs_per_s, NUMBER),
+	FIGURE("bytes_per_s", bytes_per_s, NUMBER),
+	FIGURE("ratio", ratio, NUMBER),
+	FIGURE("ratio_p99", ratio_p99, NUMBER),
+	COUNT("lost", lost),
+	COUNT("loss", lost),
+	COUNT("duplicate", duplicate),
+	COUNT("reordered", reordered),
+	COUNT("corrupt", corrupt),
+};
+
+static const struct subject *
+find_subject(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+		if (strlen(subjects[i].name) == len &&
+		    strncmp(subjects[i].name, name, len) == 0)
+			return &subjects[i];
+	return NULL;
+}
+
+/* "20us" in nanoseconds, "1.5M" as 1.5 million. */
+static int
+read_limit(const char *text, const struct subject *subject, double *limit)
+{
+	static const struct {
+		const char *name;
+		double factor;
+		bool time;
+	} units[] = { { "ns", 1, true },   { "us", 1e3, true },
+		      { "ms", 1e6, true }, { "s", 1e9, true },
+		      { "", 1, false },    { "k", 1e3, false },
+		      { "K", 1e3, false }, { "M", 1e6, false },
+		      { "G", 1e9, false } };
+	char *end;
+
+	*limit = strtod(text, &end);
+	if (end == text)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(end, units[i].name) == 0 &&
+		    units[i].time == (subject->kind == TIME)) {
+			*limit *= units[i].factor;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static double
+subject_value(const struct weir_report *report, const struct subject *subject)
+{
+	double value;
+	uint64_t count;
+
+	if (subject->kind == COUNTER) {
+		memcpy(&count,
+		       (const char *)&report->result->integrity +
+			       subject->offset,
+		       sizeof(count));
+		return (double)count;
+	}
+	memcpy(&value, (const char *)&report->main + subject->offset,
+	       sizeof(value));
+	return value;
+}
+
+static int
+compare(double value, const char *op, size_t op_len, double limit)
+{
+	bool equal = op_len == 2; /* "<=", ">=", "==", "!=" */
+
+	switch (op[0]) {
+	case '<':
+		return value < limit || (equal && value == limit);
+	case '>':
+		return value > limit || (equal && value == limit);
+	case '=':
+		return value == limit;
+	default:
+		return value < limit || value > limit;
+	}
+}
+
+int
+weir_report_assert(const struct weir_report *report, const char *text,
+		   double *value)
+{
+	size_t name_len = strcspn(text, "<>=! ");
+	const char *op = text + name_len + strspn(text + name_len, " ");
+	size_t op_len = strspn(op, "<>=!");
+	const struct subject *subject = find_subject(text, name_len);
+	double limit;
+
+	if (subject == NULL || op_len < 1 || op_len > 2 ||
+	    (op_len == 2 && op[1] != '=') ||
+	    (op_len == 1 && (op[0] == '=' || op[0] == '!')))
+		return -EINVAL;
+	if (read_limit(op + op_len + strspn(op + op_len, " "), subject,
+		       &limit) != 0)
+		return -EINVAL;
+	if (report == NULL)
+		return 1;
+	*value = subject_value(report, subject);
+	return compare(*value, op, op_len, limit); /* NAN: never holds */
+}
