@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A peer whose process dies: an error, never the end; and never a message
+ * after it. */
+
+#include <signal.h>
+
+#include "fixture.h"
+
+/* Generous: 50 ms are usual. */
+#define DEATH_LIMIT_MS 5000
+
+static void
+need_a_process(struct fixture *f)
+{
+	if (!(f->v->flags & VARIANT_CHILD))
+		case_skip(f, "the peer lives in this process: it cannot die "
+			     "alone");
+	if (f->v->flags & VARIANT_TRUSTED)
+		case_skip(f, "memif is for trusted peers: its driver may crash "
+			     "when the other side vanishes");
+}
+
+/* Deadlines of seconds, so that a silent peer is noticed in the limit. */
+static struct fixture *
+mortal_link(void **state)
+{
+	need_a_process(fixture_of(state));
+	return link_up(state, CONFIG(.keepalive_ns = 100000000,
+				     .dead_timeout_ns = 1000000000));
+}
+
+static void
+kill_b(struct fixture *f)
+{
+	assert_int_equal(kill(f->b->pid, SIGKILL), 0);
+	f->b->gone = true;
+}
+
+/* @return what recv says at last, in the limit; *n counts messages. */
+static int
+receive_till_death(struct fixture *f, uint64_t *n, uint32_t size)
+{
+	uint64_t limit_ns = in_ms(DEATH_LIMIT_MS);
+	struct weir_msg msg;
+	char text[192];
+	int rc;
+
+	for (*n = 0;;) {
+		rc = weir_rx_recv(f->rx, &msg);
+		if (rc < 0)
+			return rc;
+		if (rc == 0) {
+			if (weir_now_ns() > limit_ns)
+				fail_msg("death was not noticed in 5 s");
+			peer_pump();
+			continue;
+		}
+		if (!steps_compare(&msg, size, pattern_seed(SEED, *n), *n, text,
+				   sizeof(text)))
+			fail_msg("A: %s", text);
+		weir_msg_release(&msg);
+		++*n;
+	}
+}
+
+/* verifies link.rx.error: kill -9 is -ETIMEDOUT, and again the same */
+static void
+a_killed_peer_is_a_lasting_error(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	uint64_t n;
+
+	kill_b(f);
+	assert_int_equal(receive_till_death(f, &n, 0), -ETIMEDOUT);
+	assert_int_equal(n, 0);
+	assert_int_equal(expect_end(f), -ETIMEDOUT);
+	assert_int_equal(peer_do(f->a, STEP_RESERVE_END).rc, -ETIMEDOUT);
+	assert_int_equal(peer_do(f->a, STEP_STATUS_LAST).rc, -ETIMEDOUT);
+}
+
+/* verifies link.rx.error: what was committed is delivered before the error */
+static void
+committed_messages_come_before_the_error(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	uint64_t n;
+
+	peer_do(f->b, STEP_SEND, .n = 300, .size = 100, .seed = SEED);
+	if (f->v->flags & VARIANT_POLLED) /* they must have got here */
+		for (uint64_t until_ns = in_ms(200); weir_now_ns() < until_ns;)
+			peer_pump();
+	kill_b(f);
+	assert_int_equal(receive_till_death(f, &n, 100), -ETIMEDOUT);
+	assert_int_equal(n, 300);
+	assert_int_equal(expect_end(f), -ETIMEDOUT);
+}
+
+/* verifies link.rx.error: a message under construction was never sent */
+static void
+an_open_slot_dies_with_its_process(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	uint64_t n;
+
+	peer_do(f->b, STEP_OPEN_SLOTS, .n = 4, .size = 100, .seed = SEED);
+	peer_do(f->b, STEP_COMMIT, .k = 0);
+	expect_one(f, 100, pattern_seed(SEED, 0));
+	kill_b(f);
+	assert_int_equal(receive_till_death(f, &n, 100), -ETIMEDOUT);
+	assert_int_equal(n, 0);
+}
+
+/* verifies link.rx.error: a clean close before the death is the end */
+static void
+a_close_before_death_is_the_end(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	uint64_t n;
+
+	peer_do(f->b, STEP_SEND, .n = 50, .size = 100, .seed = SEED);
+	assert_int_equal(peer_do(f->b, STEP_TX_CLOSE).rc, 0);
+	if (f->v->flags & VARIANT_POLLED)
+		for (uint64_t until_ns = in_ms(200); weir_now_ns() < until_ns;)
+			peer_pump();
+	kill_b(f);
+	assert_int_equal(receive_till_death(f, &n, 100), WEIR_EOF);
+	assert_int_equal(n, 50);
+	assert_int_equal(expect_end(f), WEIR_EOF);
+}
+
+/* verifies link.rx.recv: what is held stays readable when the peer is dead */
+static void
+held_messages_outlive_their_sender(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	uint64_t n;
+
+	peer_go(f->b, STEP_SEND, .n = 100, .size = 1000, .seed = SEED);
+	peer_do(f->a, STEP_HOLD, .n = 100, .size = 1000, .seed = SEED);
+	peer_finish(f->b);
+	kill_b(f);
+	assert_int_equal(receive_till_death(f, &n, 0), -ETIMEDOUT);
+	peer_do(f->a, STEP_CHECK);
+	peer_do(f->a, STEP_RX_DESTROY);
+	peer_do(f->a, STEP_CHECK);
+	peer_do(f->a, STEP_RELEASE, .n = PEER_ALL);
+}
+
+struct mourner {
+	struct fixture *f;
+	int rc;
+};
+
+static const char *
+wait_for_a_message(void *arg)
+{
+	struct mourner *m = arg;
+	struct weir_msg msg;
+
+	m->rc = weir_rx_recv_wait(m->f->rx, in_ms(DEATH_LIMIT_MS), &msg);
+	return NULL;
+}
+
+static const char *
+wait_for_a_permit(void *arg)
+{
+	struct mourner *m = arg;
+	struct weir_permit permit;
+
+	m->rc = weir_tx_reserve_wait(m->f->tx, 16, in_ms(DEATH_LIMIT_MS),
+				     &permit);
+	return NULL;
+}
+
+/* verifies link.rx.error: a receiver that sleeps is woken by the death */
+static void
+a_sleeping_receiver_learns_of_the_death(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	struct mourner m = { .f = f };
+	struct user user;
+
+	user_start(&user, wait_for_a_message, &m);
+	for (uint64_t until_ns = in_ms(20); weir_now_ns() < until_ns;)
+		peer_pump();
+	kill_b(f);
+	user_finish(&user);
+	assert_int_equal(m.rc, -ETIMEDOUT);
+}
+
+/* verifies link.tx.reserve: a sender that sleeps is woken by the death */
+static void
+a_sleeping_sender_learns_of_the_death(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	struct mourner m = { .f = f };
+	struct user user;
+
+	send_until_dry(f, 16, SEED);
+	user_start(&user, wait_for_a_permit, &m);
+	for (uint64_t until_ns = in_ms(20); weir_now_ns() < until_ns;)
+		peer_pump();
+	kill_b(f);
+	user_finish(&user);
+	assert_int_equal(m.rc, -ETIMEDOUT);
+}
+
+/* verifies link.rx.error: in the middle of traffic, with permits and slots
+ * out: alloc and commit go through, the identities hold, the next peer finds
+ * a port that works */
+static void
+death_in_the_middle_of_traffic(void **state)
+{
+	struct fixture *f = mortal_link(state);
+	struct weir_permit permits[4];
+	struct weir_slot slots[4], slot;
+	uint64_t n;
+
+	for (int i = 0; i < 4; i++) {
+		take_permit(f, 200, &permits[i]);
+		open_filled(f, 200, 1, &slots[i]);
+	}
+	peer_go(f->b, STEP_SEND, .n = 1000000, .size = 100, .seed = SEED);
+	for (uint64_t i = 0; i < 100; i++)
+		expect_one(f, 100, pattern_seed(SEED, i));
+	kill_b(f);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(weir_permit_alloc(&permits[i], 150, &slot), 0);
+		pattern_fill(slot.data, 150, 1);
+		weir_slot_commit(&slot);
+		weir_slot_commit(&slots[i]);
+		audit(f);
+	}
+	f->b->busy = false;
+	for (n = 100;; n++) {
+		struct weir_msg msg;
+		int rc;
+
+		pump_until((rc = weir_rx_recv(f->rx, &msg)) != 0);
+		if (rc < 0) {
+			assert_int_equal(rc, -ETIMEDOUT);
+			break;
+		}
+		assert_int_equal(
+			pattern_wrong(msg.data, msg.len, pattern_seed(SEED, n)),
+			-1);
+		weir_msg_release(&msg);
+	}
+	assert_int_equal(expect_end(f), -ETIMEDOUT);
+	audit(f);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_killed_peer_is_a_lasting_error),
+	cmocka_unit_test(committed_messages_come_before_the_error),
+	cmocka_unit_test(an_open_slot_dies_with_its_process),
+	cmocka_unit_test(a_close_before_death_is_the_end),
+	cmocka_unit_test(held_messages_outlive_their_sender),
+	cmocka_unit_test(a_sleeping_receiver_learns_of_the_death),
+	cmocka_unit_test(a_sleeping_sender_learns_of_the_death),
+	cmocka_unit_test(death_in_the_middle_of_traffic),
+};
+
+CASE_LIST(cases_death, tests);

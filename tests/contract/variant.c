@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The ways to run the suite; see variant.h. */
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "variant.h"
+
+#define MEM                            \
+	{                              \
+		"mem:contract-%", NULL \
+	}
+#define SHM                            \
+	{                              \
+		"shm:contract-%", NULL \
+	}
+#define RING                                         \
+	{                                            \
+		"dpdk:contract-%,dev=net_ring", NULL \
+	}
+
+/* Each end has its v0 in a namespace of its own. */
+#define VETH(device)                                      \
+	{                                                 \
+		"dpdk:10.9.0.1:7400,dev=" device          \
+		",dev.iface=v0,local=10.9.0.1/24",        \
+			"dpdk:10.9.0.1:7400,dev=" device  \
+			",dev.iface=v0,local=10.9.0.2/24" \
+	}
+
+static const struct variant variants[] = {
+	{ "mem", VARIANT_ADDRESS, 1, 1, { MEM } },
+	{ "shm", VARIANT_MEMFD, 1, 1, { SHM } },
+	{ "shm-process", VARIANT_CHILD | VARIANT_MEMFD, 1, 1, { SHM } },
+	{ "shm-process-connect",
+	  VARIANT_CHILD | VARIANT_MEMFD | VARIANT_CONNECTS,
+	  1,
+	  1,
+	  { SHM } },
+	{ "mem+shm", 0, 1, 2, { MEM, SHM } },
+#ifdef CONTRACT_DPDK
+	{ "dpdk-ring", VARIANT_POLLED | VARIANT_ADDRESS, 4, 1, { RING } },
+	{ "dpdk-memif",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_TRUSTED,
+	  4,
+	  1,
+	  { { "dpdk:contract-%", NULL } } },
+	{ "dpdk-memif-connect",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_TRUSTED | VARIANT_CONNECTS,
+	  4,
+	  1,
+	  { { "dpdk:contract-%", NULL } } },
+	{ "dpdk-af_packet",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH,
+	  20,
+	  1,
+	  { VETH("net_af_packet0") } },
+	{ "dpdk-af_xdp",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_ROOT |
+		  VARIANT_CONNECTS,
+	  20,
+	  1,
+	  { VETH("net_af_xdp0") } },
+	{ "shm+dpdk-ring", VARIANT_POLLED, 4, 2, { SHM, RING } },
+#endif
+};
+
+const struct variant *
+variant_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
+		if (strcmp(variants[i].name, name) == 0)
+			return &variants[i];
+	return NULL;
+}
+
+void
+variant_list(void)
+{
+	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
+		printf("%s\n", variants[i].name);
+}
+
+void
+variant_endpoint(const struct variant *v, unsigned int k, bool listener,
+		 char *text, size_t size)
+{
+	const struct carrier *c = &v->carrier[k];
+	const char *from = listener || c->connector == NULL ? c->listener
+							    : c->connector;
+	const char *tag = strchr(from, '%');
+
+	if (tag == NULL)
+		snprintf(text, size, "%s", from);
+	else
+		snprintf(text, size, "%.*s%d%s", (int)(tag - from), from,
+			 (int)getpid(), tag + 1);
+}
