@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From windows to figures and to text: tally, JSON, table, CSV, assertions. */
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "report.h"
+
+static struct weir_perf_args args;
+
+/* count windows of one placement: round trips of rtt_ns over floor_ns. */
+static void
+add_windows(struct weir_tally *tally, enum weir_placement place, uint32_t count,
+	    uint64_t rtt_ns, uint64_t floor_ns)
+{
+	struct weir_tally_place *to = &tally->places[place];
+
+	for (uint32_t i = 0; i < count; i++) {
+		for (int k = 0; k < 100; k++) {
+			weir_hist_record(&to->rtt_ns, rtt_ns);
+			weir_hist_record(&to->batch_ps, rtt_ns * 1000);
+			weir_hist_record(&to->floor_batch_ps, floor_ns * 1000);
+			weir_hist_record(&tally->all_rtt_ns, rtt_ns);
+		}
+		to->rate[to->windows++] = 1e9 / (double)rtt_ns;
+		to->floor_rate[to->floor_windows++] = 1e9 / (double)floor_ns;
+		to->messages += 200;
+		tally->windows++;
+	}
+}
+
+static void
+setup_args(enum weir_perf_kind kind)
+{
+	memset(&args, 0, sizeof(args));
+	args.kind = kind;
+	args.endpoint = "shm:test";
+	args.burst = 32;
+	args.self = true;
+	snprintf(args.command, sizeof(args.command),
+		 "weir perf lat shm:test --self");
+}
+
+static void
+setup_result(struct weir_perf_result *result, const struct weir_tally *tally)
+{
+	memset(result, 0, sizeof(*result));
+	result->size = result->floor_size = 32;
+	result->cpus[1] = 1;
+	result->tally = tally;
+	result->self = true;
+}
+
+static bool
+close_to(double value, double expected)
+{
+	return fabs(value - expected) < expected * 0.002;
+}
+
+/* ---- tally --------------------------------------------------------------------- */
+
+/* Near or far, whichever was seen more; smt only where there is nothing else. */
+static void
+the_most_seen_placement_speaks(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+
+	(void)state;
+	assert_non_null(tally);
+	assert_int_equal(weir_tally_main(tally), WEIR_PLACE_MOVED);
+	add_windows(tally, WEIR_PLACE_SMT, 60, 100, 70);
+	assert_int_equal(weir_tally_main(tally), WEIR_PLACE_SMT);
+	add_windows(tally, WEIR_PLACE_FAR, 30, 600, 490);
+	assert_int_equal(weir_tally_main(tally), WEIR_PLACE_FAR);
+	add_windows(tally, WEIR_PLACE_NEAR, 31, 200, 130);
+	assert_int_equal(weir_tally_main(tally), WEIR_PLACE_NEAR);
+	free(tally);
+}
+
+static void
+ratio_of_round_trips(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_figures f;
+
+	(void)state;
+	add_windows(tally, WEIR_PLACE_NEAR, 40, 195, 130);
+	add_windows(tally, WEIR_PLACE_FAR, 25, 980, 490);
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, false, 32, 32, &f);
+	assert_true(close_to(f.ratio, 1.5));
+	assert_true(close_to(f.ratio_p99, 1.5));
+	assert_int_equal(f.rtt_ns.p50, 195);
+	assert_true(close_to(f.floor_p50_ns, 130));
+	assert_int_equal(f.windows, 40);
+	weir_tally_figures(tally, WEIR_PLACE_FAR, false, 32, 32, &f);
+	assert_true(close_to(f.ratio, 2));
+	free(tally);
+}
+
+/* Bytes for payload, messages where there is none; higher is better. */
+static void
+ratio_of_rates(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_figures f;
+
+	(void)state;
+	add_windows(tally, WEIR_PLACE_FAR, 40, 200, 100);
+	weir_tally_figures(tally, WEIR_PLACE_FAR, true, 64, 64, &f);
+	assert_true(close_to(f.ratio, 0.5));
+	assert_true(isnan(f.ratio_p99));
+	assert_true(close_to(f.bytes_per_s, 64 * 5e6));
+	weir_tally_figures(tally, WEIR_PLACE_FAR, true, 64, 32, &f);
+	assert_true(close_to(f.ratio, 1));
+	weir_tally_figures(tally, WEIR_PLACE_FAR, true, 0, 0, &f);
+	assert_true(close_to(f.ratio, 0.5));
+	free(tally);
+}
+
+static void
+too_few_windows_have_no_ratio(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_figures f;
+
+	(void)state;
+	add_windows(tally, WEIR_PLACE_NEAR, WEIR_TALLY_ENOUGH - 1, 200, 130);
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, false, 32, 32, &f);
+	assert_true(isnan(f.ratio));
+	assert_true(isnan(f.ratio_p99));
+	add_windows(tally, WEIR_PLACE_NEAR, 1, 200, 130);
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, false, 32, 32, &f);
+	assert_false(isnan(f.ratio));
+	free(tally);
+}
+
+/* One stalled window in twenty does not move the rate. */
+static void
+a_rate_is_the_median_window(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_figures f;
+
+	(void)state;
+	add_windows(tally, WEIR_PLACE_NEAR, 20, 200, 100);
+	add_windows(tally, WEIR_PLACE_NEAR, 1, 100000, 100);
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, true, 64, 64, &f);
+	assert_true(close_to(f.msgs_per_s, 5e6));
+	free(tally);
+}
+
+/* ---- JSON ---------------------------------------------------------------------- */
+
+static json_t *
+json_of(const struct weir_tally *tally, struct weir_perf_result *result)
+{
+	struct weir_report report;
+	json_error_t error;
+	json_t *root;
+	char *text;
+
+	(void)tally;
+	weir_report_of(&args, result, &report);
+	text = weir_report_json(&report);
+	assert_non_null(text);
+	root = json_loads(text, 0, &error);
+	free(text);
+	assert_non_null(root);
+	return root;
+}
+
+/* A dotted path; fails the test when a key is missing. */
+static json_t *
+at(json_t *from, const char *path)
+{
+	char part[64];
+
+	while (*path != '\0') {
+		size_t len = strcspn(path, ".");
+
+		snprintf(part, sizeof(part), "%.*s", (int)len, path);
+		from = json_object_get(from, part);
+		if (from == NULL)
+			fail_msg("no key %s", part);
+		path += len + (path[len] == '.');
+	}
+	return from;
+}
+
+static void
+json_has_the_promised_keys(void **state)
+{
+	static const char *const numbers[] = {
+		"result.rtt_ns.p50",   "result.rtt_ns.p99",
+		"result.rtt_ns.p90",   "result.rtt_ns.max",
+		"result.rtt_ns.mean",  "result.msgs_per_s",
+		"result.bytes_per_s",  "floor.rtt_ns.p50",
+		"floor.rtt_ns.p99",    "floor.msgs_per_s",
+		"floor.bytes_per_s",   "ratio",
+		"ratio_p99",           "integrity.lost",
+		"integrity.duplicate", "integrity.reordered",
+		"integrity.corrupt",   "test.size",
+	};
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_result result;
+	json_t *root;
+
+	(void)state;
+	setup_args(WEIR_PERF_LAT);
+	add_windows(tally, WEIR_PLACE_NEAR, 40, 195, 130);
+	add_windows(tally, WEIR_PLACE_FAR, 21, 980, 490);
+	setup_result(&result, tally);
+	root = json_of(tally, &result);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		assert_true(json_is_number(at(root, numbers[i])));
+	assert_string_equal(json_string_value(at(root, "schema")),
+			    "weir.perf/1");
+	assert_string_equal(json_string_value(at(root, "placement")), "near");
+	assert_int_equal(json_array_size(at(root, "placements")), 2);
+	assert_int_equal(json_array_size(at(root, "warnings")), 0);
+	assert_string_equal(json_string_value(at(root, "test.command")),
+			    args.command);
+	assert_int_equal(json_integer_value(at(root, "result.rtt_ns.p50")),
+			 195);
+	/* 4,000 round trips are too few for this one. */
+	assert_true(json_is_null(at(root, "result.rtt_ns.p99_9")));
+	json_decref(root);
+	free(tally);
+}
+
+static void
+json_without_self_has_no_floor(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_result result;
+	json_t *root;
+
+	(void)state;
+	setup_args(WEIR_PERF_LAT);
+	args.self = false;
+	add_windows(tally, WEIR_PLACE_FAR, 1, 5000, 490);
+	setup_result(&result, tally);
+	result.self = false;
+	root = json_of(tally, &result);
+	assert_true(json_is_null(at(root, "floor")));
+	assert_true(json_is_null(at(root, "ratio")));
+	assert_true(json_is_null(at(root, "placement")));
+	assert_int_equal(json_array_size(at(root, "placements")), 0);
+	json_decref(root);
+	free(tally);
+}
+
+static void
+json_says_when_windows_are_few(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_result result;
+	json_t *root;
+
+	(void)state;
+	setup_args(WEIR_PERF_BW);
+	add_windows(tally, WEIR_PLACE_FAR, 19, 100, 50);
+	setup_result(&result, tally);
+	root = json_of(tally, &result);
+	assert_true(json_is_null(at(root, "ratio")));
+	assert_true(json_is_null(at(root, "result.rtt_ns")));
+	assert_int_equal(json_array_size(at(root, "warnings")), 1);
+	json_decref(root);
+	free(tally);
+}
+
+/* ---- table and CSV -------------------------------------------------------------- */
+
+static void
+table_and_csv_show_the_floor(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_result result;
+	struct weir_report report;
+	char text[4096] = "";
+	FILE *to = fmemopen(text, sizeof(text), "w");
+
+	(void)state;
+	assert_non_null(to);
+	setup_args(WEIR_PERF_LAT);
+	add_windows(tally, WEIR_PLACE_NEAR, 40, 195, 130);
+	setup_result(&result, tally);
+	weir_report_of(&args, &result, &report);
+	weir_report_human(&report, to, true);
+	weir_report_csv(&report, to, true);
+	fclose(to);
+	assert_non_null(strstr(text, "0.195"));
+	assert_non_null(strstr(text, "0.130"));
+	assert_non_null(strstr(text, " 1.50"));
+	assert_non_null(strstr(text, "near"));
+	assert_non_null(
+		strstr(text, "\nlat,\"shm:test\",32,near,40,8000,195,"));
+	free(tally);
+}
+
+/* ---- assertions ------------------------------------------------------------------ */
+
+static void
+assertions_are_understood_or_refused(void **state)
+{
+	static const char *const good[] = {
+		"rtt.p99<20us",    "ratio<1.25",       "loss==0",
+		"msgs_per_s>1.5M", "rtt.p99.9 <= 1ms", "corrupt!=1"
+	};
+	static const char *const bad[] = {
+		"",        "ratio",      "ratio<",    "ratio<x",  "p99<20us",
+		"ratio=1", "rtt.p99<20", "ratio<2us", "ratio<<1", "ratio<1 2"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		int rc = weir_report_assert(NULL, good[i], NULL);
+
+		assert_int_equal(rc, 1);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int rc = weir_report_assert(NULL, bad[i], NULL);
+
+		assert_int_equal(rc, -EINVAL);
+	}
+}
+
+static void
+assertions_hold_or_not(void **state)
+{
+	static const struct {
+		const char *text;
+		int holds;
+	} cases[] = {
+		{ "rtt.p50<196ns", 1 },  { "rtt.p50<195ns", 0 },
+		{ "rtt.p50<=195ns", 1 }, { "rtt.p50>=0.195us", 1 },
+		{ "ratio<1.6", 1 },      { "ratio>1.6", 0 },
+		{ "lost==2", 1 },        { "lost!=2", 0 },
+		{ "rtt.p99_99<1s", 0 }, /* not known: does not hold */
+		{ "rtt.p99_99>0s", 0 },  { "msgs_per_s>5M", 1 },
+	};
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_result result;
+	struct weir_report report;
+
+	(void)state;
+	setup_args(WEIR_PERF_LAT);
+	add_windows(tally, WEIR_PLACE_NEAR, 40, 195, 130);
+	setup_result(&result, tally);
+	result.integrity.lost = 2;
+	weir_report_of(&args, &result, &report);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		double value;
+		int rc = weir_report_assert(&report, cases[i].text, &value);
+
+		assert_int_equal(rc, cases[i].holds);
+	}
+	free(tally);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_most_seen_placement_speaks),
+		cmocka_unit_test(ratio_of_round_trips),
+		cmocka_unit_test(ratio_of_rates),
+		cmocka_unit_test(too_few_windows_have_no_ratio),
+		cmocka_unit_test(a_rate_is_the_median_window),
+		cmocka_unit_test(json_has_the_promised_keys),
+		cmocka_unit_test(json_without_self_has_no_floor),
+		cmocka_unit_test(json_says_when_windows_are_few),
+		cmocka_unit_test(table_and_csv_show_the_floor),
+		cmocka_unit_test(assertions_are_understood_or_refused),
+		cmocka_unit_test(assertions_hold_or_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
