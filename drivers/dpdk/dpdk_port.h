@@ -19,7 +19,7 @@
 #include "dpdk_arp.h"
 #include "dpdk_dev.h"
 #include "dpdk_hdr.h"
-#include "dpdk_link.h"
+#include "dpdk_flow.h"
 #include "weir_driver.h"
 
 #define DPDK_RX_BURST 32
@@ -43,18 +43,12 @@
 
 #define DPDK_LINKS_MAX 65535u
 
-/* How memif ends part before one of them leaves; see dpdk_goodbye.c. */
-enum dpdk_parting {
-	DPDK_PARTING_NO,
-	DPDK_PARTING_STILL, /* the peer says it goes: hands off the rings */
-};
-
 struct dpdk_listener {
 	struct weir_listener listener;
 	struct dpdk_listener *next;
 	struct dpdk_flow *waiting_first;
 	struct dpdk_flow *waiting_last;
-	uint32_t waiting_count; /* established */
+	uint32_t waiting_count; /* links in the queue, all established */
 	uint32_t half_open;
 	uint16_t udp_port;
 	int fd;
@@ -84,10 +78,12 @@ struct dpdk_port {
 	uint32_t batch_count;
 	struct rte_mbuf *spares[DPDK_SPARES];
 	uint32_t spare_count;
-	uint16_t frag_size;
-	uint32_t turn; /* which flow goes first */
+	uint32_t packet_max; /* bytes of a weir packet, header included */
+	uint32_t frag_size;  /* payload of one packet */
 
 	struct dpdk_arp arp;
+	uint32_t arp_generation;
+	uint64_t arp_next_ns;
 	uint32_t local_ip;
 	uint32_t net_mask;
 	bool mac_given; /* peer-mac= */
@@ -99,14 +95,21 @@ struct dpdk_port {
 
 	/* Opening; memif knows its role only at listen or connect. */
 	struct dpdk_dev_spec spec;
-	char spec_name[128];
 	uint64_t device_next_ns;
-	bool fence;
-	bool thread_known;
-	uint8_t parting; /* enum dpdk_parting */
-	uint64_t parting_ns;
-	bool parting_heard;
+	bool fence; /* membarrier is missing */
+	bool thread_refused;
 
+	/* Parting, see dpdk_parting.c. */
+	bool still; /* hands off the rings */
+	bool still_down;
+	bool parting_due;
+	bool parting_heard;
+	struct dpdk_addr parting_from;
+	struct dpdk_addr parting_to;
+	uint64_t still_next_ns;
+	uint64_t still_end_ns;
+
+	struct dpdk_port *next_open; /* of this process */
 	struct weir_port_stats stats;
 };
 
@@ -123,6 +126,12 @@ uint64_t weir_dpdk_now(struct dpdk_port *port);
 
 /* Make the port's device for this role. @return as weir_dpdk_dev_open(). */
 int weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role);
+
+/* Give it back, to make another later. @return false: links still use it. */
+bool weir_dpdk_port_device_drop(struct dpdk_port *port);
+
+/* Give the calling thread mempool caches. @return false: it cannot have any. */
+bool weir_dpdk_thread_join(void);
 
 /* ---- dpdk_datapath.c ---- */
 
@@ -145,15 +154,20 @@ void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 
 /* ---- dpdk_setup.c ---- */
 
-/* An INIT arrived, which no flow claims. */
-void weir_dpdk_on_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-		       const struct wire_hdr *hdr);
+/* Read IP:PORT, *:PORT or a name. @return 0; -EINVAL with weir_fail(). */
+int weir_dpdk_address(const struct dpdk_port *port, const char *text,
+		      struct dpdk_addr *addr);
 
-/* Move connecting flows on: device, MAC, handshake. */
+/* A packet without a token arrived: INIT, or memif's goodbye. */
+void weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+			const struct wire_hdr *hdr);
+
+/* Move a connecting flow on: device, MAC, handshake. */
 void weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow);
 
-/* The handshake has succeeded. */
+/* The handshake has succeeded, or has failed. */
 void weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow);
+void weir_dpdk_half_open_failed(struct dpdk_flow *flow);
 
 void weir_dpdk_arp_step(struct dpdk_port *port);
 
@@ -165,5 +179,19 @@ int weir_dpdk_link_accept(struct weir_listener *listener,
 			  struct weir_link *link);
 int weir_dpdk_link_connect(struct weir_link *link,
 			   const struct weir_endpoint *ep);
+
+/* ---- dpdk_parting.c: memif only ---- */
+
+void weir_dpdk_on_parting(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+			  const struct wire_hdr *hdr);
+void weir_dpdk_parting_answer(struct dpdk_port *port);
+
+/* A poll while the peer leaves. */
+void weir_dpdk_still_step(struct dpdk_port *port);
+
+/* Before our device goes: wait until the peer keeps off the rings. */
+void weir_dpdk_part(struct dpdk_port *port);
+
+void weir_dpdk_batch_drop(struct dpdk_port *port);
 
 #endif /* DPDK_PORT_H */

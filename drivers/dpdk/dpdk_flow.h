@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef DPDK_LINK_H
-#define DPDK_LINK_H
+#ifndef DPDK_FLOW_H
+#define DPDK_FLOW_H
 
 /*
- * dpdk_link: what one link is made of on this side of the wire.
+ * dpdk_flow: what one link is made of on this side of the wire.
  *
  *      tx half                    flow (shared)                port owner
  *     ---------                  ---------------              ------------
@@ -32,8 +32,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <pthread.h>
 
 #include "conn.h"
 #include "dpdk_hdr.h"
@@ -89,6 +87,13 @@ enum dpdk_phase {
 	DPDK_PHASE_OVER, /* conn is gone; buffers may still be out */
 };
 
+/*
+ * The port went before these messages were released: each frees its own
+ * buffer, and the last one the flow. In the same word as the tickets, so that
+ * a releaser learns in one step which way to go and never looks back.
+ */
+#define DPDK_ORPHAN (UINT64_C(1) << 63)
+
 /* Bits of dpdk_flow.gone: halves that were destroyed. */
 enum {
 	DPDK_GONE_TX = 1,
@@ -128,9 +133,9 @@ struct dpdk_flow {
 	_Alignas(64) struct weir_store store;
 	_Atomic uint64_t *returns;
 	uint32_t return_mask;
-	_Atomic uint32_t return_tickets;
-	_Atomic uint32_t orphan; /* no port collects: releasers do it */
-	bool fence;              /* membarrier is missing */
+	bool fence;               /* membarrier is missing */
+	_Atomic uint64_t tickets; /* and DPDK_ORPHAN */
+	_Atomic int64_t orphan_left;
 
 	/* Everyone, rarely. */
 	_Alignas(64) _Atomic uint32_t refs;
@@ -143,17 +148,20 @@ struct dpdk_flow {
 	void *conn_mem;
 	uint64_t deadline_ns;
 	uint8_t phase; /* enum dpdk_phase */
-	bool commits_over;
-	bool rx_stopped;
-	bool in_table;
 	bool connector;
-	uint32_t last_limit;
+	bool touched;      /* there may be something to do */
+	bool commits_over; /* CLOSE or ABORT was read */
+	bool rx_stopped;
+	bool tx_reclaimed;
+	bool rx_reclaimed;
+	uint32_t limit_told;
+	uint32_t away_count; /* places with conn */
+	uint32_t delivered;  /* messages pushed to the ready ring, wraps */
 
 	struct dpdk_place *places; /* small, then large */
 	uint32_t *owed;            /* places without an mbuf */
 	uint32_t owed_count;
 	uint32_t place_count;
-	uint32_t tx_seen; /* backs and limits told to a sleeping half */
 
 	struct dpdk_held *held;
 	uint32_t *held_free;
@@ -167,15 +175,14 @@ struct dpdk_flow {
 	struct dpdk_addr local;
 	struct dpdk_addr peer;
 	uint32_t arp_generation;
-	uint32_t slot; /* index in the port's array of flows */
+	uint32_t slot;  /* index in the port's array of flows */
 	uint16_t index; /* in the token table */
 	uint16_t ip_id;
 	uint32_t tx_admitted;
 	uint32_t rx_admitted;
-	uint64_t start_ns;
+	uint64_t connect_end_ns;
 	struct weir_link_config config;
 	struct conn_stats last_stats; /* when the conn went */
-	uint64_t peer_instance;
 	uint64_t tx_wire_bytes;
 	uint64_t rx_wire_bytes;
 
@@ -185,11 +192,10 @@ struct dpdk_flow {
 	bool waiting;
 	char peer_name[64];
 
-	/* After the port went. */
-	pthread_mutex_t orphan_lock;
-	struct dpdk_pool *pool; /* a reference, for messages that outlive it */
-
-	struct dpdk_free *tx_free; /* the half's stack; memory only */
+	/* References: messages may outlive the port, places its device. */
+	struct dpdk_pool *rx_pool;
+	struct dpdk_pool *tx_pool;
+	struct dpdk_free *tx_free; /* the half's stacks; memory only */
 };
 
 struct dpdk_tx {
@@ -207,9 +213,13 @@ struct dpdk_tx {
 	uint32_t frag_size;
 	bool up;
 	bool armed;
-	uint32_t allocated[2]; /* by class */
-	uint32_t committed_class[2];
-	uint32_t returned_class[2]; /* places that came back */
+	bool closed;
+	uint32_t small_total;
+	uint32_t small_allocated;
+	uint32_t large_allocated;
+	uint64_t harvested; /* places, the first hand-out included */
+	uint64_t large_harvested;
+	uint64_t large_committed;
 	uint64_t messages;
 	uint64_t payload_bytes;
 	uint64_t reserve_waits;
@@ -229,32 +239,44 @@ struct dpdk_link {
 	struct dpdk_flow *flow;
 };
 
+/* ---- dpdk_half.c: the threads of the halves ---- */
+
 extern const struct weir_tx_ops weir_dpdk_tx_ops;
 extern const struct weir_rx_ops weir_dpdk_rx_ops;
 
+/* Learn msg_size_max if the link is up. Half's thread. */
+void weir_dpdk_tx_settle(struct weir_tx *tx);
+void weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg);
+
 /* ---- dpdk_flow.c: memory and references ---- */
 
-/*
- * Make a flow with one reference, the port's; enters it into its arrays.
- *
- * @return NULL with weir_fail(): -ENOMEM, -ENOBUFS in *rc.
- */
+/* Make a flow with one reference, the port's, in the port's arrays. NULL: no
+ * memory. */
 struct dpdk_flow *weir_dpdk_flow_new(struct dpdk_port *port,
-				     const struct weir_link_config *config,
-				     int *rc);
-void weir_dpdk_flow_get(struct dpdk_flow *flow);
+				     const struct weir_link_config *config);
 void weir_dpdk_flow_put(struct dpdk_flow *flow);
 
-/* Give link, tx and rx a reference each. */
+/* Give link, tx and rx a reference each and their tables of operations. */
 void weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link);
 
-/* Make the conn, once device and peer address are known. @return 0, -errno */
-int weir_dpdk_flow_make_conn(struct dpdk_flow *flow, uint64_t now_ns);
+/* The parts of a connection's config that come from port and link config. */
+void weir_dpdk_conn_config(const struct dpdk_port *port,
+			   const struct weir_link_config *link,
+			   struct conn_config *c);
 
-/* Both sides agree: hand out the places. */
-void weir_dpdk_flow_up(struct dpdk_flow *flow);
+/* Make the connection; the device is there. @return 0; -ENOBUFS, -ENOMEM. */
+int weir_dpdk_flow_make_conn(struct dpdk_flow *flow);
 
-/* The flow failed or ended: latch the reason for all who ask. */
+/* Both sides agree: hand out the places. @return 0 or -ENOMEM. */
+int weir_dpdk_flow_up(struct dpdk_flow *flow);
+
+/* Why there is no more, for the halves; the first reason counts. */
+void weir_dpdk_tell_tx_end(struct dpdk_flow *flow, int rc);
+void weir_dpdk_tell_rx_end(struct dpdk_flow *flow, int rc);
+void weir_dpdk_wake_tx(struct dpdk_flow *flow);
+void weir_dpdk_wake_rx(struct dpdk_flow *flow);
+
+/* The link failed as a whole. */
 void weir_dpdk_flow_fail(struct dpdk_flow *flow, int rc);
 
 /*
@@ -267,13 +289,19 @@ bool weir_dpdk_flow_reap(struct dpdk_flow *flow);
 /* The port is going: leave the flow to whoever still holds messages. */
 void weir_dpdk_flow_orphan(struct dpdk_flow *flow);
 
-/* A message came back although no port collects. Any thread. */
-void weir_dpdk_flow_collect_orphan(struct dpdk_flow *flow);
+/* Release a message that has no port any more. Any thread. */
+void weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index);
 
-/* One place is free again: to the half, or to the pool. */
+/* One place is free again: to the half, with a fresh mbuf if need be. */
 void weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place);
 
-/* Free what held entry i holds. @return packets that go back to the window. */
-uint32_t weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t i);
+/* Places that wait for an mbuf. */
+void weir_dpdk_place_repay(struct dpdk_flow *flow);
 
-#endif /* DPDK_LINK_H */
+/* Free what a held entry holds. @return packets that the window gets back. */
+uint32_t weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index);
+
+/* The rx half is gone: free what it did not take. */
+void weir_dpdk_ready_drop(struct dpdk_flow *flow);
+
+#endif /* DPDK_FLOW_H */

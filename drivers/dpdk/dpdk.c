@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dpdk: reliable links through one queue pair of any ethdev. Read in this
+ * order: dpdk_flow.h (what a link is made of), dpdk_half.c (the application's
+ * side), dpdk_datapath.c (the port's side), dpdk_setup.c (how links begin),
+ * dpdk_flow.c (what memory they take), dpdk_dev.h (the device below).
+ *
+ * This file: the table of the driver; ports open and close.
+ */
+
+#include "dpdk_flow.h"
+#include "dpdk_port.h"
+#include "clock.h"
+#include "doorbell.h"
+#include "env_dpdk.h"
+#include "weir_dpdk.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <rte_cycles.h>
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#define CLOSE_WAIT_NS UINT64_C(1000000000)
+
+/* What weir_dpdk_port_open() hands to port_open() on this thread. */
+static _Thread_local const struct weir_dpdk_queue *given;
+
+/* Ports of this process; closing one polls the others of the same thread. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dpdk_port *open_ports;
+
+/* ---- threads ------------------------------------------------------------------ */
+
+static pthread_key_t leave_key;
+
+static void
+thread_leave(void *unused)
+{
+	(void)unused;
+	weir_env_dpdk_unregister_thread();
+}
+
+static void
+leave_key_make(void)
+{
+	pthread_key_create(&leave_key, thread_leave);
+}
+
+bool
+weir_dpdk_thread_join(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, leave_key_make);
+	if (!weir_env_dpdk_is_ours() || !weir_env_dpdk_register_thread())
+		return false;
+	/* Any value but NULL: the destructor runs when the thread ends. */
+	pthread_setspecific(leave_key, &leave_key);
+	return true;
+}
+
+/* ---- the device ----------------------------------------------------------------- */
+
+static void
+policy_init(struct dpdk_port *port)
+{
+	const struct dpdk_dev *dev = port->dev;
+	uint16_t mine = (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id);
+
+	port->policy = (struct dpdk_hdr_policy){
+		.mac = dev->mac,
+		.any_mac = dev->paired,
+		.ip = dev->paired ? 0 : port->local_ip,
+		.port_first = mine,
+		.port_last = mine,
+		.ip_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP : DPDK_HDR_CHECK,
+		.udp_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP
+					  : DPDK_HDR_CHECK,
+		.udp_zero_ok = dev->no_wire,
+	};
+}
+
+/* What one packet can carry; the smaller of wire and memory. */
+static void
+sizes_init(struct dpdk_port *port)
+{
+	const struct dpdk_dev *dev = port->dev;
+	uint32_t room = dev->tx_pool->data_room - DPDK_PAYLOAD_OFFSET;
+
+	port->packet_max = dev->mtu - (DPDK_HDR_LEN - DPDK_ETHER_LEN);
+	/* A full packet still has room for one word of SACK. */
+	port->frag_size = port->packet_max - WIRE_HDR_LEN - 16;
+	if (port->frag_size > room)
+		port->frag_size = room;
+	if (port->frag_size > 65000)
+		port->frag_size = 65000;
+}
+
+int
+weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
+{
+	struct dpdk_dev *dev;
+	int rc;
+
+	port->spec.role = role;
+	rc = weir_dpdk_dev_open(&port->spec, &dev);
+	if (rc != 0)
+		return rc;
+	rc = weir_dpdk_dev_start(dev);
+	if (rc != 0) {
+		weir_dpdk_dev_close(dev);
+		return rc;
+	}
+	port->dev = dev;
+	policy_init(port);
+	sizes_init(port);
+	weir_dpdk_arp_init(&port->arp, port->local_ip, &dev->mac);
+	port->arp_next_ns = UINT64_MAX;
+	port->parting_heard = false;
+	return 0;
+}
+
+static void
+device_close(struct dpdk_port *port)
+{
+	if (port->dev == NULL)
+		return;
+	weir_dpdk_batch_drop(port);
+	while (port->spare_count != 0)
+		rte_pktmbuf_free(port->spares[--port->spare_count]);
+	weir_dpdk_dev_close(port->dev);
+	port->dev = NULL;
+}
+
+bool
+weir_dpdk_port_device_drop(struct dpdk_port *port)
+{
+	for (uint32_t i = 0; i < port->flow_count; i++)
+		if (port->flows[i]->conn != NULL)
+			return false;
+	/* What they were promised is gone with the device's books. */
+	for (uint32_t i = 0; i < port->flow_count; i++) {
+		port->flows[i]->tx_admitted = 0;
+		port->flows[i]->rx_admitted = 0;
+	}
+	device_close(port);
+	return true;
+}
+
+/* ---- open --------------------------------------------------------------------------- */
+
+/* local=IP/LEN */
+static int
+read_local(struct dpdk_port *port, const struct weir_endpoint *ep)
+{
+	const char *text = weir_endpoint_get(ep, "local");
+	char host[INET_ADDRSTRLEN] = "";
+	const char *slash;
+	struct in_addr ip;
+	char *end = NULL;
+	long bits = -1;
+
+	if (text == NULL)
+		return 0;
+	slash = strchr(text, '/');
+	if (slash != NULL && (size_t)(slash - text) < sizeof(host)) {
+		memcpy(host, text, (size_t)(slash - text));
+		bits = strtol(slash + 1, &end, 10);
+	}
+	if (bits < 1 || bits > 32 || *end != '\0' ||
+	    inet_pton(AF_INET, host, &ip) != 1)
+		return weir_fail(-EINVAL,
+				 "dpdk: local=%s is not IP/LEN; write for "
+				 "example local=10.7.0.1/24",
+				 text);
+	port->local_ip = ntohl(ip.s_addr);
+	port->net_mask = UINT32_MAX << (32 - bits);
+	return 0;
+}
+
+static int
+read_peer_mac(struct dpdk_port *port, const struct weir_endpoint *ep)
+{
+	const char *text = weir_endpoint_get(ep, "peer-mac");
+
+	if (text == NULL)
+		return 0;
+	if (rte_ether_unformat_addr(text, &port->peer_mac) != 0)
+		return weir_fail(-EINVAL,
+				 "dpdk: peer-mac=%s is not a MAC address; "
+				 "write for example "
+				 "peer-mac=02:00:00:00:00:02",
+				 text);
+	port->mac_given = true;
+	return 0;
+}
+
+static int
+spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
+{
+	struct dpdk_dev_spec *spec = &port->spec;
+	int rc;
+
+	if (given != NULL) {
+		spec->kind = DPDK_DEV_GIVEN;
+		spec->port_id = given->port_id;
+		spec->queue_id = given->queue_id;
+		spec->mempool = given->tx_pool;
+	} else {
+		rc = weir_dpdk_dev_spec_parse(ep, spec);
+		if (rc != 0)
+			return rc;
+	}
+	spec->hugepages = port->port.config.hugepages;
+	spec->telemetry = port->port.config.telemetry != 0;
+	rc = read_local(port, ep);
+	if (rc == 0)
+		rc = read_peer_mac(port, ep);
+	if (rc != 0)
+		return rc;
+	if (spec->kind != DPDK_DEV_MEMIF && spec->kind != DPDK_DEV_RING &&
+	    port->local_ip == 0)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: a device needs its IP address: add "
+				 "local=IP/LEN, for example "
+				 "local=10.7.0.1/24",
+				 ep->address);
+	return 0;
+}
+
+static void
+clock_init(struct dpdk_port *port)
+{
+	port->ns_mult = (UINT64_C(1000000000) << 32) / rte_get_tsc_hz();
+	port->cycles_base = rte_rdtsc();
+	port->ns_base = weir_clock_ns();
+	port->now_ns = port->ns_base;
+}
+
+static int
+dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+	struct dpdk_env_config env = {
+		.hugepages = p->config.hugepages,
+		.telemetry = p->config.telemetry != 0,
+	};
+	int rc = spec_read(port, ep);
+
+	if (rc != 0)
+		return rc;
+	if (port->spec.is_pci)
+		env.pci = port->spec.name;
+	rc = weir_env_dpdk_start(&env);
+	if (rc != 0)
+		return rc;
+	clock_init(port);
+	port->fence = !weir_doorbell_setup();
+	if (getrandom(&port->instance, sizeof(port->instance), 0) !=
+	    (ssize_t)sizeof(port->instance))
+		return weir_fail(-EIO, "dpdk: no random numbers; try again");
+	port->epoch = 1;
+	if (port->spec.kind != DPDK_DEV_MEMIF) {
+		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
+		if (rc != 0)
+			return rc;
+	}
+	pthread_mutex_lock(&open_lock);
+	port->next_open = open_ports;
+	open_ports = port;
+	pthread_mutex_unlock(&open_lock);
+	return 0;
+}
+
+int
+weir_dpdk_port_open(const char *endpoint, const struct weir_port_config *config,
+		    const struct weir_dpdk_queue *queue,
+		    struct weir_port **port)
+{
+	int rc;
+
+	given = queue;
+	rc = weir_port_open(endpoint, config, port);
+	given = NULL;
+	return rc;
+}
+
+int
+weir_dpdk_port_queue(struct weir_port *p, struct weir_dpdk_queue *queue)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+
+	if (p->driver != &weir_driver_dpdk)
+		return -EINVAL;
+	if (port->dev == NULL)
+		return -EAGAIN;
+	queue->port_id = port->dev->port_id;
+	queue->queue_id = port->dev->queue_id;
+	queue->tx_pool = port->dev->tx_pool->mp;
+	queue->rx_pool = port->dev->rx_pool->mp;
+	return 0;
+}
+
+struct rte_mbuf *
+weir_dpdk_msg_mbuf(const struct weir_msg *msg)
+{
+	struct dpdk_flow *flow;
+
+	if (msg->store == NULL || msg->store->release != weir_dpdk_release)
+		return NULL;
+	flow = WEIR_CONTAINER_OF(msg->store, struct dpdk_flow, store);
+	return flow->held[msg->cookie].mbuf;
+}
+
+/* ---- close -------------------------------------------------------------------------- */
+
+/* Links that have not said goodbye yet. */
+static bool
+port_is_busy(const struct dpdk_port *port)
+{
+	for (uint32_t i = 0; i < port->flow_count; i++) {
+		const struct dpdk_flow *flow = port->flows[i];
+		int status;
+
+		if (flow->conn == NULL)
+			continue;
+		status = weir_conn_status(flow->conn);
+		if (status == 0 || status == -EINPROGRESS ||
+		    weir_conn_wants_tx(flow->conn))
+			return true;
+		/* On a wire our last word may be lost: stay and repeat it. */
+		if (!port->dev->no_wire && !weir_conn_finished(flow->conn))
+			return true;
+	}
+	return false;
+}
+
+/* The other end may be another port of this very thread. */
+static void
+poll_siblings(const struct dpdk_port *port)
+{
+	pthread_mutex_lock(&open_lock);
+	for (struct dpdk_port *o = open_ports; o != NULL; o = o->next_open)
+		if (o != port && o->port.poller == NULL &&
+		    weir_port_is_owner(&o->port))
+			weir_dpdk_poll(&o->port);
+	pthread_mutex_unlock(&open_lock);
+}
+
+static void
+say_goodbye(struct dpdk_port *port)
+{
+	uint64_t end_ns = weir_dpdk_now(port) + CLOSE_WAIT_NS;
+
+	while (port->dev != NULL && !port->still && port_is_busy(port) &&
+	       port->now_ns < end_ns) {
+		if (weir_dpdk_poll(&port->port) == 0)
+			sched_yield();
+		poll_siblings(port);
+	}
+	if (port->dev != NULL)
+		weir_dpdk_part(port);
+}
+
+static void
+port_forget(struct dpdk_port *port)
+{
+	struct dpdk_port **at = &open_ports;
+
+	pthread_mutex_lock(&open_lock);
+	while (*at != NULL && *at != port)
+		at = &(*at)->next_open;
+	if (*at == port)
+		*at = port->next_open;
+	pthread_mutex_unlock(&open_lock);
+}
+
+static void
+dpdk_port_close(struct weir_port *p)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+
+	say_goodbye(port);
+	for (uint32_t i = port->flow_count; i-- > 0;)
+		weir_dpdk_flow_orphan(port->flows[i]);
+	device_close(port);
+	port_forget(port);
+	free(port->flows);
+	free(port->table);
+}
+
+/* ---- the rest of the table ------------------------------------------------------------ */
+
+static int
+dpdk_port_fd(struct weir_port *port)
+{
+	(void)port;
+	return -EOPNOTSUPP;
+}
+
+static int
+dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
+{
+	/* No device here wakes us: poll. */
+	(void)port;
+	(void)deadline_ns;
+	return 0;
+}
+
+static void
+dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+
+	*stats = port->stats;
+	stats->links = port->flow_count;
+	if (port->dev == NULL)
+		return;
+	stats->pool_size = port->dev->tx_pool->mp->size;
+	stats->pool_free = rte_mempool_avail_count(port->dev->tx_pool->mp);
+}
+
+static struct dpdk_flow *
+flow_of(struct weir_link *link)
+{
+	return WEIR_CONTAINER_OF(link, struct dpdk_link, link)->flow;
+}
+
+static int
+dpdk_link_status(struct weir_link *link)
+{
+	struct dpdk_flow *flow = flow_of(link);
+	int status = atomic_load_explicit(&flow->status, memory_order_relaxed);
+
+	if (link->tx != NULL && status == 0)
+		weir_dpdk_tx_settle(link->tx);
+	return status;
+}
+
+static int
+dpdk_link_peer(struct weir_link *link, struct weir_peer *peer)
+{
+	struct dpdk_flow *flow = flow_of(link);
+
+	if (atomic_load_explicit(&flow->status, memory_order_relaxed) ==
+	    -EINPROGRESS)
+		return -ENOTCONN;
+	*peer = (struct weir_peer){ .pid = -1, .uid = -1, .gid = -1 };
+	memcpy(peer->address, flow->peer_name, sizeof(peer->address));
+	return 0;
+}
+
+static void
+dpdk_link_stats(struct weir_link *link, struct weir_link_stats *stats)
+{
+	struct dpdk_flow *flow = flow_of(link);
+	struct conn_stats c = flow->last_stats;
+
+	if (flow->conn != NULL)
+		weir_conn_stats(flow->conn, &c);
+	*stats = (struct weir_link_stats){
+		.tx_packets = c.tx_packets,
+		.tx_wire_bytes = flow->tx_wire_bytes,
+		.tx_retransmits = c.tx_retx,
+		.tx_acks = c.tx_acks,
+		.rx_packets = c.rx_packets,
+		.rx_wire_bytes = flow->rx_wire_bytes,
+		.rx_acks = c.rx_acks,
+		.rx_duplicates = c.drops[CONN_DROP_DUPLICATE],
+		.rx_reordered = c.rx_reordered,
+		.rx_out_of_window = c.drops[CONN_DROP_STALE],
+		.rx_malformed = c.drops[CONN_DROP_VIOLATION],
+		.rto_fired = c.rto,
+		.probes = c.tlp + c.probes + c.keepalives,
+		.srtt_ns = c.srtt_ns,
+		.rto_ns = c.rto_ns,
+	};
+}
+
+static void
+dpdk_link_destroy(struct weir_link *link)
+{
+	weir_dpdk_flow_put(flow_of(link));
+}
+
+/* dev and dev.KEY name the device, the rest is explained in the manual. */
+static const char *const dpdk_keys[] = {
+	"dev", "dev.", "local", "peer-mac", "queue", "mtu", "mbufs", NULL,
+};
+
+const struct weir_driver weir_driver_dpdk = {
+	.scheme = "dpdk",
+	.caps = WEIR_CAP_REMOTE | WEIR_CAP_PROCESS | WEIR_CAP_POLLED,
+	.modes = 1u << WEIR_MODE_BARE,
+	.keys = dpdk_keys,
+	.port_size = sizeof(struct dpdk_port),
+	.listener_size = sizeof(struct dpdk_listener),
+	.link_size = sizeof(struct dpdk_link),
+	.tx_size = sizeof(struct dpdk_tx),
+	.rx_size = sizeof(struct dpdk_rx),
+	.port_open = dpdk_port_open,
+	.port_poll = weir_dpdk_poll,
+	.port_fd = dpdk_port_fd,
+	.port_arm = dpdk_port_arm,
+	.port_stats = dpdk_port_stats,
+	.port_close = dpdk_port_close,
+	.listener_open = weir_dpdk_listener_open,
+	.listener_fd = weir_dpdk_listener_fd,
+	.listener_close = weir_dpdk_listener_close,
+	.link_accept = weir_dpdk_link_accept,
+	.link_connect = weir_dpdk_link_connect,
+	.link_status = dpdk_link_status,
+	.link_peer = dpdk_link_peer,
+	.link_stats = dpdk_link_stats,
+	.link_destroy = dpdk_link_destroy,
+};

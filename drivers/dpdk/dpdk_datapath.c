@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The port owner's side: poll. Frames in, messages up, commits out.
+ *
+ *     receive   one burst; each packet to its flow's connection
+ *     service   each flow with something to do:
+ *                 returns -> window and credit
+ *                 in-order packets -> ready ring
+ *                 commit ring -> connection -> packets into the batch
+ *                 acknowledged places -> back ring, limit
+ *     send      one burst for all of them
+ *
+ * One clock read per poll. Nothing here waits, allocates or enters the kernel
+ * (but for what the device does, and for set-up, see dpdk_setup.c).
+ */
+
+#include "dpdk_flow.h"
+#include "dpdk_port.h"
+#include "env_dpdk.h"
+#include "retring.h"
+
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_memcpy.h>
+
+/* Where a packet without payload begins in an mbuf; any headers fit before,
+ * and WIRE_CONTROL_MAX bytes behind. */
+#define CONTROL_OFFSET 80
+
+uint64_t
+weir_dpdk_now(struct dpdk_port *port)
+{
+	uint64_t cycles = rte_rdtsc() - port->cycles_base;
+	uint64_t now_ns =
+		port->ns_base +
+		(uint64_t)(((__uint128_t)cycles * port->ns_mult) >> 32);
+
+	/* The owner may have moved to a processor that is a little behind. */
+	if (now_ns > port->now_ns)
+		port->now_ns = now_ns;
+	return port->now_ns;
+}
+
+/* ---- mbufs of our own ------------------------------------------------------ */
+
+static bool
+spares_refill(struct dpdk_port *port)
+{
+	uint32_t want = DPDK_SPARES - port->spare_count;
+
+	if (rte_pktmbuf_alloc_bulk(port->dev->tx_pool->mp,
+				   port->spares + port->spare_count,
+				   want) == 0) {
+		port->spare_count += want;
+		return true;
+	}
+	port->stats.tx_no_buffer++;
+	return port->spare_count != 0;
+}
+
+struct rte_mbuf *
+weir_dpdk_spare(struct dpdk_port *port)
+{
+	if (port->spare_count == 0 && !spares_refill(port))
+		return NULL;
+	return port->spares[--port->spare_count];
+}
+
+/* ---- transmit -------------------------------------------------------------- */
+
+void
+weir_dpdk_batch_send(struct dpdk_port *port)
+{
+	uint32_t count = port->batch_count;
+	uint16_t sent;
+
+	if (count == 0)
+		return;
+	sent = dpdk_dev_tx(port->dev, port->batch, (uint16_t)count);
+	port->stats.doorbells++;
+	port->stats.tx_packets += sent;
+	port->batch_count = count - sent;
+	/* What the device has no room for stays, in order. */
+	if (__builtin_expect(sent != count, 0))
+		memmove(port->batch, port->batch + sent,
+			port->batch_count * sizeof(port->batch[0]));
+}
+
+static inline bool
+batch_has_room(struct dpdk_port *port)
+{
+	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0))
+		weir_dpdk_batch_send(port);
+	return port->batch_count < DPDK_TX_BATCH;
+}
+
+/* UDP checksum of the whole packet, by the device or here. */
+static void
+packet_checksum(struct dpdk_port *port, const struct dpdk_hdr *hdr,
+		struct rte_mbuf *m, uint8_t *packet, uint32_t len)
+{
+	uint8_t *frame = packet - hdr->len;
+	uint64_t flags = port->dev->tx_cksum_flags;
+
+	if (flags & RTE_MBUF_F_TX_UDP_CKSUM) {
+		m->l2_len = hdr->l2_len;
+		m->l3_len = hdr->l3_len;
+		m->ol_flags |= flags | RTE_MBUF_F_TX_IPV4;
+		weir_dpdk_hdr_offload(hdr, frame,
+				      flags & RTE_MBUF_F_TX_IP_CKSUM);
+		return;
+	}
+	weir_dpdk_hdr_udp_cksum(hdr, frame, weir_dpdk_hdr_sum(packet, len, 0));
+}
+
+/* Complete a frame whose weir packet of len bytes stands at `packet`. */
+static void
+packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
+	      struct rte_mbuf *m, uint8_t *packet, uint32_t len)
+{
+	uint8_t *frame = packet - hdr->len;
+
+	weir_dpdk_hdr_write(hdr, frame, (uint16_t)len, 0);
+	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)(hdr->len + len);
+	m->pkt_len = hdr->len + len;
+	m->ol_flags = 0;
+	if (!port->dev->no_wire)
+		packet_checksum(port, hdr, m, packet, len);
+	port->batch[port->batch_count++] = m;
+}
+
+/* The mbuf of one packet, with its payload in place; *payload is where. */
+static struct rte_mbuf *
+packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
+	    const struct conn_tx_packet *out, uint8_t **payload)
+{
+	struct dpdk_place *place = out->ref;
+	struct rte_mbuf *m;
+
+	if (out->kind == CONN_TX_DATA && out->whole && place->mbuf != NULL) {
+		m = place->mbuf;
+		/* Ours until it is acknowledged; nobody else has it yet. */
+		rte_mbuf_refcnt_set(m, 2);
+		*payload = place->data;
+		return m;
+	}
+	/* Control, a fragment, or a repeat: the first mbuf may still be with
+	 * the device or, on net_ring, with the receiver. */
+	m = port->spares[--port->spare_count];
+	if (out->kind == CONN_TX_CONTROL) {
+		*payload =
+			(uint8_t *)m->buf_addr + CONTROL_OFFSET + out->hdr_len;
+		return m;
+	}
+	*payload = (uint8_t *)m->buf_addr + DPDK_PAYLOAD_OFFSET;
+	rte_memcpy(*payload, out->payload, out->payload_len);
+	__atomic_store_n(&flow->tx_copied, flow->tx_copied + out->payload_len,
+			 __ATOMIC_RELAXED);
+	return m;
+}
+
+/* A packet full of payload has room for one word of SACK (see frag_size); the
+ * oldest holes matter most. */
+static void
+sack_trim(const struct dpdk_port *port, struct conn_tx_packet *out)
+{
+	while (out->sack_words > 1 &&
+	       out->hdr_len + out->payload_len > port->packet_max) {
+		out->sack_words--;
+		out->hdr_len -= 8;
+	}
+}
+
+/* Pull packets out of the connection. @return false: more are waiting. */
+static bool
+flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	struct conn_tx_packet out;
+	struct rte_mbuf *m;
+	uint8_t *payload;
+
+	for (uint32_t i = 0; i < DPDK_FLOW_QUOTA; i++) {
+		if (!batch_has_room(port))
+			return false;
+		if (port->spare_count == 0 && !spares_refill(port))
+			return false;
+		if (!weir_conn_next(flow->conn, port->now_ns, &out))
+			return true;
+		if (__builtin_expect(out.sack_words > 1, 0))
+			sack_trim(port, &out);
+		m = packet_body(port, flow, &out, &payload);
+		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
+		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,
+			      out.hdr_len + out.payload_len);
+		flow->tx_wire_bytes += m->pkt_len;
+	}
+	return !weir_conn_wants_tx(flow->conn);
+}
+
+void
+weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
+		      const uint8_t *packet, uint16_t len)
+{
+	struct rte_mbuf *m;
+	uint8_t *to;
+
+	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL)
+		return;
+	to = (uint8_t *)m->buf_addr + CONTROL_OFFSET;
+	memcpy(to, packet, len);
+	packet_finish(port, hdr, m, to, len);
+}
+
+void
+weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes, uint16_t len)
+{
+	struct rte_mbuf *m;
+
+	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL)
+		return;
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *), bytes, len);
+	m->data_len = len;
+	m->pkt_len = len;
+	port->batch[port->batch_count++] = m;
+}
+
+/* ---- receive --------------------------------------------------------------- */
+
+/* What the device found out about the checksums. */
+static inline void
+policy_for(struct dpdk_port *port, const struct rte_mbuf *m)
+{
+	static const uint8_t verdict[4] = {
+		DPDK_HDR_CHECK,       /* unknown */
+		DPDK_HDR_CHECK_WRONG, /* bad */
+		DPDK_HDR_CHECK_OK,    /* good */
+		DPDK_HDR_CHECK,       /* none: not valid in the packet, which
+				         vhost and tap say of local traffic */
+	};
+	uint64_t ip = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+	uint64_t udp = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+	port->policy.ip_check =
+		verdict[ip == 0                             ? 0
+			: ip == RTE_MBUF_F_RX_IP_CKSUM_BAD  ? 1
+			: ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD ? 2
+							    : 3];
+	port->policy.udp_check =
+		verdict[udp == 0                             ? 0
+			: udp == RTE_MBUF_F_RX_L4_CKSUM_BAD  ? 1
+			: udp == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? 2
+							     : 3];
+}
+
+/* A frame that holds no weir packet. */
+static void
+receive_other(struct dpdk_port *port, enum dpdk_hdr_result result,
+	      const struct rte_mbuf *m)
+{
+	uint8_t reply[DPDK_ARP_FRAME_LEN];
+	uint16_t len;
+
+	switch (result) {
+	case DPDK_HDR_ARP:
+		len = weir_dpdk_arp_input(&port->arp,
+					  rte_pktmbuf_mtod(m, const uint8_t *),
+					  m->data_len, reply);
+		if (len != 0)
+			weir_dpdk_send_frame(port, reply, len);
+		break;
+	case DPDK_HDR_FOREIGN_ETHER:
+	case DPDK_HDR_FOREIGN_IP:
+	case DPDK_HDR_FOREIGN_PORT:
+		port->stats.rx_foreign++;
+		break;
+	case DPDK_HDR_IP_CKSUM:
+	case DPDK_HDR_UDP_CKSUM:
+		port->stats.rx_checksum_errors++;
+		break;
+	default:
+		port->stats.rx_malformed++;
+		break;
+	}
+}
+
+/* @return true if the connection keeps the mbuf. */
+static bool
+receive_one(struct dpdk_port *port, struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
+	struct dpdk_flow *flow;
+	struct dpdk_hdr_in in;
+	struct wire_hdr hdr;
+	uint32_t index;
+
+	if (!port->dev->no_wire)
+		policy_for(port, m);
+	if (m->nb_segs == 1)
+		result = weir_dpdk_hdr_parse(&port->policy, frame, m->data_len,
+					     &in);
+	if (__builtin_expect(result != DPDK_HDR_PACKET, 0)) {
+		receive_other(port, result, m);
+		return false;
+	}
+	if (weir_wire_decode(frame + in.offset, in.len, &hdr) != WIRE_OK) {
+		port->stats.rx_malformed++;
+		return false;
+	}
+	if (__builtin_expect(hdr.token == 0, 0)) {
+		weir_dpdk_on_stray(port, &in, &hdr);
+		return false;
+	}
+	index = wire_token_index(hdr.token);
+	flow = index < port->table_size ? port->table[index] : NULL;
+	if (flow == NULL || flow->conn == NULL) {
+		port->stats.rx_unknown_link++;
+		return false;
+	}
+	flow->touched = true;
+	flow->rx_wire_bytes += m->pkt_len;
+	return weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns);
+}
+
+static uint32_t
+port_receive(struct dpdk_port *port)
+{
+	struct rte_mbuf *mbufs[DPDK_RX_BURST];
+	uint16_t count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
+
+	for (uint16_t i = 0; i < count; i++)
+		if (!receive_one(port, mbufs[i]))
+			rte_pktmbuf_free(mbufs[i]);
+	port->stats.rx_packets += count;
+	return count;
+}
+
+/* ---- messages up ------------------------------------------------------------- */
+
+/* Hand a whole message to the rx half. There is room: the connection admits
+ * no more messages than there are held entries. */
+static void
+ready_push(struct dpdk_flow *flow, const uint8_t *data, uint32_t len,
+	   struct dpdk_held held)
+{
+	uint32_t index = flow->held_free[--flow->held_free_count];
+
+	flow->held[index] = held;
+	flow->ready[weir_spsc_tail(&flow->ready_q, 0)] =
+		(struct dpdk_ready){ data, len, index };
+	weir_spsc_push(&flow->ready_q, 1);
+	flow->delivered++;
+}
+
+/* One fragment into the message's buffer. @return false: no buffer is free. */
+static bool
+deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
+{
+	struct dpdk_large *large = &flow->rx_large;
+
+	if (p->flags & CONN_RX_FIRST) {
+		if (!dpdk_large_take(large, &large->current))
+			return false;
+		large->open = true;
+	}
+	/* Offset and length were checked by the connection. */
+	rte_memcpy(dpdk_large_at(large, large->current) + p->offset, p->payload,
+		   p->len);
+	__atomic_store_n(&flow->rx_copied, flow->rx_copied + p->len,
+			 __ATOMIC_RELAXED);
+	if (p->flags & CONN_RX_LAST) {
+		large->open = false;
+		ready_push(flow, dpdk_large_at(large, large->current),
+			   p->msg_len,
+			   (struct dpdk_held){ NULL, large->current });
+	}
+	return true;
+}
+
+/* In-order packets to the rx half. @return messages. */
+static uint32_t
+flow_deliver(struct dpdk_flow *flow)
+{
+	const uint8_t whole = CONN_RX_FIRST | CONN_RX_LAST;
+	const struct conn_rx_packet *p;
+	uint32_t before = flow->delivered;
+	struct rte_mbuf *m;
+
+	while ((p = weir_conn_rx_peek(flow->conn)) != NULL) {
+		m = p->ref;
+		if ((p->flags & whole) == whole) {
+			ready_push(flow, p->payload, p->len,
+				   (struct dpdk_held){ m, 0 });
+			weir_conn_rx_consume(flow->conn);
+			continue;
+		}
+		if (!deliver_fragment(flow, p))
+			break;
+		weir_conn_rx_consume(flow->conn);
+		rte_pktmbuf_free(m);
+		weir_conn_rx_release(flow->conn, 1, 0);
+	}
+	if (flow->delivered != before)
+		weir_dpdk_wake_rx(flow);
+	return flow->delivered - before;
+}
+
+/* Messages that the application has released. */
+static uint32_t
+flow_take_returns(struct dpdk_flow *flow)
+{
+	uint32_t packets = 0, messages = 0, index;
+
+	while (weir_retring_take(flow->returns, flow->return_mask,
+				 flow->return_head, &index)) {
+		flow->return_head++;
+		packets += weir_dpdk_held_free(flow, index);
+		messages++;
+	}
+	if (messages != 0 && flow->conn != NULL)
+		weir_conn_rx_release(flow->conn, packets, messages);
+	return messages;
+}
+
+/* ---- messages down ----------------------------------------------------------- */
+
+static void
+commit_one(struct dpdk_flow *flow, struct dpdk_commit c, uint64_t now_ns)
+{
+	struct dpdk_place *place;
+
+	switch (c.index) {
+	case DPDK_COMMIT_CLOSE:
+		flow->commits_over = true;
+		weir_conn_close_tx(flow->conn);
+		break;
+	case DPDK_COMMIT_ABORT:
+		flow->commits_over = true;
+		weir_conn_abort_tx(flow->conn, now_ns);
+		break;
+	default:
+		place = &flow->places[c.index];
+		place->away = true;
+		flow->away_count++;
+		weir_conn_push(flow->conn, place, place->data, c.len);
+		break;
+	}
+}
+
+static uint32_t
+flow_take_commits(struct dpdk_flow *flow, uint64_t now_ns)
+{
+	uint32_t count = weir_spsc_ready(&flow->commit_q);
+
+	if (count == 0)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		commit_one(flow,
+			   flow->commit[weir_spsc_head(&flow->commit_q, i)],
+			   now_ns);
+	weir_spsc_pop(&flow->commit_q, count);
+	return count;
+}
+
+/* ---- ends ---------------------------------------------------------------------- */
+
+/* What the API calls it. */
+static int
+end_of(int status)
+{
+	switch (status) {
+	case -EPROTONOSUPPORT:
+		return -EOPNOTSUPP;
+	case -ECONNABORTED:
+		return -ECONNRESET;
+	default:
+		return status;
+	}
+}
+
+static void
+drop_unread(struct dpdk_flow *flow)
+{
+	void *ref;
+
+	while ((ref = weir_conn_pop_dropped_rx(flow->conn)) != NULL)
+		rte_pktmbuf_free(ref);
+}
+
+/* The halves learn of ends once all that came before is with them. */
+static void
+flow_ends(struct dpdk_flow *flow, int status)
+{
+	int tx = weir_conn_tx_state(flow->conn);
+	int rx = weir_conn_rx_state(flow->conn);
+
+	if (tx < 0)
+		weir_dpdk_tell_tx_end(flow, end_of(tx));
+	if (rx != 0 && weir_conn_rx_peek(flow->conn) == NULL)
+		weir_dpdk_tell_rx_end(flow,
+				      rx == CONN_EOF ? WEIR_EOF : end_of(rx));
+	if (rx < 0)
+		drop_unread(flow);
+	if (status != 0 && status != -EINPROGRESS)
+		atomic_store_explicit(&flow->status,
+				      status == CONN_CLOSED ? WEIR_EOF
+							    : end_of(status),
+				      memory_order_relaxed);
+}
+
+/* The connection has nothing more to say. */
+static void
+flow_finish(struct dpdk_flow *flow)
+{
+	if (flow->phase == DPDK_PHASE_SETUP)
+		weir_dpdk_half_open_failed(flow);
+	weir_conn_stats(flow->conn, &flow->last_stats);
+	flow->conn = NULL;
+	flow->phase = DPDK_PHASE_OVER;
+	flow->deadline_ns = CONN_NEVER;
+}
+
+static void
+rx_half_gone(struct dpdk_flow *flow)
+{
+	flow->rx_stopped = true;
+	weir_dpdk_ready_drop(flow);
+	if (flow->conn == NULL)
+		return;
+	weir_conn_stop_rx(flow->conn);
+	drop_unread(flow);
+	flow->touched = true;
+}
+
+/* ---- one flow -------------------------------------------------------------------- */
+
+/* After packets went in or out: places, limit, deadline, ends. */
+static void
+flow_settle(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	struct weir_conn *conn = flow->conn;
+	bool news = false;
+	uint32_t limit;
+	int status;
+	void *ref;
+
+	while ((ref = weir_conn_pop_acked(conn)) != NULL) {
+		weir_dpdk_place_back(flow, ref);
+		news = true;
+	}
+	if (__builtin_expect(flow->owed_count != 0, 0))
+		weir_dpdk_place_repay(flow);
+	limit = (uint32_t)weir_conn_tx_credit(conn);
+	if (limit != flow->limit_told && flow->phase == DPDK_PHASE_UP) {
+		flow->limit_told = limit;
+		/* Release: the places behind it; pairs with tx_credits(). */
+		atomic_store_explicit(&flow->tx_limit, limit,
+				      memory_order_release);
+		news = true;
+	}
+	if (news)
+		weir_dpdk_wake_tx(flow);
+	status = weir_conn_status(conn);
+	if (__builtin_expect(flow->phase == DPDK_PHASE_SETUP, 0) && status == 0)
+		weir_dpdk_established(port, flow);
+	flow_ends(flow, status);
+	flow->deadline_ns = weir_conn_deadline(conn);
+	if (__builtin_expect(weir_conn_finished(conn), 0))
+		flow_finish(flow);
+}
+
+/* Halves that went, set-up, and the time after the end. */
+static bool
+flow_rare(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	/* Acquire: pairs with the release of the destroy calls. */
+	uint32_t gone = atomic_load_explicit(&flow->gone, memory_order_acquire);
+
+	if (flow->phase < DPDK_PHASE_SETUP)
+		weir_dpdk_connect_step(port, flow);
+	if ((gone & DPDK_GONE_RX) && !flow->rx_stopped)
+		rx_half_gone(flow);
+	if (flow->phase == DPDK_PHASE_SETUP && !flow->commits_over &&
+	    gone == (DPDK_GONE_TX | DPDK_GONE_RX)) {
+		flow->commits_over = true;
+		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
+		flow->touched = true;
+	}
+	if (flow->conn == NULL)
+		flow_take_returns(flow);
+	return weir_dpdk_flow_reap(flow);
+}
+
+/* @return events; *left: the flow is not in the port's array any more. */
+static uint32_t
+flow_service(struct dpdk_port *port, struct dpdk_flow *flow, bool *left)
+{
+	uint32_t events = 0;
+
+	if (__builtin_expect(
+		    flow->phase != DPDK_PHASE_UP ||
+			    atomic_load_explicit(&flow->gone,
+						 memory_order_relaxed) != 0,
+		    0)) {
+		*left = flow_rare(port, flow);
+		if (*left || flow->conn == NULL)
+			return 0;
+	}
+	events += flow_take_returns(flow);
+	if (flow->phase == DPDK_PHASE_UP)
+		events += flow_take_commits(flow, port->now_ns);
+	if (port->now_ns >= flow->deadline_ns) {
+		weir_conn_on_time(flow->conn, port->now_ns);
+		flow->touched = true;
+	}
+	if (events == 0 && !flow->touched)
+		return 0;
+	if (flow->phase == DPDK_PHASE_UP && !flow->rx_stopped)
+		events += flow_deliver(flow);
+	flow->touched = !flow_emit(port, flow) || flow->owed_count != 0;
+	flow_settle(port, flow);
+	return events;
+}
+
+static uint32_t
+port_service(struct dpdk_port *port)
+{
+	uint32_t events = 0;
+	bool left;
+
+	/* From the end: a flow that leaves is replaced by the last one. */
+	for (uint32_t i = port->flow_count; i-- > 0;) {
+		left = false;
+		events += flow_service(port, port->flows[i], &left);
+	}
+	return events;
+}
+
+void
+weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	if (flow->phase != DPDK_PHASE_UP || flow->conn == NULL ||
+	    flow_take_commits(flow, weir_dpdk_now(port)) == 0)
+		return;
+	flow->touched = true;
+	if (flow_emit(port, flow))
+		flow->deadline_ns = weir_conn_deadline(flow->conn);
+	weir_dpdk_batch_send(port);
+}
+
+/* ---- poll ------------------------------------------------------------------------ */
+
+/* A thread that polls has mempool caches of its own, if weir may say so. */
+static void
+thread_check(struct dpdk_port *port)
+{
+	if (rte_lcore_id() == LCORE_ID_ANY && !port->thread_refused)
+		port->thread_refused = !weir_dpdk_thread_join();
+}
+
+int
+weir_dpdk_poll(struct weir_port *p)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+	uint32_t events = 0;
+
+	weir_dpdk_now(port);
+	port->stats.polls++;
+	if (__builtin_expect(port->dev != NULL && !port->still, 1)) {
+		thread_check(port);
+		events += port_receive(port);
+		if (port->now_ns >= port->arp_next_ns)
+			weir_dpdk_arp_step(port);
+	}
+	events += port_service(port);
+	if (port->dev != NULL && !port->still)
+		weir_dpdk_batch_send(port);
+	if (__builtin_expect(port->parting_due, 0))
+		weir_dpdk_parting_answer(port);
+	if (__builtin_expect(port->still, 0))
+		weir_dpdk_still_step(port);
+	if (events == 0)
+		port->stats.polls_idle++;
+	return (int)(events > INT32_MAX ? INT32_MAX : events);
+}

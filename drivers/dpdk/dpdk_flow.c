@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory of a flow: one block for the struct and its rings, one for the
+ * connection, mappings for large buffers, mbufs promised by the device. What
+ * is taken here is given back here.
+ *
+ *     new ---- make_conn ---- up ---- fail ---- reap ----> freed by last put
+ *                                                 or
+ *                                      orphan: messages are still held
+ */
+
+#include "dpdk_flow.h"
+#include "dpdk_port.h"
+#include "doorbell.h"
+#include "retring.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <rte_mbuf.h>
+
+/*
+ * Packets in flight. On memif and net_ring the rings push back and nothing is
+ * lost; a wire has queues that overflow.
+ */
+#define WINDOW_NO_WIRE 1024u
+#define WINDOW_WIRE    256u
+
+/* Fragments that a link takes at least, if it takes any. */
+#define FRAGMENTS_MIN 128u
+
+/*
+ * Two pollers may share a processor here: with ends on one machine, silence
+ * for some milliseconds says more about the scheduler than about loss.
+ */
+#define RTO_MIN_NO_WIRE_NS UINT64_C(20000000)
+#define TLP_MIN_NO_WIRE_NS UINT64_C(5000000)
+
+static uint32_t
+pow2_at_least(uint32_t n)
+{
+	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
+}
+
+static uint32_t
+min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* ---- the block ------------------------------------------------------------ */
+
+/* Sizes of everything in the block, from the link's config. */
+struct shape {
+	uint32_t credits; /* power of two; small places */
+	uint32_t large;   /* large places at most */
+	uint32_t commits; /* ring sizes, powers of two */
+	uint32_t backs;
+	uint32_t held;
+};
+
+static struct shape
+shape_of(const struct weir_link_config *config)
+{
+	struct shape s = {
+		.credits = config->tx_credits,
+		.large = config->large_count,
+		.held = min_u32(config->tx_credits, WIRE_CREDIT_MAX),
+	};
+
+	s.commits = pow2_at_least(s.credits + s.large + 2);
+	s.backs = pow2_at_least(s.credits + s.large);
+	return s;
+}
+
+/* Cut the next array off the block; with base NULL only count. */
+static void *
+carve(uint8_t *base, size_t *at, size_t size)
+{
+	void *here = base != NULL ? base + *at : NULL;
+
+	*at += (size + 63) & ~(size_t)63;
+	return here;
+}
+
+static size_t
+block_lay_out(struct dpdk_flow *flow, const struct shape *s)
+{
+	struct dpdk_flow scratch;
+	uint8_t *base = (uint8_t *)flow;
+	uint32_t places = s->credits + s->large;
+	uint32_t ready = pow2_at_least(s->held);
+	size_t at = 0;
+
+	if (flow == NULL)
+		flow = &scratch;
+	carve(base, &at, sizeof(*flow));
+	flow->commit = carve(base, &at, s->commits * sizeof(*flow->commit));
+	flow->back = carve(base, &at, s->backs * sizeof(*flow->back));
+	flow->ready = carve(base, &at, ready * sizeof(*flow->ready));
+	flow->returns = carve(base, &at, ready * sizeof(*flow->returns));
+	flow->tx_free = carve(base, &at, places * sizeof(*flow->tx_free));
+	flow->places = carve(base, &at, places * sizeof(*flow->places));
+	flow->owed = carve(base, &at, places * sizeof(*flow->owed));
+	flow->held = carve(base, &at, s->held * sizeof(*flow->held));
+	flow->held_free = carve(base, &at, s->held * sizeof(*flow->held_free));
+	return at;
+}
+
+static struct dpdk_flow *
+block_new(const struct shape *s)
+{
+	size_t size = block_lay_out(NULL, s);
+	struct dpdk_flow *flow = aligned_alloc(64, size);
+
+	if (flow == NULL)
+		return NULL;
+	memset(flow, 0, size);
+	block_lay_out(flow, s);
+	weir_spsc_init(&flow->commit_q, s->commits);
+	weir_spsc_init(&flow->back_q, s->backs);
+	weir_spsc_init(&flow->ready_q, pow2_at_least(s->held));
+	flow->return_mask = pow2_at_least(s->held) - 1;
+	flow->held_total = s->held;
+	for (uint32_t i = s->held; i-- > 0;)
+		flow->held_free[flow->held_free_count++] = i;
+	flow->store.release = weir_dpdk_release;
+	atomic_init(&flow->tx_fd, -1);
+	atomic_init(&flow->rx_fd, -1);
+	atomic_init(&flow->refs, 1);
+	atomic_init(&flow->status, -EINPROGRESS);
+	return flow;
+}
+
+/* ---- the port's arrays ----------------------------------------------------- */
+
+static int
+flows_grow(struct dpdk_port *port)
+{
+	uint32_t room = port->flow_room != 0 ? port->flow_room * 2 : 16;
+	struct dpdk_flow **flows;
+
+	if (port->flow_count < port->flow_room)
+		return 0;
+	flows = realloc(port->flows, room * sizeof(*flows));
+	if (flows == NULL)
+		return -ENOMEM;
+	port->flows = flows;
+	port->flow_room = room;
+	return 0;
+}
+
+static int
+table_grow(struct dpdk_port *port)
+{
+	uint32_t size = port->table_size != 0 ? port->table_size * 2 : 16;
+	struct dpdk_flow **table;
+
+	if (port->table_size > DPDK_LINKS_MAX)
+		return -ENOMEM;
+	table = realloc(port->table, size * sizeof(*table));
+	if (table == NULL)
+		return -ENOMEM;
+	memset(table + port->table_size, 0,
+	       (size - port->table_size) * sizeof(*table));
+	port->table_next = port->table_size;
+	port->table = table;
+	port->table_size = size;
+	return 0;
+}
+
+/* Indices are used in turn, so that an old one rests as long as possible. */
+static int
+table_enter(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	int rc;
+
+	if (port->flow_count >= port->table_size) {
+		rc = table_grow(port);
+		if (rc != 0)
+			return rc;
+	}
+	while (port->table[port->table_next % port->table_size] != NULL)
+		port->table_next++;
+	flow->index = (uint16_t)(port->table_next++ % port->table_size);
+	port->table[flow->index] = flow;
+	return 0;
+}
+
+static int
+port_enter(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	int rc = flows_grow(port);
+
+	if (rc == 0)
+		rc = table_enter(port, flow);
+	if (rc != 0)
+		return rc;
+	flow->slot = port->flow_count;
+	port->flows[port->flow_count++] = flow;
+	return 0;
+}
+
+static void
+port_leave(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	struct dpdk_flow *last = port->flows[--port->flow_count];
+
+	port->flows[flow->slot] = last;
+	last->slot = flow->slot;
+	port->table[flow->index] = NULL;
+}
+
+/* ---- references -------------------------------------------------------------- */
+
+static void
+flow_free(struct dpdk_flow *flow)
+{
+	weir_dpdk_large_unmap(&flow->rx_large);
+	weir_dpdk_large_unmap(&flow->tx_large);
+	free(flow->conn_mem);
+	if (atomic_load_explicit(&flow->tx_fd, memory_order_relaxed) >= 0)
+		close(flow->tx_fd);
+	if (atomic_load_explicit(&flow->rx_fd, memory_order_relaxed) >= 0)
+		close(flow->rx_fd);
+	if (flow->rx_pool != NULL)
+		weir_dpdk_pool_put(flow->rx_pool);
+	if (flow->tx_pool != NULL)
+		weir_dpdk_pool_put(flow->tx_pool);
+	free(flow);
+}
+
+static void
+flow_get(struct dpdk_flow *flow)
+{
+	atomic_fetch_add_explicit(&flow->refs, 1, memory_order_relaxed);
+}
+
+void
+weir_dpdk_flow_put(struct dpdk_flow *flow)
+{
+	/* Release our writes; acquire everyone's before the memory goes. */
+	if (atomic_fetch_sub_explicit(&flow->refs, 1, memory_order_acq_rel) ==
+	    1)
+		flow_free(flow);
+}
+
+void
+weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link)
+{
+	WEIR_CONTAINER_OF(link, struct dpdk_link, link)->flow = flow;
+	flow_get(flow);
+	WEIR_CONTAINER_OF(link->tx, struct dpdk_tx, tx)->flow = flow;
+	link->tx->ops = &weir_dpdk_tx_ops;
+	flow_get(flow);
+	WEIR_CONTAINER_OF(link->rx, struct dpdk_rx, rx)->flow = flow;
+	link->rx->ops = &weir_dpdk_rx_ops;
+	flow_get(flow);
+}
+
+struct dpdk_flow *
+weir_dpdk_flow_new(struct dpdk_port *port,
+		   const struct weir_link_config *config)
+{
+	struct shape shape = shape_of(config);
+	struct dpdk_flow *flow = block_new(&shape);
+
+	if (flow == NULL)
+		return NULL;
+	flow->port = port;
+	flow->config = *config;
+	flow->fence = port->fence;
+	flow->place_count = shape.credits;
+	flow->deadline_ns = CONN_NEVER;
+	flow->touched = true;
+	if (port_enter(port, flow) != 0) {
+		free(flow);
+		return NULL;
+	}
+	return flow;
+}
+
+/* ---- the connection ------------------------------------------------------------ */
+
+static uint32_t
+rx_window(const struct dpdk_flow *flow)
+{
+	uint32_t packets = flow->held_total;
+
+	if (flow->config.msg_size_max > flow->port->frag_size &&
+	    packets < FRAGMENTS_MIN)
+		packets = FRAGMENTS_MIN;
+	return packets;
+}
+
+static uint32_t
+tx_window(const struct dpdk_flow *flow)
+{
+	uint32_t most = flow->port->dev->no_wire ? WINDOW_NO_WIRE : WINDOW_WIRE;
+	uint32_t want = pow2_at_least(flow->config.tx_credits);
+
+	if (flow->config.msg_size_max > flow->port->frag_size &&
+	    want < FRAGMENTS_MIN)
+		want = FRAGMENTS_MIN;
+	return want < 64 ? 64 : min_u32(want, most);
+}
+
+void
+weir_dpdk_conn_config(const struct dpdk_port *port,
+		      const struct weir_link_config *link,
+		      struct conn_config *c)
+{
+	weir_conn_config_init(c);
+	c->instance = port->instance;
+	c->epoch = port->epoch;
+	c->modes = WIRE_MODE_BARE;
+	c->frag_size = port->frag_size;
+	c->msg_size_max = link->msg_size_max;
+	c->keepalive_ns = link->keepalive_ns;
+	c->dead_timeout_ns = link->dead_timeout_ns;
+	c->connect_timeout_ns = link->connect_timeout_ns;
+	if (port->dev != NULL && port->dev->no_wire) {
+		c->rto_min_ns = RTO_MIN_NO_WIRE_NS;
+		c->tlp_min_ns = TLP_MIN_NO_WIRE_NS;
+	}
+}
+
+/* Promise of mbufs. @return 0, or -ENOBUFS with weir_fail(). */
+static int
+admit(struct dpdk_flow *flow)
+{
+	uint32_t tx = flow->config.tx_credits, rx = rx_window(flow);
+	int rc = weir_dpdk_dev_admit(flow->port->dev, tx, rx);
+
+	if (rc != 0)
+		return rc;
+	flow->tx_admitted = tx;
+	flow->rx_admitted = rx;
+	return 0;
+}
+
+int
+weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
+{
+	struct dpdk_port *port = flow->port;
+	struct conn_config c;
+	uint64_t random[2];
+	int rc;
+
+	rc = admit(flow);
+	if (rc != 0)
+		return rc;
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return weir_fail(-EIO, "link: no random numbers; try again");
+	weir_dpdk_conn_config(port, &flow->config, &c);
+	c.token = (random[0] & ~UINT64_C(0xffff)) | flow->index;
+	c.isn = (uint32_t)random[1];
+	c.rx_window_packets = rx_window(flow);
+	c.rx_credit_msgs = flow->held_total;
+	c.tx_window_packets = tx_window(flow);
+	c.tx_msgs = flow->config.tx_credits;
+	if (flow->connector)
+		c.connect_timeout_ns =
+			flow->connect_end_ns > port->now_ns
+				? flow->connect_end_ns - port->now_ns
+				: 1;
+	rc = weir_conn_config_check(&c);
+	if (rc != 0)
+		return weir_fail(rc, "link: sizes that cannot work together; "
+				     "use smaller ones");
+	flow->conn_mem = aligned_alloc(CONN_ALIGN,
+				       (weir_conn_size(&c) + CONN_ALIGN - 1) &
+					       ~(size_t)(CONN_ALIGN - 1));
+	if (flow->conn_mem == NULL)
+		return weir_fail(-ENOMEM, "link: out of memory; free some");
+	flow->conn = weir_conn_init(flow->conn_mem, &c);
+	flow->rx_pool = port->dev->rx_pool;
+	weir_dpdk_pool_get(flow->rx_pool);
+	flow->tx_pool = port->dev->tx_pool;
+	weir_dpdk_pool_get(flow->tx_pool);
+	return 0;
+}
+
+/* ---- up --------------------------------------------------------------------------- */
+
+static void
+place_hand_out(struct dpdk_flow *flow, uint32_t index)
+{
+	flow->back[weir_spsc_tail(&flow->back_q, 0)] =
+		(struct dpdk_free){ flow->places[index].data, index, 0 };
+	weir_spsc_push(&flow->back_q, 1);
+}
+
+/* Give a small place a fresh mbuf. @return false: none to be had. */
+static bool
+place_refill(struct dpdk_flow *flow, uint32_t index)
+{
+	struct rte_mbuf *m = weir_dpdk_spare(flow->port);
+
+	if (m == NULL)
+		return false;
+	flow->places[index].mbuf = m;
+	flow->places[index].data = (uint8_t *)m->buf_addr + DPDK_PAYLOAD_OFFSET;
+	place_hand_out(flow, index);
+	return true;
+}
+
+void
+weir_dpdk_place_repay(struct dpdk_flow *flow)
+{
+	while (flow->owed_count != 0 &&
+	       place_refill(flow, flow->owed[flow->owed_count - 1]))
+		flow->owed_count--;
+}
+
+void
+weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
+{
+	uint32_t index = (uint32_t)(place - flow->places);
+	struct rte_mbuf *m = place->mbuf;
+
+	place->away = false;
+	flow->away_count--;
+	if (m == NULL) {
+		place_hand_out(flow, index);
+		return;
+	}
+	if (rte_mbuf_refcnt_read(m) == 1) {
+		/* Acquire: whoever had it is done reading (net_ring). */
+		atomic_thread_fence(memory_order_acquire);
+		place_hand_out(flow, index);
+		return;
+	}
+	place->mbuf = NULL;
+	rte_pktmbuf_free(m);
+	if (!place_refill(flow, index))
+		flow->owed[flow->owed_count++] = index;
+}
+
+/* The places: a slot each for all credits, and the large buffers. */
+static int
+places_make(struct dpdk_flow *flow)
+{
+	uint32_t small = flow->tx_capacity, large = 0;
+
+	if (flow->msg_size_max > flow->frag_size) {
+		large = min_u32(flow->config.large_count, DPDK_LARGE_MAX);
+		if (weir_dpdk_large_map(&flow->tx_large, flow->msg_size_max,
+					large) != 0)
+			return -ENOMEM;
+	}
+	flow->large_count = large;
+	flow->place_count = small + large;
+	for (uint32_t i = 0; i < large; i++) {
+		flow->places[small + i].data =
+			dpdk_large_at(&flow->tx_large, i);
+		place_hand_out(flow, small + i);
+	}
+	for (uint32_t i = small; i-- > 0;)
+		if (!place_refill(flow, i))
+			flow->owed[flow->owed_count++] = i;
+	return 0;
+}
+
+int
+weir_dpdk_flow_up(struct dpdk_flow *flow)
+{
+	struct conn_limits limits;
+	int rc;
+
+	weir_conn_limits(flow->conn, &limits);
+	flow->frag_size = limits.frag_size;
+	flow->msg_size_max =
+		min_u32(flow->config.msg_size_max, limits.msg_size_max);
+	flow->tx_capacity = (uint32_t)weir_conn_tx_credit(flow->conn);
+	flow->limit_told = flow->tx_capacity;
+	rc = places_make(flow);
+	if (rc == 0 && flow->config.msg_size_max > flow->frag_size)
+		rc = weir_dpdk_large_map(
+			&flow->rx_large, flow->config.msg_size_max,
+			min_u32(flow->config.large_count, DPDK_LARGE_MAX));
+	if (rc != 0)
+		return rc;
+	flow->phase = DPDK_PHASE_UP;
+	flow->touched = true;
+	atomic_store_explicit(&flow->tx_limit, flow->limit_told,
+			      memory_order_relaxed);
+	atomic_store_explicit(&flow->status, 0, memory_order_relaxed);
+	/* Release: sizes and places; pairs with tx_begin(). */
+	atomic_store_explicit(&flow->up, true, memory_order_release);
+	weir_dpdk_wake_tx(flow);
+	return 0;
+}
+
+/* ---- telling the halves ---------------------------------------------------------- */
+
+void
+weir_dpdk_wake_tx(struct dpdk_flow *flow)
+{
+	if (__builtin_expect(
+		    weir_doorbell_wanted(&flow->tx_sleeping, flow->fence), 0)) {
+		weir_doorbell_ring(atomic_load_explicit(&flow->tx_fd,
+							memory_order_acquire));
+		__atomic_store_n(&flow->tx_doorbells, flow->tx_doorbells + 1,
+				 __ATOMIC_RELAXED);
+	}
+}
+
+void
+weir_dpdk_wake_rx(struct dpdk_flow *flow)
+{
+	if (__builtin_expect(
+		    weir_doorbell_wanted(&flow->rx_sleeping, flow->fence), 0)) {
+		weir_doorbell_ring(atomic_load_explicit(&flow->rx_fd,
+							memory_order_acquire));
+		__atomic_store_n(&flow->rx_doorbells, flow->rx_doorbells + 1,
+				 __ATOMIC_RELAXED);
+	}
+}
+
+void
+weir_dpdk_tell_tx_end(struct dpdk_flow *flow, int rc)
+{
+	if (atomic_load_explicit(&flow->tx_end, memory_order_relaxed) != 0)
+		return;
+	atomic_store_explicit(&flow->tx_end, rc, memory_order_release);
+	weir_dpdk_wake_tx(flow);
+}
+
+void
+weir_dpdk_tell_rx_end(struct dpdk_flow *flow, int rc)
+{
+	if (atomic_load_explicit(&flow->rx_end, memory_order_relaxed) != 0)
+		return;
+	/* Release: all messages before it; pairs with rx_end(). */
+	atomic_store_explicit(&flow->rx_end, rc, memory_order_release);
+	weir_dpdk_wake_rx(flow);
+}
+
+void
+weir_dpdk_flow_fail(struct dpdk_flow *flow, int rc)
+{
+	atomic_store_explicit(&flow->status, rc, memory_order_relaxed);
+	weir_dpdk_tell_tx_end(flow, rc);
+	weir_dpdk_tell_rx_end(flow, rc);
+}
+
+/* ---- taking back --------------------------------------------------------------- */
+
+uint32_t
+weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index)
+{
+	struct dpdk_held held = flow->held[index];
+
+	flow->held_free[flow->held_free_count++] = index;
+	if (held.mbuf != NULL) {
+		rte_pktmbuf_free(held.mbuf);
+		return 1;
+	}
+	dpdk_large_give(&flow->rx_large, held.large);
+	return 0;
+}
+
+/* The half is gone and nothing of it is under way: its places go. */
+static void
+tx_reclaim(struct dpdk_flow *flow)
+{
+	for (uint32_t i = 0; i < flow->place_count; i++) {
+		if (flow->places[i].mbuf != NULL)
+			rte_pktmbuf_free(flow->places[i].mbuf);
+		flow->places[i].mbuf = NULL;
+	}
+	weir_dpdk_large_unmap(&flow->tx_large);
+	flow->owed_count = 0;
+	if (flow->tx_admitted != 0)
+		weir_dpdk_dev_dismiss(flow->port->dev, flow->tx_admitted, 0);
+	flow->tx_admitted = 0;
+	flow->tx_reclaimed = true;
+}
+
+/* The half is gone: what it did not receive is freed as if it had been. */
+void
+weir_dpdk_ready_drop(struct dpdk_flow *flow)
+{
+	uint32_t count = weir_spsc_ready(&flow->ready_q);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = weir_spsc_head(&flow->ready_q, i);
+
+		weir_dpdk_held_free(flow, flow->ready[at].index);
+		flow->delivered--;
+	}
+	weir_spsc_pop(&flow->ready_q, count);
+}
+
+static void
+rx_reclaim(struct dpdk_flow *flow)
+{
+	weir_dpdk_large_unmap(&flow->rx_large);
+	if (flow->rx_admitted != 0)
+		weir_dpdk_dev_dismiss(flow->port->dev, 0, flow->rx_admitted);
+	flow->rx_admitted = 0;
+	flow->rx_reclaimed = true;
+}
+
+bool
+weir_dpdk_flow_reap(struct dpdk_flow *flow)
+{
+	/* Acquire: what the halves did before they went. */
+	uint32_t gone = atomic_load_explicit(&flow->gone, memory_order_acquire);
+	bool tx_over = (gone & DPDK_GONE_TX) && flow->away_count == 0 &&
+		       (flow->commits_over || flow->phase == DPDK_PHASE_OVER);
+	bool rx_over = (gone & DPDK_GONE_RX) && flow->rx_stopped &&
+		       flow->delivered == flow->return_head;
+
+	if (tx_over && !flow->tx_reclaimed)
+		tx_reclaim(flow);
+	if (rx_over && !flow->rx_reclaimed)
+		rx_reclaim(flow);
+	if (!flow->tx_reclaimed || !flow->rx_reclaimed ||
+	    flow->phase != DPDK_PHASE_OVER)
+		return false;
+	port_leave(flow->port, flow);
+	weir_dpdk_flow_put(flow);
+	return true;
+}
+
+/* ---- after the port ------------------------------------------------------------ */
+
+static void
+orphan_left(struct dpdk_flow *flow, int64_t change)
+{
+	/* Acquire and release: the last one frees what all have used. */
+	if (atomic_fetch_add_explicit(&flow->orphan_left, change,
+				      memory_order_acq_rel) +
+		    change ==
+	    0)
+		weir_dpdk_flow_put(flow);
+}
+
+void
+weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index)
+{
+	if (flow->held[index].mbuf != NULL)
+		rte_pktmbuf_free(flow->held[index].mbuf);
+	orphan_left(flow, -1);
+}
+
+/* Both halves are gone, and so is the wire. */
+static void
+conn_forget(struct dpdk_flow *flow)
+{
+	void *ref;
+
+	weir_dpdk_ready_drop(flow);
+	if (flow->conn == NULL)
+		return;
+	weir_conn_discard(flow->conn);
+	while (weir_conn_pop_acked(flow->conn) != NULL)
+		; /* tx_reclaim() knows all places */
+	while ((ref = weir_conn_pop_dropped_rx(flow->conn)) != NULL)
+		rte_pktmbuf_free(ref);
+	flow->conn = NULL;
+}
+
+/*
+ * From the exchange on releasers free by themselves. Those that drew a ticket
+ * before are about to write their entry: wait for these few instructions.
+ */
+void
+weir_dpdk_flow_orphan(struct dpdk_flow *flow)
+{
+	uint64_t drawn = atomic_fetch_or_explicit(&flow->tickets, DPDK_ORPHAN,
+						  memory_order_acq_rel);
+	uint32_t index;
+
+	while (flow->return_head != (uint32_t)drawn) {
+		if (!weir_retring_take(flow->returns, flow->return_mask,
+				       flow->return_head, &index)) {
+			sched_yield();
+			continue;
+		}
+		flow->return_head++;
+		weir_dpdk_held_free(flow, index);
+	}
+	conn_forget(flow);
+	tx_reclaim(flow);
+	port_leave(flow->port, flow);
+	flow->port = NULL;
+	if (flow->delivered == flow->return_head)
+		weir_dpdk_flow_put(flow);
+	else
+		orphan_left(flow,
+			    (int64_t)(flow->delivered - flow->return_head));
+}

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How links begin: listeners, connects, the answers to strangers, ARP.
+ *
+ *     connect: device there? -> MAC known? -> INIT ... ACCEPT -> up
+ *     listen:  INIT -> checked, admitted -> ACCEPT ... first packet -> up,
+ *              waits for weir_link_accept()
+ */
+
+#include "dpdk_flow.h"
+#include "dpdk_port.h"
+#include "doorbell.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- addresses --------------------------------------------------------------- */
+
+int
+weir_dpdk_address(const struct dpdk_port *port, const char *text,
+		  struct dpdk_addr *addr)
+{
+	char host[INET_ADDRSTRLEN] = "";
+	const char *colon = strrchr(text, ':');
+	struct in_addr ip = { 0 };
+	char *end = NULL;
+	long number = -1;
+
+	if (!weir_dpdk_is_ip_address(text)) {
+		addr->ip = port->dev != NULL ? port->dev->pair_peer_ip : 0;
+		addr->port = DPDK_UDP_LISTEN;
+		return 0;
+	}
+	if (text[0] == '[')
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: IPv6 is not supported; use IPv4",
+				 text);
+	if (colon != NULL && colon[1] != '\0')
+		number = strtol(colon + 1, &end, 10);
+	if (number < 1 || number > UINT16_MAX || *end != '\0')
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: no UDP port; write dpdk:IP:PORT "
+				 "with PORT from 1 to 65535",
+				 text);
+	if ((size_t)(colon - text) < sizeof(host))
+		memcpy(host, text, (size_t)(colon - text));
+	if (strcmp(host, "*") != 0 && inet_pton(AF_INET, host, &ip) != 1)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: not an IPv4 address; write "
+				 "dpdk:IP:PORT",
+				 text);
+	addr->ip = ntohl(ip.s_addr);
+	addr->port = (uint16_t)number;
+	return 0;
+}
+
+static void
+address_print(const struct dpdk_addr *addr, char *text, size_t size)
+{
+	snprintf(text, size, "%u.%u.%u.%u:%u", addr->ip >> 24,
+		 addr->ip >> 16 & 255, addr->ip >> 8 & 255, addr->ip & 255,
+		 addr->port);
+}
+
+/* UDP ports that packets to us may have. Only grows: accepted links outlive
+ * their listener. */
+static void
+policy_add_port(struct dpdk_hdr_policy *policy, uint16_t udp_port)
+{
+	if (udp_port < policy->port_first)
+		policy->port_first = udp_port;
+	if (udp_port > policy->port_last)
+		policy->port_last = udp_port;
+}
+
+/* ---- ARP ------------------------------------------------------------------------ */
+
+/* A neighbour's MAC became known or changed: connected links follow. */
+static void
+macs_follow(struct dpdk_port *port)
+{
+	struct rte_ether_addr mac;
+
+	for (uint32_t i = 0; i < port->flow_count; i++) {
+		struct dpdk_flow *flow = port->flows[i];
+
+		if (flow->connector && flow->phase >= DPDK_PHASE_SETUP &&
+		    weir_dpdk_arp_lookup(&port->arp, flow->peer.ip,
+					 port->now_ns, &mac) == 1)
+			weir_dpdk_hdr_set_dst_mac(&flow->hdr, &mac);
+	}
+}
+
+void
+weir_dpdk_arp_step(struct dpdk_port *port)
+{
+	uint8_t frame[DPDK_ARP_FRAME_LEN];
+	uint16_t len;
+
+	while ((len = weir_dpdk_arp_poll(&port->arp, port->now_ns, frame)) != 0)
+		weir_dpdk_send_frame(port, frame, len);
+	if (port->arp_generation != port->arp.generation) {
+		port->arp_generation = port->arp.generation;
+		macs_follow(port);
+	}
+	port->arp_next_ns = weir_dpdk_arp_deadline_ns(&port->arp);
+}
+
+/* @return 1 and the MAC, 0 not yet, negative: nobody answers. */
+static int
+route(struct dpdk_port *port, uint32_t ip, struct rte_ether_addr *mac)
+{
+	int rc;
+
+	if (port->dev->paired) {
+		*mac = port->dev->peer_mac;
+		return weir_dpdk_dev_link_up(port->dev);
+	}
+	if (port->mac_given) {
+		*mac = port->peer_mac;
+		return 1;
+	}
+	rc = weir_dpdk_arp_lookup(&port->arp, ip, port->now_ns, mac);
+	port->arp_next_ns = weir_dpdk_arp_deadline_ns(&port->arp);
+	return rc;
+}
+
+/* ---- connect ---------------------------------------------------------------------- */
+
+/* Over before there was a connection. */
+static void
+connect_failed(struct dpdk_flow *flow, int rc)
+{
+	if (weir_last_error()[0] != '\0')
+		weir_log(WEIR_LOG_WARN, "%s", weir_last_error());
+	weir_dpdk_flow_fail(flow, rc);
+	flow->phase = DPDK_PHASE_OVER;
+}
+
+/* @return true when there is a device. */
+static bool
+device_step(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	int rc;
+
+	if (port->dev == NULL && port->now_ns >= port->device_next_ns) {
+		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
+		if (rc != 0 && rc != -EAGAIN) {
+			connect_failed(flow, rc);
+			return false;
+		}
+		weir_dpdk_now(port);
+		port->device_next_ns = port->now_ns + DPDK_DEVICE_RETRY_NS;
+	}
+	if (port->dev != NULL)
+		return true;
+	if (port->now_ns >= flow->connect_end_ns)
+		connect_failed(flow, -ECONNREFUSED);
+	return false;
+}
+
+static void
+addresses_settle(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	flow->local.port = (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id);
+	if (port->dev->paired) {
+		flow->local.ip = port->dev->pair_ip;
+		flow->peer.ip = port->dev->pair_peer_ip;
+	} else {
+		flow->local.ip = port->local_ip;
+	}
+}
+
+void
+weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	struct rte_ether_addr mac;
+	int rc;
+
+	if (atomic_load_explicit(&flow->gone, memory_order_relaxed) ==
+	    (DPDK_GONE_TX | DPDK_GONE_RX)) {
+		connect_failed(flow, -ECONNRESET);
+		return;
+	}
+	if (flow->phase == DPDK_PHASE_DEVICE) {
+		if (port->still || !device_step(port, flow))
+			return;
+		addresses_settle(port, flow);
+		flow->phase = DPDK_PHASE_ROUTE;
+	}
+	rc = route(port, flow->peer.ip, &mac);
+	if (rc != 1) {
+		if (port->now_ns >= flow->connect_end_ns)
+			connect_failed(flow, port->dev->paired ? -ECONNREFUSED
+							       : -ETIMEDOUT);
+		return;
+	}
+	rc = weir_dpdk_flow_make_conn(flow);
+	if (rc != 0) {
+		connect_failed(flow, -ENOMEM);
+		return;
+	}
+	weir_dpdk_hdr_init(&flow->hdr, &port->dev->mac, &mac, &flow->local,
+			   &flow->peer);
+	weir_conn_connect(flow->conn, port->now_ns);
+	flow->phase = DPDK_PHASE_SETUP;
+	flow->touched = true;
+}
+
+/* Can we reach that address from here at all? */
+static int
+connect_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
+	      const char *text)
+{
+	if (port->spec.kind == DPDK_DEV_MEMIF ||
+	    port->spec.kind == DPDK_DEV_RING)
+		return 0;
+	if (!weir_dpdk_is_ip_address(text) || addr->ip == 0)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: connect needs an address; write "
+				 "dpdk:IP:PORT",
+				 text);
+	if (port->local_ip == 0)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: own address unknown; open the port "
+				 "with local=IP/LEN",
+				 text);
+	if (!port->mac_given &&
+	    ((addr->ip ^ port->local_ip) & port->net_mask) != 0)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: not in the network of local=; give "
+				 "the router's MAC with peer-mac=",
+				 text);
+	return 0;
+}
+
+int
+weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
+{
+	struct dpdk_port *port = dpdk_port_of(link->port);
+	struct dpdk_flow *flow;
+	struct dpdk_addr addr;
+	int rc = weir_dpdk_address(port, ep->address, &addr);
+
+	if (rc == 0)
+		rc = connect_check(port, &addr, ep->address);
+	if (rc != 0)
+		return rc;
+	if (port->spec.kind == DPDK_DEV_MEMIF && port->listeners != NULL)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: this port listens; connect through "
+				 "a port of its own",
+				 ep->address);
+	flow = weir_dpdk_flow_new(port, &link->config);
+	if (flow == NULL)
+		return weir_fail(-ENOMEM, "dpdk: no memory for another link; "
+					  "close some or ask for less");
+	weir_dpdk_now(port);
+	flow->connector = true;
+	flow->peer = addr;
+	if (link->config.connect_timeout_ns > CONN_NEVER - port->now_ns)
+		flow->connect_end_ns = CONN_NEVER;
+	else
+		flow->connect_end_ns =
+			port->now_ns + link->config.connect_timeout_ns;
+	if (weir_dpdk_is_ip_address(ep->address))
+		address_print(&addr, flow->peer_name, sizeof(flow->peer_name));
+	else
+		snprintf(flow->peer_name, sizeof(flow->peer_name), "%.63s",
+			 ep->address);
+	weir_dpdk_flow_attach(flow, link);
+	return 0;
+}
+
+/* ---- listen ------------------------------------------------------------------------- */
+
+int
+weir_dpdk_listener_open(struct weir_listener *listener,
+			const struct weir_endpoint *ep)
+{
+	struct dpdk_listener *l =
+		WEIR_CONTAINER_OF(listener, struct dpdk_listener, listener);
+	struct dpdk_port *port = dpdk_port_of(listener->port);
+	struct dpdk_addr addr;
+	int rc;
+
+	if (port->dev == NULL) {
+		rc = weir_dpdk_port_device(port, DPDK_ROLE_LISTENER);
+		if (rc != 0)
+			return rc;
+	} else if (port->spec.kind == DPDK_DEV_MEMIF &&
+		   port->spec.role != DPDK_ROLE_LISTENER) {
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: this port has connected; listen "
+				 "through a port of its own",
+				 ep->address);
+	}
+	rc = weir_dpdk_address(port, ep->address, &addr);
+	if (rc != 0)
+		return rc;
+	for (struct dpdk_listener *o = port->listeners; o; o = o->next)
+		if (o->udp_port == addr.port)
+			return weir_fail(-EADDRINUSE,
+					 "dpdk:%s: a listener of this port has "
+					 "UDP port %u; choose another",
+					 ep->address, addr.port);
+	l->fd = weir_doorbell_open();
+	if (l->fd < 0)
+		return weir_fail(l->fd, "dpdk: no descriptor for a listener; "
+					"raise the limit (ulimit -n)");
+	l->udp_port = addr.port;
+	l->next = port->listeners;
+	port->listeners = l;
+	policy_add_port(&port->policy, l->udp_port);
+	return 0;
+}
+
+int
+weir_dpdk_listener_fd(struct weir_listener *listener)
+{
+	return WEIR_CONTAINER_OF(listener, struct dpdk_listener, listener)->fd;
+}
+
+static struct dpdk_flow *
+waiting_pop(struct dpdk_listener *l)
+{
+	struct dpdk_flow *flow = l->waiting_first;
+
+	if (flow == NULL)
+		return NULL;
+	l->waiting_first = flow->next_waiting;
+	l->waiting_count--;
+	flow->listener = NULL;
+	return flow;
+}
+
+/* No application will ever see this link. */
+static void
+refuse(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	flow->listener = NULL;
+	flow->commits_over = true;
+	atomic_fetch_or_explicit(&flow->gone, DPDK_GONE_TX | DPDK_GONE_RX,
+				 memory_order_relaxed);
+	if (flow->conn != NULL)
+		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
+	flow->touched = true;
+}
+
+void
+weir_dpdk_listener_close(struct weir_listener *listener)
+{
+	struct dpdk_listener *l =
+		WEIR_CONTAINER_OF(listener, struct dpdk_listener, listener);
+	struct dpdk_port *port = dpdk_port_of(listener->port);
+	struct dpdk_listener **at = &port->listeners;
+	struct dpdk_flow *flow;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	weir_dpdk_now(port);
+	while ((flow = waiting_pop(l)) != NULL)
+		refuse(port, flow);
+	for (uint32_t i = 0; i < port->flow_count; i++)
+		if (port->flows[i]->listener == l)
+			refuse(port, port->flows[i]);
+	close(l->fd);
+}
+
+int
+weir_dpdk_link_accept(struct weir_listener *listener, struct weir_link *link)
+{
+	struct dpdk_listener *l =
+		WEIR_CONTAINER_OF(listener, struct dpdk_listener, listener);
+	struct dpdk_flow *flow = waiting_pop(l);
+
+	if (l->waiting_first == NULL)
+		weir_doorbell_drain(l->fd);
+	if (flow == NULL)
+		return 0;
+	weir_dpdk_flow_attach(flow, link);
+	weir_dpdk_tx_settle(link->tx);
+	return 1;
+}
+
+/* ---- strangers ------------------------------------------------------------------------ */
+
+static struct dpdk_listener *
+listener_at(struct dpdk_port *port, uint16_t udp_port)
+{
+	struct dpdk_listener *l = port->listeners;
+
+	while (l != NULL && l->udp_port != udp_port)
+		l = l->next;
+	return l;
+}
+
+static void
+reject(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+       const struct wire_hdr *hdr, enum wire_error reason)
+{
+	uint8_t packet[CONN_REJECT_MAX];
+	struct dpdk_hdr back;
+
+	weir_dpdk_hdr_init(&back, &port->dev->mac, &in->src_mac, &in->dst,
+			   &in->src);
+	weir_dpdk_send_packet(
+		port, &back, packet,
+		(uint16_t)weir_conn_build_reject(hdr, reason, packet));
+}
+
+/* The flow that this INIT made earlier, or one of the peer's former life. */
+static struct dpdk_flow *
+flow_of_init(struct dpdk_port *port, const struct conn_init *init)
+{
+	for (uint32_t i = 0; i < port->flow_count; i++) {
+		struct dpdk_flow *flow = port->flows[i];
+
+		if (!flow->connector && flow->conn != NULL &&
+		    weir_conn_is_same_init(flow->conn, init))
+			return flow;
+	}
+	return NULL;
+}
+
+/* A new link from there. @return false: no room now. */
+static bool
+welcome(struct dpdk_port *port, struct dpdk_listener *l,
+	const struct dpdk_hdr_in *in, const struct conn_init *init)
+{
+	struct dpdk_flow *flow;
+
+	if (l->half_open + l->waiting_count >= DPDK_BACKLOG)
+		return false;
+	flow = weir_dpdk_flow_new(port, &l->listener.config);
+	if (flow == NULL)
+		return false;
+	flow->local = in->dst;
+	flow->peer = in->src;
+	if (weir_dpdk_flow_make_conn(flow) != 0) {
+		flow->phase = DPDK_PHASE_OVER;
+		atomic_store_explicit(&flow->gone, DPDK_GONE_TX | DPDK_GONE_RX,
+				      memory_order_relaxed);
+		return false;
+	}
+	address_print(&in->src, flow->peer_name, sizeof(flow->peer_name));
+	weir_dpdk_hdr_init(&flow->hdr, &port->dev->mac, &in->src_mac,
+			   &flow->local, &flow->peer);
+	flow->phase = DPDK_PHASE_SETUP;
+	flow->listener = l;
+	l->half_open++;
+	weir_conn_accept(flow->conn, init, port->now_ns);
+	return true;
+}
+
+static void
+on_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+	const struct wire_hdr *hdr)
+{
+	struct dpdk_listener *l = listener_at(port, in->dst.port);
+	enum wire_error reason = WIRE_E_NONE;
+	struct weir_link_config none = { 0 };
+	struct conn_config policy;
+	struct conn_init init;
+	struct dpdk_flow *flow;
+	int rc;
+
+	weir_dpdk_conn_config(port, l != NULL ? &l->listener.config : &none,
+			      &policy);
+	rc = weir_conn_check_init(&policy, hdr, &init, &reason);
+	if (rc == -EPROTO) {
+		port->stats.rx_malformed++;
+		return;
+	}
+	if (l == NULL)
+		reason = WIRE_E_NO_LISTENER;
+	if (reason == WIRE_E_NONE) {
+		flow = flow_of_init(port, &init);
+		if (flow != NULL) {
+			flow->touched = true;
+			weir_conn_on_packet(flow->conn, hdr, NULL,
+					    port->now_ns);
+			return;
+		}
+		if (!welcome(port, l, in, &init))
+			reason = WIRE_E_BUSY;
+	}
+	if (reason != WIRE_E_NONE)
+		reject(port, in, hdr, reason);
+}
+
+void
+weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+		   const struct wire_hdr *hdr)
+{
+	switch (wire_hdr_type(hdr)) {
+	case WIRE_INIT:
+		on_init(port, in, hdr);
+		break;
+	case WIRE_RESET:
+		weir_dpdk_on_parting(port, in, hdr);
+		break;
+	default:
+		port->stats.rx_unknown_link++;
+		break;
+	}
+}
+
+/* ---- established ------------------------------------------------------------------------ */
+
+void
+weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	struct dpdk_listener *l = flow->listener;
+	int rc = weir_dpdk_flow_up(flow);
+
+	if (l != NULL)
+		l->half_open--;
+	if (rc != 0) {
+		weir_log(WEIR_LOG_ERROR, "dpdk: no memory for the large "
+					 "buffers of a link; ask for less");
+		weir_dpdk_flow_fail(flow, rc);
+		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
+		if (!flow->connector)
+			refuse(port, flow);
+		return;
+	}
+	if (l == NULL)
+		return;
+	flow->next_waiting = NULL;
+	if (l->waiting_first == NULL)
+		l->waiting_first = flow;
+	else
+		l->waiting_last->next_waiting = flow;
+	l->waiting_last = flow;
+	l->waiting_count++;
+	weir_doorbell_ring(l->fd);
+}
+
+void
+weir_dpdk_half_open_failed(struct dpdk_flow *flow)
+{
+	if (flow->connector)
+		return;
+	if (flow->listener != NULL)
+		flow->listener->half_open--;
+	flow->listener = NULL;
+	atomic_fetch_or_explicit(&flow->gone, DPDK_GONE_TX | DPDK_GONE_RX,
+				 memory_order_relaxed);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WEIR_DPDK_H
+#define WEIR_DPDK_H
+
+/**
+ * @file
+ * The dpdk driver, for programs that link with libweir-dpdk.
+ *
+ *     weir_driver_register(&weir_driver_dpdk);
+ *     weir_port_open("dpdk:demo", NULL, &port);
+ *
+ * A DPDK application keeps its EAL, its ethdev and its lcores, and gives weir
+ * one queue pair: weir_dpdk_port_open(). Nothing is configured, started or
+ * stopped by weir then; the thread that opens the port polls it.
+ */
+
+#include "weir.h"
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Register it once, before the first dpdk: endpoint. */
+extern WEIR_API const struct weir_driver weir_driver_dpdk;
+
+/** One rx/tx queue pair of an ethdev, and where its mbufs come from. */
+struct weir_dpdk_queue {
+	uint16_t port_id;
+	uint16_t queue_id;
+	struct rte_mempool *tx_pool; /**< for open: of the application, whose
+					  mbufs have room for 256 bytes and a
+					  packet; NULL: weir makes one */
+	struct rte_mempool *rx_pool; /**< for open: not looked at, received
+					  mbufs know their pool */
+};
+
+/**
+ * As weir_port_open(), on a queue pair of the application, which must be
+ * started. The endpoint needs local=IP/LEN; its dev= keys are not read.
+ *
+ * @return as weir_port_open().
+ */
+WEIR_API int weir_dpdk_port_open(const char *endpoint,
+				 const struct weir_port_config *config,
+				 const struct weir_dpdk_queue *queue,
+				 struct weir_port **port);
+
+/**
+ * The queue pair and the pools of an open dpdk port.
+ *
+ * @return 0; -EAGAIN a memif pair gets its device at the first listen or
+ *         connect; -EINVAL not a dpdk port.
+ */
+WEIR_API int weir_dpdk_port_queue(struct weir_port *port,
+				  struct weir_dpdk_queue *queue);
+
+/**
+ * The mbuf that a received message lies in, at msg->data. Read only: on
+ * net_ring it is the sender's own. To keep the bytes after the release, take
+ * a reference with rte_mbuf_refcnt_update(); the peer gets its credit back
+ * all the same, so the application's pool must have mbufs to spare.
+ *
+ * @return NULL: a message of several packets, which lies in a large buffer,
+ *         or one of another driver.
+ */
+WEIR_API struct rte_mbuf *weir_dpdk_msg_mbuf(const struct weir_msg *msg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WEIR_DPDK_H */
