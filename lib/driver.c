@@ -10,12 +10,14 @@
 
 #include "core.h"
 #include "../drivers/mem/mem.h"
+#include "../drivers/shm/shm.h"
 
 #define DRIVERS_MAX 8
 
 /* Built-in drivers, one line each; weir_driver_register() appends. */
 static const struct weir_driver *drivers[DRIVERS_MAX] = {
 	&weir_driver_mem,
+	&weir_driver_shm,
 };
 
 static pthread_mutex_t drivers_lock = PTHREAD_MUTEX_INITIALIZER;
