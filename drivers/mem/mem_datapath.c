@@ -82,6 +82,15 @@ mem_tx_progress(struct mem_tx *mt)
 	return 0;
 }
 
+/* For calls that may come before the first reserve. @return lane or NULL. */
+static struct mem_lane *
+mem_tx_lane(struct mem_tx *mt)
+{
+	if (mt->lane == NULL)
+		mem_tx_progress(mt);
+	return mt->lane;
+}
+
 /* Not up yet, or a peer that takes no more. @return 0 or negative. */
 static int
 mem_tx_trouble(struct mem_tx *mt)
@@ -121,8 +130,12 @@ mem_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	}
 	if (mt->lane == NULL ||
 	    atomic_load_explicit(&mt->lane->rx_end, memory_order_relaxed) !=
-		    MEM_END_OPEN)
-		return mem_tx_trouble(mt);
+		    MEM_END_OPEN) {
+		count = mem_tx_trouble(mt);
+		if (count < 0 || mt->lane == NULL)
+			return count;
+		count = n;
+	}
 	class = mem_class_for(mt->lane, size);
 	if (mem_room(mt, class) < n)
 		count = mem_reserve_short(mt, class, n);
@@ -250,7 +263,7 @@ mem_close(struct weir_tx *tx)
 static uint32_t
 mem_capacity(struct weir_tx *tx, uint32_t size)
 {
-	struct mem_lane *lane = mem_tx_of(tx)->lane;
+	struct mem_lane *lane = mem_tx_lane(mem_tx_of(tx));
 
 	if (lane == NULL)
 		return 0;
@@ -263,9 +276,9 @@ mem_capacity(struct weir_tx *tx, uint32_t size)
 static int
 mem_tx_fd(struct weir_tx *tx)
 {
-	struct mem_tx *mt = mem_tx_of(tx);
+	struct mem_lane *lane = mem_tx_lane(mem_tx_of(tx));
 
-	return mt->lane != NULL ? mt->lane->tx_fd : -1;
+	return lane != NULL ? lane->tx_fd : -1;
 }
 
 static int
@@ -285,17 +298,17 @@ mem_tx_arm(struct weir_tx *tx, uint32_t size)
 static void
 mem_tx_wake(struct weir_tx *tx)
 {
-	int fd = mem_tx_fd(tx);
+	struct mem_lane *lane = mem_tx_of(tx)->lane;
 
-	if (fd >= 0)
-		weir_doorbell_ring(fd);
+	if (lane != NULL)
+		weir_doorbell_ring(lane->tx_fd);
 }
 
 static void
 mem_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats)
 {
 	struct mem_tx *mt = mem_tx_of(tx);
-	struct mem_lane *lane = mt->lane;
+	struct mem_lane *lane = mem_tx_lane(mt);
 
 	*stats = mt->counters;
 	if (lane == NULL)
@@ -376,9 +389,12 @@ mem_recv_empty(struct mem_rx *mr, uint32_t *ready)
 
 	if (lane == NULL) {
 		state = weir_mem_pair_progress(mr->pair);
-		if (state == MEM_PAIR_UP)
-			weir_mem_rx_attach(mr, mr->pair->lane[!mr->side]);
-		return state == MEM_PAIR_FAILED ? mr->pair->error : 0;
+		if (state == MEM_PAIR_FAILED)
+			return mr->pair->error;
+		if (state != MEM_PAIR_UP)
+			return 0;
+		lane = mr->pair->lane[!mr->side];
+		weir_mem_rx_attach(mr, lane);
 	}
 	/* The mark before the tail: if it is set, this tail is the last. */
 	end = atomic_load_explicit(&lane->tx_end, memory_order_acquire);
@@ -411,6 +427,7 @@ mem_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 		rc = mem_recv_empty(mr, &ready);
 		if (ready == 0)
 			return rc;
+		lane = mr->lane;
 	}
 	if (ready < n)
 		n = (uint16_t)ready;
@@ -453,7 +470,10 @@ static int
 mem_rx_fd(struct weir_rx *rx)
 {
 	struct mem_rx *mr = mem_rx_of(rx);
+	uint32_t ready;
 
+	if (mr->lane == NULL)
+		mem_recv_empty(mr, &ready); /* it may be up by now */
 	return mr->lane != NULL ? mr->lane->rx_fd : -1;
 }
 
@@ -473,10 +493,10 @@ mem_rx_arm(struct weir_rx *rx)
 static void
 mem_rx_wake(struct weir_rx *rx)
 {
-	int fd = mem_rx_fd(rx);
+	struct mem_lane *lane = mem_rx_of(rx)->lane;
 
-	if (fd >= 0)
-		weir_doorbell_ring(fd);
+	if (lane != NULL)
+		weir_doorbell_ring(lane->rx_fd);
 }
 
 static void

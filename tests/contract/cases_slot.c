@@ -332,13 +332,13 @@ payload_lies_in_the_transports_memory(void **state)
 		struct weir_msg msg;
 		const void *sent;
 
-		open_filled(f, sizes[i], 1, &slot);
+		open_filled(f, sizes[i], pattern_seed(SEED, 0), &slot);
 		sent = slot.data;
 		if (f->v->flags & VARIANT_MEMFD)
 			assert_true(mapping_of(sent).memfd);
 		commit(f, &slot);
-		peer_do(f->b, STEP_HOLD, .n = 1, .size = sizes[i]);
-		peer_do(f->b, STEP_RELEASE, .n = 0);
+		peer_do(f->b, STEP_HOLD, .n = 1, .size = sizes[i],
+			.seed = SEED);
 		if (f->bs != NULL && (f->v->flags & VARIANT_ADDRESS))
 			assert_ptr_equal(f->bs->held[0].msg.data, sent);
 		peer_do(f->b, STEP_RELEASE, .n = PEER_ALL);

@@ -37,7 +37,7 @@ enum step {
 	STEP_CONNECT,     /* endpoint, config */
 	STEP_ACCEPT,      /* until there is one */
 	STEP_UP,          /* until the link is up or failed: answer.rc */
-	STEP_SPLIT,       /* */
+	STEP_SPLIT,       /* into halves, ready to send */
 	STEP_STATUS,      /* answer.rc as of weir_link_status() now */
 	STEP_STATUS_LAST, /* until the status is negative and not in progress */
 	STEP_PEER,        /* answer.n: pid at the other end */

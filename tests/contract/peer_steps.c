@@ -205,6 +205,16 @@ join(struct end *e, struct weir_link *out, struct weir_link *in)
 	return rc != 0 ? rc : weir_link_split(e->link, &e->tx, &e->rx);
 }
 
+/* The first reserve of a link that is up may say "not yet" once more. */
+static void
+settle(struct weir_tx *tx)
+{
+	struct weir_permit permit;
+
+	if (weir_tx_reserve(tx, &permit) == 1)
+		weir_permit_drop(&permit);
+}
+
 static bool
 step_split(struct steps *s, const struct order *o, struct answer *a)
 {
@@ -212,10 +222,15 @@ step_split(struct steps *s, const struct order *o, struct answer *a)
 	struct weir_link *out = e->carrier[o->k], *in = e->carrier[o->n];
 
 	e->carrier[0] = e->carrier[1] = NULL;
-	if (out != in)
-		return ended(a, join(e, out, in));
-	e->link = out;
-	return ended(a, weir_link_split(out, &e->tx, &e->rx));
+	if (out != in) {
+		a->rc = join(e, out, in);
+	} else {
+		e->link = out;
+		a->rc = weir_link_split(out, &e->tx, &e->rx);
+	}
+	if (a->rc == 0)
+		settle(e->tx);
+	return true;
 }
 
 static bool

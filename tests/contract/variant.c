@@ -31,7 +31,9 @@
 
 static const struct variant variants[] = {
 	{ "mem", VARIANT_ADDRESS, 1, 1, { MEM } },
+	{ "mem-connect", VARIANT_ADDRESS | VARIANT_CONNECTS, 1, 1, { MEM } },
 	{ "shm", VARIANT_MEMFD, 1, 1, { SHM } },
+	{ "shm-connect", VARIANT_MEMFD | VARIANT_CONNECTS, 1, 1, { SHM } },
 	{ "shm-process", VARIANT_CHILD | VARIANT_MEMFD, 1, 1, { SHM } },
 	{ "shm-process-connect",
 	  VARIANT_CHILD | VARIANT_MEMFD | VARIANT_CONNECTS,
