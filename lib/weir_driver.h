@@ -27,8 +27,9 @@
  * Sleeping. arm never drains the half's descriptor; the next reserve or recv
  * does. wake makes the descriptor readable whether armed or not.
  *
- * A link that is being set up answers 0; the reserve that first finds it up
- * may lower tx->msg_size_max and answers 0 once more.
+ * A link that is being set up answers 0. Once link_status has answered 0 the
+ * next reserve, recv and capacity count. The reserve that first finds it up
+ * may lower tx->msg_size_max, and answers 0 if size is over it now.
  */
 
 #include "weir.h"
