@@ -412,7 +412,7 @@ shm_link_destroy(struct weir_link *link)
 
 static const char *const shm_keys[] = { "fd", "path", "uid", NULL };
 
-WEIR_API const struct weir_driver weir_driver_shm = {
+const struct weir_driver weir_driver_shm = {
 	.scheme = "shm",
 	.caps = WEIR_CAP_PROCESS,
 	.modes = 1u << WEIR_MODE_BARE,
