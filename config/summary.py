@@ -13,8 +13,7 @@ import os
 import re
 import sys
 
-CASE = re.compile(r"^\[\s*(RUN|OK|FAILED|ERROR|SKIPPED|LEAK)\s*\]\s+(\S.*)$")
-TOTAL = re.compile(r"^\[=+\] (?:\S+: )?Running (\d+) test")
+CASE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\]\s+(\S.*)$")
 COUNT = re.compile(r"^(?:\S+: )?\d+ test")
 
 
