@@ -219,7 +219,8 @@ weir_arq_rx_fail(struct arq_rx *rx)
 void
 weir_arq_rx_stop(struct arq_rx *rx)
 {
-	if (rx->stopped)
+	/* Who has read the end already stays with it. */
+	if (rx->stopped || (rx->ended && rx->head == rx->fin_seq))
 		return;
 	rx->stopped = true;
 	rx->read_end = rx->ended ? rx->fin_seq : rx->nxt;

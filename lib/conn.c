@@ -146,7 +146,12 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 static void
 ack_soon(struct weir_conn *conn, uint8_t flags, uint64_t now_ns)
 {
-	if (++conn->unacked >= CONN_ACK_EVERY || (flags & WIRE_F_ACKREQ))
+	const struct arq_rx *rx = &conn->rx;
+
+	/* A peer that just used up what it knew of waits for every word. */
+	if (++conn->unacked >= CONN_ACK_EVERY || (flags & WIRE_F_ACKREQ) ||
+	    allowance_starved(&rx->window, rx->nxt) ||
+	    allowance_starved(&rx->credit, rx->started))
 		conn->due |= DUE_ACK;
 	else if (conn->unacked == 1)
 		timer_set(&conn->timers, TIMER_ACK,
@@ -322,7 +327,7 @@ weir_conn_rx_state(const struct weir_conn *conn)
 	if (arq_rx_peek(rx) != NULL)
 		return 0;
 	if (rx->stopped)
-		return conn->error != 0 ? conn->error : -ECONNABORTED;
+		return conn->rx_error;
 	if (rx->ended)
 		return rx->fin_abort ? -ECONNRESET : CONN_EOF;
 	return conn->state == CONN_FAILED ? conn->error : 0;
@@ -529,6 +534,17 @@ next_ack(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
+/* Data is there and may not go: whose window is it? */
+static void
+note_waiting(struct weir_conn *conn, uint64_t now_ns)
+{
+	if (conn->tx.nxt >= conn->tx.limit)
+		conn->stats.window_full++;
+	else
+		conn->stats.cwnd_full++;
+	weir_conn_arm_probe(conn, now_ns);
+}
+
 /* Before OPEN and after it. */
 static int
 next_rare(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
@@ -563,7 +579,7 @@ weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
 	if (conn->due & DUE_ACK)
 		return next_ack(conn, now_ns, out);
 	if (arq_tx_has_unsent(&conn->tx))
-		weir_conn_arm_probe(conn, now_ns);
+		note_waiting(conn, now_ns);
 	return 0;
 }
 

@@ -125,13 +125,22 @@ weir_conn_abort_tx(struct weir_conn *conn, uint64_t now_ns)
 			  now_ns + conn->config.linger_ns);
 }
 
+/* Nobody reads here any more; an error that was there before stays. */
+static void
+stop_reading(struct weir_conn *conn)
+{
+	if (!conn->rx.stopped)
+		conn->rx_error = conn->error != 0 ? conn->error : -ECONNABORTED;
+	weir_arq_rx_stop(&conn->rx);
+}
+
 void
 weir_conn_stop_rx(struct weir_conn *conn)
 {
 	if (conn->stop_flag != 0)
 		return;
 	conn->stop_flag = WIRE_F_STOP;
-	weir_arq_rx_stop(&conn->rx);
+	stop_reading(conn);
 	if (conn->state == CONN_OPEN && !conn->rx.ended)
 		conn->due |= DUE_PING;
 	else if (conn->state == CONN_OPEN)
@@ -145,14 +154,14 @@ weir_conn_abort(struct weir_conn *conn, enum wire_error code, uint64_t now_ns)
 
 	weir_conn_fail(conn, -ECONNABORTED, code,
 		       polite || conn->state == CONN_ACCEPT_SENT, now_ns);
-	weir_arq_rx_stop(&conn->rx);
+	stop_reading(conn);
 }
 
 void
 weir_conn_discard(struct weir_conn *conn)
 {
 	weir_conn_fail(conn, -ECONNABORTED, WIRE_E_GOING, false, conn->now_ns);
-	weir_arq_rx_stop(&conn->rx);
+	stop_reading(conn);
 	timers_init(&conn->timers);
 	conn->due = 0;
 	conn->over = true;

@@ -38,7 +38,7 @@ weir_conn_config_init(struct conn_config *config)
 		.rto_max_ns = 2000 * MS,
 		.keepalive_ns = 100 * MS,
 		.dead_timeout_ns = 3000 * MS,
-		.linger_ns = 50 * MS,
+		.linger_ns = 200 * MS,
 		.probe_max_ns = 100 * MS,
 		.connect_timeout_ns = 3000 * MS,
 		.handshake_retry_ns = 3 * MS,

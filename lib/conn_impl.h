@@ -76,6 +76,7 @@ struct weir_conn {
 	struct timers timers;
 
 	int error;           /* of the whole link */
+	int rx_error;        /* why nobody reads here */
 	int tx_error;        /* of our direction */
 	uint32_t error_code; /* enum wire_error */
 	uint32_t fin_code;   /* abortive FIN: its code */

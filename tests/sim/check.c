@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What must hold after every poll, and what must have come of it at the end.
+ */
+#include <errno.h>
+#include "world.h"
+
+static uint32_t
+count_bits(const struct bitring *ring)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i <= ring->mask / 64; i++)
+		count += (uint32_t)__builtin_popcountll(ring->words[i]);
+	return count;
+}
+
+/* Windows and credit: nobody overruns, nothing retreats. */
+static void
+check_flow(struct side *side, const struct conn_gauge *now)
+{
+	const struct conn_gauge *last = &side->last;
+	const struct weir_conn *conn = side->conn;
+	uint64_t fin = conn->tx.fin_sent;
+
+	if (now->snd_nxt > now->snd_limit + fin && conn->tx_error == 0)
+		world_fail(side->world, "sent beyond the window");
+	if (now->tx_pushed > now->tx_credit)
+		world_fail(side->world, "pushed beyond the credit");
+	if (now->rx_queued + now->rx_parked + now->rx_held >
+		    side->config.rx_window_packets &&
+	    !conn->rx.stopped)
+		world_fail(side->world, "%u + %u + %u packets of storage",
+			   now->rx_queued, now->rx_parked, now->rx_held);
+	if (now->snd_una < last->snd_una || now->snd_nxt < last->snd_nxt ||
+	    now->snd_limit < last->snd_limit ||
+	    now->tx_credit < last->tx_credit || now->rcv_nxt < last->rcv_nxt ||
+	    now->rcv_limit < last->rcv_limit ||
+	    now->rx_credit < last->rx_credit)
+		world_fail(side->world, "something retreated");
+	if (last->snd_nxt != 0 && last->snd_nxt >> 32 != now->snd_nxt >> 32)
+		side->world->count->seq_wrapped++;
+	if (last->tx_credit >> 16 != now->tx_credit >> 16)
+		side->world->count->credit_wrapped++;
+}
+
+/* Books of the send window. */
+static void
+check_books(struct side *side, const struct conn_gauge *now)
+{
+	const struct arq_tx *tx = &side->conn->tx;
+
+	if (count_bits(&tx->sacked_bits) != now->sacked ||
+	    count_bits(&tx->lost_bits) != now->lost)
+		world_fail(side->world, "sacked %u, lost %u: not as flagged",
+			   now->sacked, now->lost);
+	if (now->in_flight > tx->window || tx->cwnd > tx->window)
+		world_fail(side->world, "%u in flight of %u", now->in_flight,
+			   tx->window);
+	if (side->conn->rx.bits.words != NULL &&
+	    count_bits(&side->conn->rx.bits) != now->rx_parked)
+		world_fail(side->world, "%u parked: not as flagged",
+			   now->rx_parked);
+}
+
+/* Whoever stands still, though there is room, must have been told. */
+static void
+check_told(struct side *side, const struct conn_gauge *now)
+{
+	const struct weir_conn *conn = side->conn;
+
+	if (conn->state != CONN_OPEN || conn->rx.ended || conn->rx.stopped)
+		return;
+	if (now->rcv_nxt == now->rcv_limit && now->rcv_room > now->rcv_limit)
+		world_fail(side->world, "a closed window opened in silence");
+	if (now->rx_started == now->rx_credit &&
+	    now->rx_credit_room > now->rx_credit)
+		world_fail(side->world, "credit came back in silence");
+	if (weir_conn_wants_tx(conn) && conn->tx.lost == 0)
+		world_fail(side->world, "still wants to send (%x)", conn->due);
+}
+
+void
+check_side(struct side *side)
+{
+	struct conn_gauge now;
+
+	weir_conn_gauge(side->conn, &now);
+	/* A failed connection has dropped its books. */
+	if (side->conn->state != CONN_FAILED)
+		check_flow(side, &now);
+	check_books(side, &now);
+	check_told(side, &now);
+	if (!weir_conn_finished(side->conn) && side->conn->state != CONN_IDLE &&
+	    !side->conn->over && weir_conn_deadline(side->conn) == CONN_NEVER)
+		world_fail(side->world, "alive without a deadline");
+	side->last = now;
+}
+
+/* One direction: what the receiver has, compared with what was sent. */
+static void
+check_direction(struct side *tx)
+{
+	struct world *world = tx->world;
+	struct side *rx = side_peer(tx);
+	enum sim_end tx_end = world->draw.end[tx->index];
+	enum sim_end rx_end = world->draw.end[rx->index];
+	bool calm = tx_end < SIM_ABORT && rx_end < SIM_ABORT;
+
+	if (calm && rx_end == SIM_STOP_RX) {
+		if (tx->tx_state != -ECONNRESET &&
+		    tx->tx_state != CONN_TX_DONE && tx_end != SIM_ABORT_TX)
+			world_fail(world, "%c: stopped peer, tx state %d",
+				   'A' + tx->index, tx->tx_state);
+		return;
+	}
+	if (calm && tx_end == SIM_ABORT_TX) {
+		if (rx->rx_state != -ECONNRESET)
+			world_fail(world, "%c: aborted peer, rx state %d",
+				   'A' + rx->index, rx->rx_state);
+		return;
+	}
+	if (rx->rx_state == CONN_EOF &&
+	    rx->received != world->draw.msgs[tx->index] && tx_end != SIM_VANISH)
+		world_fail(world, "%c: EOF after %u of %u", 'A' + rx->index,
+			   rx->received, world->draw.msgs[tx->index]);
+	if (tx->tx_state == CONN_TX_DONE && !rx->vanished &&
+	    rx->received != world->draw.msgs[tx->index] && rx_end != SIM_ABORT)
+		world_fail(world, "%c: closed, but %u of %u arrived",
+			   'A' + tx->index, rx->received,
+			   world->draw.msgs[tx->index]);
+	if (calm && (rx->rx_state != CONN_EOF || tx->tx_state != CONN_TX_DONE))
+		world_fail(world, "%c: ended with rx %d, tx %d of %u/%u",
+			   'A' + tx->index, rx->rx_state, tx->tx_state,
+			   rx->received, world->draw.msgs[tx->index]);
+	if (rx->done && !rx->vanished && rx->rx_state == 0)
+		world_fail(world, "%c: no end", 'A' + rx->index);
+}
+
+/* On a wire without faults nothing may look like recovery. */
+static void
+check_no_recovery(struct side *side)
+{
+	const struct conn_stats *s = &side->stats;
+
+	if (s->rto + s->tlp + s->tx_retx + s->lost_sack + s->lost_time +
+		    s->lost_rto + s->reorder_seen + s->handshake_retx +
+		    s->pauses + s->ack_stale + s->rx_reordered + s->spurious +
+		    s->drops[CONN_DROP_DUPLICATE] !=
+	    0)
+		world_fail(side->world,
+			   "%c: recovery without faults: rto %llu tlp %llu "
+			   "retx %llu dup %llu hello %llu stale %llu",
+			   'A' + side->index, (unsigned long long)s->rto,
+			   (unsigned long long)s->tlp,
+			   (unsigned long long)s->tx_retx,
+			   (unsigned long long)s->drops[CONN_DROP_DUPLICATE],
+			   (unsigned long long)s->handshake_retx,
+			   (unsigned long long)s->ack_stale);
+}
+
+void
+check_end(struct world *world)
+{
+	bool vanished = world->sides[0].vanished || world->sides[1].vanished;
+
+	for (int i = 0; i < 2; i++) {
+		check_direction(&world->sides[i]);
+		if (world->draw.fault_free && !vanished)
+			check_no_recovery(&world->sides[i]);
+	}
+}

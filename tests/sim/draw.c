@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a seed means: each feature is on with even odds, so that two thousand
+ * seeds see most pairs of features together.
+ */
+#include <string.h>
+#include "prng.h"
+#include "sim.h"
+
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
+
+static bool
+coin(struct prng *prng)
+{
+	return prng_next(prng) >> 63;
+}
+
+static void
+draw_wire(struct prng *prng, struct sim_draw *draw)
+{
+	draw->jitter_ns = 0;
+	for (int dir = 0; dir < 2; dir++)
+		draw->delay_ns[dir] = prng_range(prng, 1 * US, 40 * US);
+	if (coin(prng)) {
+		draw->packet_ns = prng_range(prng, 50, 1200);
+		draw->queue = (uint32_t)prng_range(prng, 1024, 40000);
+	}
+	/*
+	 * A queue that grows to many round trips at once, behind which
+	 * acknowledgements wait, looks like a loss to any sender: that is a
+	 * fault too. So a calm wire sends a window faster than any time-out.
+	 */
+	if (draw->fault_free) {
+		draw->packet_ns /= 6;
+		return;
+	}
+	draw->queue = (uint32_t)prng_range(prng, 8, 2000);
+	for (int dir = 0; dir < 2; dir++) {
+		if (coin(prng))
+			draw->loss[dir] = prng_unit(prng) * 0.3;
+		if (coin(prng))
+			draw->dup[dir] = prng_unit(prng) * 0.2;
+		if (coin(prng))
+			draw->reorder[dir] = prng_unit(prng) * 0.3;
+	}
+	if (coin(prng))
+		draw->dup_late = prng_unit(prng) * 0.1;
+	if (coin(prng))
+		draw->jitter_ns = prng_range(prng, 1 * US, 200 * US);
+	if (coin(prng))
+		draw->partition = prng_unit(prng) * 0.05;
+	if (coin(prng))
+		draw->stall = prng_unit(prng) * 0.01;
+}
+
+static uint32_t
+draw_isn(struct prng *prng)
+{
+	/* Half of them wrap soon. */
+	if (coin(prng))
+		return (uint32_t)prng_next(prng);
+	return 0u - (uint32_t)prng_range(prng, 0, 200);
+}
+
+static void
+draw_side(struct prng *prng, struct sim_draw *draw, int side)
+{
+	static const uint32_t frags[] = { 64, 100, 512, 1400 };
+
+	draw->isn[side] = draw_isn(prng);
+	draw->frag[side] = frags[prng_below(prng, 4)];
+	draw->window[side] = coin(prng) ? (uint32_t)prng_range(prng, 1, 20)
+					: (uint32_t)prng_range(prng, 20, 400);
+	draw->credit[side] = coin(prng) ? (uint32_t)prng_range(prng, 1, 10)
+					: (uint32_t)prng_range(prng, 10, 300);
+	draw->tx_window[side] = 64u << prng_below(prng, 3);
+	draw->tx_msgs[side] = 1u << prng_below(prng, 8);
+	draw->msg_max[side] = 4096;
+	if (prng_below(prng, 8) == 0)
+		draw->msg_max[side] = 200000;
+	draw->msgs[side] = (uint32_t)prng_range(prng, 0, 60);
+	if (draw->is_long)
+		draw->msgs[side] = (uint32_t)prng_range(prng, 500, 2500);
+	if (coin(prng))
+		draw->slow[side] = prng_unit(prng) * 0.2;
+	draw->end[side] = coin(prng) ? SIM_CLOSE : SIM_CLOSE_LAST;
+}
+
+/* One side in a few does not end in good order. */
+static void
+draw_ends(struct prng *prng, struct sim_draw *draw)
+{
+	/* Both waiting for the other's EOF is not the protocol's fault. */
+	if (draw->end[0] == SIM_CLOSE_LAST && draw->end[1] == SIM_CLOSE_LAST)
+		draw->end[prng_below(prng, 2)] = SIM_CLOSE;
+	if (prng_below(prng, 4) == 0)
+		draw->end[prng_below(prng, 2)] = (enum sim_end)prng_range(
+			prng, SIM_ABORT_TX, SIM_VANISH);
+}
+
+void
+sim_draw(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	memset(draw, 0, sizeof(*draw));
+	prng_init(&prng, seed, 100);
+	/* Drawn independently: a long faulty seed must exist. */
+	draw->fault_free = prng_below(&prng, 4) == 0;
+	draw->is_long = prng_below(&prng, 15) == 0;
+	draw_wire(&prng, draw);
+	for (int side = 0; side < 2; side++)
+		draw_side(&prng, draw, side);
+	draw_ends(&prng, draw);
+	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
+}

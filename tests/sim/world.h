@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside of the simulator: the wire and its clock (world.c), one side with its
+ * application (side.c), what must hold (check.c).
+ */
+#ifndef WEIR_TESTS_WORLD_H
+#define WEIR_TESTS_WORLD_H
+
+#include <stddef.h>
+#include <stdio.h>
+#include "conn_impl.h"
+#include "prng.h"
+#include "sim.h"
+
+#define US         UINT64_C(1000)
+#define MS         UINT64_C(1000000)
+#define SEC        UINT64_C(1000000000)
+#define NEVER      UINT64_MAX
+#define PACKET_MAX 1600
+#define HELD_MAX   512
+
+struct packet {
+	struct packet *next;
+	uint32_t len;
+	uint8_t bytes[PACKET_MAX];
+};
+
+struct event {
+	uint64_t at_ns;
+	uint64_t order;        /* ties in order of creation */
+	struct packet *packet; /* NULL: poll */
+	int side;
+};
+
+/* A received message that the application has not released yet. */
+struct held {
+	uint64_t until_ns;
+	struct packet *packet; /* NULL: copied, only the credit is held */
+};
+
+struct world;
+
+struct side {
+	struct world *world;
+	int index;
+	struct conn_config config;
+	void *mem;
+	struct weir_conn *conn; /* NULL: server without a connection */
+	struct packet *inbox;
+	struct packet **inbox_end;
+	uint64_t poll_ns;    /* how long until it notices a packet */
+	uint64_t poll_at_ns; /* the poll that is scheduled */
+	struct prng app;
+	struct prng net;
+
+	/* the application */
+	uint32_t pushed;
+	uint32_t popped;
+	uint32_t received;
+	uint32_t rx_offset; /* of the message being put together */
+	uint32_t end_at;    /* special end after so many messages */
+	bool ended;         /* special end has happened */
+	bool closed;
+	bool vanished;
+	bool done;
+	uint64_t wait_ns; /* the application pauses */
+	int rx_state;
+	int tx_state;
+	struct held held[HELD_MAX];
+	uint32_t held_count;
+
+	struct conn_gauge last; /* to see that nothing retreats */
+	struct conn_stats stats;
+};
+
+struct world {
+	uint64_t seed;
+	bool trace;
+	uint64_t now_ns;
+	struct sim_draw draw;
+	struct sim_count *count;
+	struct side sides[2];
+	struct event *heap;
+	uint32_t heap_len;
+	uint32_t heap_size;
+	uint64_t order;
+	uint64_t free_at_ns[2]; /* the wire is busy until then */
+	uint64_t last_ns[2];    /* newest arrival that kept its order */
+	uint64_t cut_until_ns[2];
+	uint64_t cut_look_ns;
+	struct prng net;
+	uint64_t packets_out; /* allocated, not freed */
+	struct packet *spare;
+	bool failed;
+};
+
+/* world.c */
+void world_fail(struct world *world, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void world_trace(struct world *world, const struct side *side,
+		 const char *format, ...) __attribute__((format(printf, 3, 4)));
+struct packet *packet_new(struct world *world);
+void packet_free(struct world *world, struct packet *packet);
+void world_schedule(struct world *world, uint64_t at_ns, int side,
+		    struct packet *packet);
+void world_send(struct world *world, int from, struct packet *packet);
+
+/* side.c */
+void side_init(struct world *world, int index);
+void side_arrive(struct side *side, struct packet *packet);
+void side_poll(struct side *side);
+void side_fini(struct side *side);
+uint32_t side_msg_len(const struct side *sender, uint32_t number);
+const uint8_t *side_msg_bytes(const struct side *sender, uint32_t number);
+
+/* check.c */
+void check_side(struct side *side);
+void check_end(struct world *world);
+
+static inline struct side *
+side_peer(const struct side *side)
+{
+	return &side->world->sides[1 - side->index];
+}
+
+#endif
