@@ -10,7 +10,7 @@
 #include "ticks.h"
 
 #define LINE        64u
-#define HEADER      8u
+#define WORD        8u
 #define RETURN_STEP 64u
 #define CELLS_MAX   1024u
 
@@ -25,7 +25,7 @@
 static size_t
 cell_bytes(uint32_t size)
 {
-	return ((size_t)size + HEADER + LINE - 1) / LINE * LINE;
+	return ((size_t)size + WORD + LINE - 1) / LINE * LINE;
 }
 
 static void
@@ -54,22 +54,23 @@ struct floor_line {
 	struct weir_load load;
 	uint8_t *to;
 	const uint8_t *from;
+	size_t word;     /* where in a region the number is */
 	uint64_t number; /* of the last message */
 };
 
 static void
-line_publish(uint8_t *to, uint64_t number)
+publish(uint8_t *word, uint64_t number)
 {
-	/* Release: publishes the payload behind. Pairs with line_number(). */
-	atomic_store_explicit((_Atomic uint64_t *)(void *)to, number,
+	/* Release: publishes the payload before it. Pairs with published(). */
+	atomic_store_explicit((_Atomic uint64_t *)(void *)word, number,
 			      memory_order_release);
 }
 
 static uint64_t
-line_number(const uint8_t *from)
+published(const uint8_t *word)
 {
 	return atomic_load_explicit(
-		(const _Atomic uint64_t *)(const void *)from,
+		(const _Atomic uint64_t *)(const void *)word,
 		memory_order_acquire);
 }
 
@@ -82,14 +83,13 @@ line_rounds(struct weir_load *load, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t number = ++line->number;
 
-		weir_work_put(load->work, line->to + HEADER, load->size,
-			      number);
-		line_publish(line->to, number);
-		while (line_number(line->from) != number)
+		weir_work_put(load->work, line->to, load->size, number);
+		publish(line->to + line->word, number);
+		while (published(line->from + line->word) != number)
 			if (weir_spin(&spin) != 0)
 				return -ETIMEDOUT;
 		weir_spin_reset(&spin);
-		weir_work_take(load->work, line->from + HEADER, load->size);
+		weir_work_take(load->work, line->from, load->size);
 	}
 	return 0;
 }
@@ -103,16 +103,16 @@ line_echo(struct weir_load *load)
 	for (;;) {
 		uint64_t number = line->number + 1;
 
-		while (line_number(line->from) != number) {
+		while (published(line->from + line->word) != number) {
 			if (!weir_gate_open(load->gate))
 				return 0;
 			(void)weir_spin(&spin);
 		}
 		weir_spin_reset(&spin);
 		line->number = number;
-		weir_work_take(load->work, line->from + HEADER, load->size);
-		weir_work_echo(load->work, line->to + HEADER, load->size);
-		line_publish(line->to, number);
+		weir_work_take(load->work, line->from, load->size);
+		weir_work_echo(load->work, line->to, load->size);
+		publish(line->to + line->word, number);
 	}
 }
 
@@ -150,6 +150,7 @@ weir_floor_line_open(const struct weir_load *shape, void *area, bool first)
 		return NULL;
 	line->load = *shape;
 	line->load.ops = &line_ops;
+	line->word = cell_bytes(shape->size) - WORD;
 	line->to = base + (first ? 0 : cell_bytes(shape->size));
 	line->from = base + (first ? cell_bytes(shape->size) : 0);
 	return &line->load;
@@ -162,6 +163,7 @@ struct floor_ring {
 	uint8_t *cells;
 	_Atomic uint64_t *returned;
 	size_t stride;
+	size_t word;    /* where in a cell the header is */
 	uint64_t count; /* messages so far */
 	uint64_t limit; /* sender: as far as there is room */
 	uint32_t mask;
@@ -205,9 +207,9 @@ ring_send(struct weir_load *load, uint32_t n)
 
 		if (ring->count == ring->limit && ring_room(ring) != 0)
 			return -ETIMEDOUT;
-		weir_work_put(load->work, cell + HEADER, load->size,
-			      ring->count);
-		line_publish(cell, ring_header(ring->count, load->size));
+		weir_work_put(load->work, cell, load->size, ring->count);
+		publish(cell + ring->word,
+			ring_header(ring->count, load->size));
 		ring->count++;
 	}
 	load->sent += n;
@@ -220,9 +222,10 @@ ring_take(struct floor_ring *ring)
 {
 	const uint8_t *cell = ring_cell(ring, ring->count);
 
-	if (line_number(cell) != ring_header(ring->count, ring->load.size))
+	if (published(cell + ring->word) !=
+	    ring_header(ring->count, ring->load.size))
 		return 0;
-	weir_work_take(ring->load.work, cell + HEADER, ring->load.size);
+	weir_work_take(ring->load.work, cell, ring->load.size);
 	ring->count++;
 	if ((ring->count & (ring->step - 1)) == 0)
 		/* Release: done reading. Pairs with ring_room(). */
@@ -310,6 +313,7 @@ weir_floor_ring_open(const struct weir_load *shape, void *area, uint32_t cells)
 	ring->returned = area;
 	ring->cells = (uint8_t *)area + LINE;
 	ring->stride = cell_bytes(shape->size);
+	ring->word = ring->stride - WORD;
 	ring->mask = cells - 1;
 	ring->limit = cells;
 	ring->step = cells / 4 < RETURN_STEP ? (cells < 4 ? 1 : cells / 4)

@@ -8,16 +8,17 @@
  *
  *   line (round trips)   one region per direction, written and read in place
  *
- *      [ number | payload ... ]    ceil((size + 8) / 64) cache lines
+ *      [ payload ... | number ]    ceil((size + 8) / 64) cache lines
  *
  *   ring (one way)       cells of that shape, so that the working set is
  *                        that of the link under test; the reader returns
  *                        them by one word, 64 at a time
  *
- *      [ number, length | payload ... ] [ ... ] [ ... ]    [ returned ]
+ *      [ payload ... | number, length ] [ ... ] [ ... ]    [ returned ]
  *
- * The number is polled by the reader and published by the writer, behind the
- * payload: no tail, no flag, no call per message.
+ * The number ends the last line. The reader polls it, the writer publishes it
+ * after the payload: no tail, no flag, no call per message, and no line that
+ * the two fight over while the payload is being written.
  */
 
 #include <stddef.h>
