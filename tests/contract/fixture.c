@@ -114,6 +114,8 @@ side_end(struct peer **side)
 {
 	int failures = 0;
 
+	if (*side == NULL)
+		return 0; /* it was killed */
 	for (uint64_t k = 0; k < fixture.v->carriers; k++) {
 		peer_start(*side, ORDER(.step = STEP_PORT_CLOSE, .k = k));
 		if (!peer_try_finish(*side, in_ms(5000)) ||

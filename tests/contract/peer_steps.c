@@ -615,6 +615,10 @@ step_tx_destroy(struct steps *s, const struct order *o, struct answer *a)
 	struct end *e = &s->ends[o->end];
 
 	(void)a;
+	/* Slots that are out die with the half. */
+	for (uint32_t i = 0; i < PEER_SLOTS; i++)
+		if (s->slots[i].tx == e->tx)
+			s->slots[i].tx = NULL;
 	if (e->tx != NULL)
 		weir_tx_destroy(e->tx);
 	e->tx = NULL;
