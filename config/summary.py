@@ -14,6 +14,7 @@ import re
 import sys
 
 CASE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\]\s+(\S.*)$")
+REASON = re.compile(r"^\[\s*reason\s*\]\s+(?:[\w+-]+: )?(\S.*)$")
 COUNT = re.compile(r"^(?:\S+: )?\d+ test")
 
 
@@ -35,7 +36,10 @@ class Program:
         for line in output.splitlines():
             match = CASE.match(line)
             if not match:
-                if line.strip() and not line.startswith("["):
+                said = REASON.match(line)
+                if said:
+                    why = said.group(1)
+                elif line.strip() and not line.startswith("["):
                     why = line.strip()
                 continue
             kind, case = match.groups()
@@ -92,7 +96,7 @@ def read(build):
 def main(arguments):
     split = arguments.index("--")
     failures = list(arguments[split + 1:])
-    passed, skips = 0, []
+    passed, skips = 0, {}  # skips: (case, why) -> where
     for build in arguments[:split]:
         programs = read(build)
         if not programs:
@@ -103,14 +107,19 @@ def main(arguments):
             passed += len(program.ok)
             failures += [f"{build}: {program.name}: {case}"
                          for case in program.bad]
-            skips += [f"{build}: {program.name}: {case}: {why}"
-                      for case, why in program.skipped]
-    for title, entries in (("skipped", skips), ("failed", failures)):
-        if entries:
-            print(f"\n{title}:")
-            for entry in entries:
-                print(f"  {entry}")
-    print(f"\n{passed} passed, {len(failures)} failed, {len(skips)} skipped")
+            for case, why in program.skipped:
+                skips.setdefault((case, why), []).append(
+                    f"{build}: {program.name}")
+    if skips:
+        print("\nskipped:")
+        for (case, why), places in skips.items():
+            print(f"  {case}: {why}\n      ({'; '.join(places)})")
+    if failures:
+        print("\nfailed:")
+        for failure in failures:
+            print(f"  {failure}")
+    skipped = sum(len(places) for places in skips.values())
+    print(f"\n{passed} passed, {len(failures)} failed, {skipped} skipped")
     return 1 if failures else 0
 
 
