@@ -49,13 +49,16 @@ static int
 set_cpus(const struct weir_opt *opt, const char *value)
 {
 	char end;
+	int got;
 
 	(void)opt;
-	if (sscanf(value, "%d,%d%c", &args.cpus[0], &args.cpus[1], &end) == 2 &&
-	    args.cpus[0] >= 0 && args.cpus[1] >= 0)
+	args.cpus[1] = -1;
+	got = sscanf(value, "%d,%d%c", &args.cpus[0], &args.cpus[1], &end);
+	if (strspn(value, "0123456789,") == strlen(value) &&
+	    (got == 1 || got == 2) && args.cpus[0] >= 0)
 		return WEIR_OPT_RUN;
-	weir_tool_error("--cpu: '%s' is not two CPU numbers; write for example "
-			"--cpu 0,1",
+	weir_tool_error("--cpu: '%s' is not one or two CPU numbers; write for "
+			"example --cpu 0,1",
 			value);
 	return WEIR_EXIT_USAGE;
 }
@@ -102,8 +105,8 @@ static const struct weir_opt options[] = {
 	  .max = WEIR_PERF_BURST_MAX },
 	{ 'i', "interval", WEIR_OPT_TIME, &args.interval_ns, "TIME",
 	  "with --self: progress on stderr (default: none)", .min = 100000000 },
-	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A,B",
-	  "with --self: CPUs of the two sides (default: the first two)",
+	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A[,B]",
+	  "our CPU; with --self also the peer's (default: the first two)",
 	  .call = set_cpus },
 	{ 0, "half", WEIR_OPT_FLAG, &args.half, NULL,
 	  "lat: print half of the round trip (table only)" },
@@ -271,6 +274,12 @@ choose_defaults(void)
 				"its own peer; use lat or bw");
 		return WEIR_EXIT_USAGE;
 	}
+	if (args.cpus[0] >= 0 && args.self != (args.cpus[1] >= 0)) {
+		weir_tool_error("--cpu: --self needs two CPUs, otherwise one "
+				"is ours to choose; write for example "
+				"--cpu 0,1");
+		return WEIR_EXIT_USAGE;
+	}
 	if (args.peer_endpoint != NULL && !args.self) {
 		weir_tool_error("--peer: belongs to --self; add it");
 		return WEIR_EXIT_USAGE;
@@ -344,5 +353,11 @@ weir_cmd_perf(int argc, char **argv)
 	if (args.self && weir_self_inherited())
 		return weir_perf_self_peer(&args); /* we are the other side */
 	weir_tool_catch_signals();
+	if (!args.self && args.cpus[0] >= 0 &&
+	    (rc = weir_cpu_pin(args.cpus[0])) != 0) {
+		weir_tool_error("--cpu: CPU %d: %s; choose another one",
+				args.cpus[0], weir_strerror(rc));
+		return WEIR_EXIT_NOT_READY;
+	}
 	return args.serve ? weir_perf_serve(&args) : measure();
 }

@@ -68,7 +68,7 @@ heading(const struct weir_report *report, FILE *to)
 	if (args->kind == WEIR_PERF_LAT)
 		fprintf(to,
 			"\n%s in us, closed loop, one in flight; floor and "
-			"ratio by round trips timed 32 at a time\n"
+			"ratio: 32 timed at once\n"
 			"size[B] place windows messages      p50     p90     "
 			"p99   p99.9  p99.99      max    mean | floor p50     "
 			"p99 | ratio  at p99\n",
@@ -188,8 +188,8 @@ csv_row(const struct weir_report *report, const struct weir_figures *f,
 
 	fprintf(to, "%s,\"%s\",%u,%s,%u,%llu", lat ? "lat" : "bw",
 		report->args->endpoint, report->result->size,
-		weir_place_name(f->place), f->windows,
-		(unsigned long long)f->messages);
+		report->result->self ? weir_place_name(f->place) : "",
+		f->windows, (unsigned long long)f->messages);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		csv_number(to, lat || i >= 7 ? values[i] : NAN);
 	fprintf(to, ",%llu,%llu,%llu,%llu\n", (unsigned long long)found->lost,
