@@ -360,6 +360,19 @@ is_closed(const struct shm_front *front)
 	       SHM_END_CLOSED;
 }
 
+/* Halves that were not split out are the caller's too, who may ask them for
+ * their capacity next. */
+static void
+attach_halves(struct weir_link *link)
+{
+	if (link->tx != NULL && link->tx->ops == &weir_shm_tx_ops_early)
+		weir_shm_tx_attach(
+			WEIR_CONTAINER_OF(link->tx, struct shm_tx, tx));
+	if (link->rx != NULL && link->rx->ops == &weir_shm_rx_ops_early)
+		weir_shm_rx_attach(
+			WEIR_CONTAINER_OF(link->rx, struct shm_rx, rx));
+}
+
 static int
 shm_link_status(struct weir_link *link)
 {
@@ -370,6 +383,7 @@ shm_link_status(struct weir_link *link)
 
 	if (rc != 1)
 		return rc == 0 ? -EINPROGRESS : rc;
+	attach_halves(link);
 	/* Death first: what a peer did before it died counts. */
 	dead = weir_shm_session_dead(s);
 	peer = s->peer.front;

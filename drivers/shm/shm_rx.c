@@ -278,7 +278,6 @@ early_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 				    sr->session->rx_bell);
 	if (rc != 1)
 		return rc;
-	weir_doorbell_drain(sr->session->rx_bell);
 	weir_shm_rx_attach(sr);
 	return shm_recv(rx, msgs, n);
 }
@@ -322,4 +321,6 @@ weir_shm_rx_attach(struct shm_rx *sr)
 	sr->track = s->track;
 	sr->peer = s->peer_tx;
 	sr->rx.ops = &weir_shm_rx_ops;
+	/* Rung to say that the link is up. */
+	weir_doorbell_drain(s->rx_bell);
 }

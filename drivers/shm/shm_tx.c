@@ -436,12 +436,24 @@ const struct weir_tx_ops weir_shm_tx_ops = {
 
 /* ---- before the link is up ----------------------------------------------------- */
 
+/* Take what the set-up has come to. @return 1 up, and the half is too; 0;
+ * negative. */
+static int
+early_look(struct shm_tx *st)
+{
+	int rc = weir_shm_session_progress(st->session);
+
+	if (rc == 1)
+		weir_shm_tx_attach(st);
+	return rc;
+}
+
 static int
 early_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	      uint16_t n)
 {
 	struct shm_tx *st = shm_tx_of(tx);
-	int rc = weir_shm_session_progress(st->session);
+	int rc;
 
 	(void)size;
 	(void)permits;
@@ -450,10 +462,7 @@ early_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 		weir_shm_sleep_over(&st->sleep,
 				    &st->session->own.front->tx.sleeping,
 				    st->session->tx_bell);
-	if (rc == 1) {
-		weir_doorbell_drain(st->session->tx_bell);
-		weir_shm_tx_attach(st);
-	}
+	rc = early_look(st);
 	return rc < 0 ? rc : 0;
 }
 
@@ -461,7 +470,7 @@ static int
 early_close(struct weir_tx *tx)
 {
 	struct shm_tx *st = shm_tx_of(tx);
-	int rc = weir_shm_session_progress(st->session);
+	int rc = early_look(st);
 
 	if (rc < 0)
 		return rc;
@@ -472,16 +481,14 @@ early_close(struct weir_tx *tx)
 static uint32_t
 early_capacity(struct weir_tx *tx, uint32_t size)
 {
-	(void)tx;
-	(void)size;
-	return 0;
+	return early_look(shm_tx_of(tx)) == 1 ? shm_capacity(tx, size) : 0;
 }
 
 static int
 early_arm(struct weir_tx *tx, uint32_t size)
 {
 	struct shm_tx *st = shm_tx_of(tx);
-	int rc = weir_shm_session_progress(st->session);
+	int rc = early_look(st);
 
 	(void)size;
 	st->sleep.armed = true;
@@ -580,4 +587,6 @@ weir_shm_tx_attach(struct shm_tx *st)
 	st->fence = s->fence;
 	st->peer_bell = s->peer_rx_bell;
 	st->tx.ops = &weir_shm_tx_ops;
+	/* Rung to say that the link is up. */
+	weir_doorbell_drain(s->tx_bell);
 }
