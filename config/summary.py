@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 
 CASE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\]\s+(\S.*)$")
 REASON = re.compile(r"^\[\s*reason\s*\]\s+(?:[\w+-]+: )?(\S.*)$")
@@ -93,10 +94,15 @@ def read(build):
     return programs
 
 
+def wrapped(title, items):
+    return textwrap.fill(", ".join(items), 78, initial_indent=" " * 6 + title,
+                         subsequent_indent=" " * 8, break_on_hyphens=False)
+
+
 def main(arguments):
     split = arguments.index("--")
     failures = list(arguments[split + 1:])
-    passed, skips = 0, {}  # skips: (case, why) -> where
+    passed, skips = 0, {}  # skips: why -> (cases, {where: how many})
     for build in arguments[:split]:
         programs = read(build)
         if not programs:
@@ -108,17 +114,22 @@ def main(arguments):
             failures += [f"{build}: {program.name}: {case}"
                          for case in program.bad]
             for case, why in program.skipped:
-                skips.setdefault((case, why), []).append(
-                    f"{build}: {program.name}")
+                cases, places = skips.setdefault(why, ({}, {}))
+                cases[case] = True
+                place = f"{build}: {program.name}"
+                places[place] = places.get(place, 0) + 1
     if skips:
         print("\nskipped:")
-        for (case, why), places in skips.items():
-            print(f"  {case}: {why}\n      ({'; '.join(places)})")
+        for why, (cases, places) in skips.items():
+            print(f"  {why}")
+            print(wrapped("cases: ", cases))
+            print(wrapped("in: ", [f"{place} ({count})" for place, count
+                                   in places.items()]))
     if failures:
         print("\nfailed:")
         for failure in failures:
             print(f"  {failure}")
-    skipped = sum(len(places) for places in skips.values())
+    skipped = sum(sum(places.values()) for _, places in skips.values())
     print(f"\n{passed} passed, {len(failures)} failed, {skipped} skipped")
     return 1 if failures else 0
 
