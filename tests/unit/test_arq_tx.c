@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The send window by itself: cutting, acknowledging, what counts as lost.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "arq_tx.h"
+#include "seq.h"
+#include "timer.h"
+
+#define US     UINT64_C(1000)
+#define WINDOW 64
+#define MSGS   16
+#define ISN    0xfffffff0u
+
+static uint8_t bytes[4096];
+
+struct fixture {
+	struct arq_tx tx;
+	struct rtt rtt;
+	void *mem;
+	uint64_t first;
+	uint64_t now;
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->mem = malloc(weir_arq_tx_size(WINDOW, MSGS));
+	weir_arq_tx_init(&f->tx, f->mem, ISN, WINDOW, MSGS);
+	f->tx.frag_size = 100;
+	f->first = seq_first(ISN);
+	f->tx.limit = f->first + 1000;
+	f->now = 1000000 * US;
+	rtt_sample(&f->rtt, 20 * US, f->now);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->mem);
+	free(f);
+	return 0;
+}
+
+static void *
+ref(uintptr_t n)
+{
+	return (void *)n;
+}
+
+static void
+push(struct fixture *f, uintptr_t n, uint32_t len)
+{
+	weir_arq_tx_push(&f->tx, ref(n), bytes, len);
+}
+
+/* Push and send `count` messages of one packet each, 1 us apart. */
+static void
+send(struct fixture *f, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		push(f, 100 + i, 10);
+		assert_true(arq_tx_can_send(&f->tx));
+		weir_arq_tx_fresh(&f->tx, f->now);
+		f->now += US;
+	}
+}
+
+/* The packets whose bits are set beyond una have arrived, sent at `when`. */
+static void
+sack(struct fixture *f, uint64_t bits, uint64_t when)
+{
+	weir_arq_tx_delivered(&f->tx, when, f->now);
+	assert_true(weir_arq_tx_on_sack(&f->tx, f->tx.una, bits) >= 0);
+}
+
+static void
+a_short_message_is_one_packet(void **state)
+{
+	struct fixture *f = *state;
+	const struct tx_slot *slot;
+
+	push(f, 1, 42);
+	slot = weir_arq_tx_fresh(&f->tx, f->now);
+	assert_int_equal(slot->flags, WIRE_F_FIRST | WIRE_F_LAST);
+	assert_int_equal(slot->len, 42);
+	assert_int_equal(slot->mlo, 42);
+	assert_int_equal(f->tx.nxt, f->first + 1);
+	assert_false(arq_tx_can_send(&f->tx));
+}
+
+static void
+an_empty_message_is_one_packet_too(void **state)
+{
+	struct fixture *f = *state;
+	const struct tx_slot *slot;
+
+	push(f, 1, 0);
+	assert_true(arq_tx_can_send(&f->tx));
+	slot = weir_arq_tx_fresh(&f->tx, f->now);
+	assert_int_equal(slot->flags, WIRE_F_FIRST | WIRE_F_LAST);
+	assert_int_equal(slot->len, 0);
+	assert_false(arq_tx_can_send(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 1);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
+}
+
+/* Sizes around the edge of a fragment. */
+static void
+a_message_is_cut_into_fragments(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		uint32_t len, packets, last;
+	} cases[] = { { 99, 1, 99 },  { 100, 1, 100 }, { 101, 2, 1 },
+		      { 199, 2, 99 }, { 200, 2, 100 }, { 201, 3, 1 } };
+
+	for (uint32_t i = 0; i < 6; i++) {
+		uint32_t packets = 0, offset = 0;
+		const struct tx_slot *slot = NULL;
+
+		push(f, 1, cases[i].len);
+		while (arq_tx_can_send(&f->tx)) {
+			slot = weir_arq_tx_fresh(&f->tx, f->now);
+			assert_int_equal(slot->mlo,
+					 offset == 0 ? cases[i].len : offset);
+			assert_ptr_equal(slot->payload, bytes + offset);
+			offset += slot->len;
+			packets++;
+		}
+		assert_int_equal(packets, cases[i].packets);
+		assert_int_equal(slot->len, cases[i].last);
+		assert_true(slot->flags & WIRE_F_LAST);
+		assert_int_equal(offset, cases[i].len);
+		weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
+		assert_non_null(weir_arq_tx_pop(&f->tx));
+	}
+}
+
+static void
+a_message_comes_back_when_its_last_packet_is_acked(void **state)
+{
+	struct fixture *f = *state;
+
+	push(f, 1, 250);
+	push(f, 2, 10);
+	assert_null(weir_arq_tx_pop(&f->tx));
+	while (arq_tx_can_send(&f->tx))
+		weir_arq_tx_fresh(&f->tx, f->now);
+	assert_int_equal(f->tx.nxt, f->first + 4);
+	weir_arq_tx_on_ack(&f->tx, f->first + 2);
+	assert_null(weir_arq_tx_pop(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 3);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
+	assert_null(weir_arq_tx_pop(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 4);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(2));
+	assert_null(weir_arq_tx_pop(&f->tx));
+}
+
+static void
+the_peers_window_is_never_passed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->tx.limit = f->first + 3;
+	push(f, 1, 1000);
+	for (int i = 0; i < 3; i++) {
+		assert_true(arq_tx_can_send(&f->tx));
+		weir_arq_tx_fresh(&f->tx, f->now);
+	}
+	assert_false(arq_tx_can_send(&f->tx));
+	f->tx.limit++;
+	assert_true(arq_tx_can_send(&f->tx));
+}
+
+static void
+our_own_window_is_never_passed(void **state)
+{
+	struct fixture *f = *state;
+
+	push(f, 1, 100 * (WINDOW + 5));
+	for (int i = 0; i < WINDOW; i++)
+		weir_arq_tx_fresh(&f->tx, f->now);
+	assert_false(arq_tx_can_send(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 1);
+	assert_true(arq_tx_can_send(&f->tx));
+}
+
+static void
+fin_needs_no_window_and_comes_last(void **state)
+{
+	struct fixture *f = *state;
+
+	f->tx.limit = f->first + 1;
+	push(f, 1, 10);
+	f->tx.fin_wanted = true;
+	assert_false(arq_tx_can_fin(&f->tx));
+	weir_arq_tx_fresh(&f->tx, f->now);
+	assert_true(arq_tx_can_fin(&f->tx));
+	weir_arq_tx_fin(&f->tx, f->now);
+	assert_false(arq_tx_can_fin(&f->tx));
+	assert_int_equal(f->tx.fin_seq, f->first + 1);
+	weir_arq_tx_on_ack(&f->tx, f->first + 1);
+	assert_false(arq_tx_fin_acked(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 2);
+	assert_true(arq_tx_fin_acked(&f->tx));
+}
+
+static void
+three_later_arrivals_make_a_loss(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t t0 = f->now;
+	uint64_t seq;
+
+	send(f, 8);
+	/* 1 and 2 arrived: patience. */
+	sack(f, 0x6, t0 + 2 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(f->tx.lost, 0);
+	assert_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+	sack(f, 0xe, t0 + 3 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(f->tx.lost, 1);
+	assert_int_equal(f->tx.lost_sack, 1);
+	assert_non_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+	assert_int_equal(seq, f->first);
+	assert_int_equal(f->tx.lost, 0);
+	assert_int_equal(arq_tx_in_flight(&f->tx), 8 - 3);
+}
+
+static void
+a_loss_is_repaired_once_per_round_trip(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t t0 = f->now;
+	uint64_t seq;
+
+	send(f, 8);
+	sack(f, 0x1e, t0 + 4 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	weir_arq_tx_resend(&f->tx, f->now, &seq);
+	/* More arrivals of packets sent before the repair prove nothing. */
+	sack(f, 0xfe, t0 + 7 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(f->tx.lost, 0);
+}
+
+static void
+a_lost_repair_is_found_by_time(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t t0 = f->now;
+	uint64_t seq, again;
+
+	send(f, 4);
+	sack(f, 0xe, t0 + 3 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	weir_arq_tx_resend(&f->tx, f->now, &seq);
+	f->now += US;
+	send(f, 1);
+	f->now += 20 * US;
+	/* The packet sent after the repair has arrived. */
+	sack(f, 0x1e, f->now - 21 * US);
+	again = weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(f->tx.lost, 0);
+	assert_true(again > f->now && again < f->now + 20 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, again);
+	assert_int_equal(f->tx.lost, 1);
+	assert_int_equal(f->tx.lost_time, 1);
+}
+
+static void
+reordering_is_learned(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t t0 = f->now;
+	uint64_t again;
+
+	send(f, 8);
+	sack(f, 0x2, t0 + US);
+	weir_arq_tx_on_ack(&f->tx, f->first + 2);
+	assert_true(f->tx.reorder_seen);
+	assert_int_equal(f->tx.reordered, 1);
+	assert_int_equal(f->tx.sacked, 0);
+	/* Counting arrivals is off from now on; time decides. */
+	sack(f, 0x1e, t0 + 6 * US);
+	again = weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(f->tx.lost, 0);
+	assert_true(again > f->now && again <= f->now + 5 * US);
+}
+
+static void
+a_needless_repair_makes_more_patient(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t t0 = f->now;
+	uint64_t seq;
+
+	send(f, 8);
+	sack(f, 0xe, t0 + 3 * US);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	f->now += 10 * US;
+	weir_arq_tx_resend(&f->tx, f->now, &seq);
+	/* What arrives is the original: nothing newer is known. */
+	weir_arq_tx_on_ack(&f->tx, f->first + 4);
+	assert_int_equal(f->tx.spurious, 1);
+	assert_int_equal(f->tx.reorder_scale, 2);
+}
+
+static void
+books_survive_any_arrival(void **state)
+{
+	struct fixture *f = *state;
+
+	send(f, 12);
+	sack(f, 0xb6a, f->now - US);
+	assert_int_equal(f->tx.sacked, 7);
+	weir_arq_tx_detect(&f->tx, &f->rtt, f->now);
+	assert_int_equal(arq_tx_in_flight(&f->tx) + f->tx.sacked + f->tx.lost,
+			 12);
+	weir_arq_tx_on_ack(&f->tx, f->first + 7);
+	assert_int_equal(f->tx.sacked, 3);
+	assert_int_equal(arq_tx_in_flight(&f->tx) + f->tx.sacked + f->tx.lost,
+			 5);
+	weir_arq_tx_on_ack(&f->tx, f->first + 12);
+	assert_int_equal(f->tx.sacked + f->tx.lost, 0);
+	assert_int_equal(arq_tx_in_flight(&f->tx), 0);
+}
+
+static void
+news_are_counted_once(void **state)
+{
+	struct fixture *f = *state;
+
+	send(f, 8);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0x6), 2);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0x6), 0);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0xe), 1);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0), 0);
+}
+
+static void
+sack_of_what_was_never_sent_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	send(f, 4);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0x8), 1);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first, 0x10), -1);
+	assert_int_equal(weir_arq_tx_on_sack(&f->tx, f->first + 64, 1), -1);
+}
+
+static void
+a_timeout_marks_only_what_is_old(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq;
+
+	send(f, 4);
+	f->now += 100 * US;
+	send(f, 4);
+	weir_arq_tx_on_rto(&f->tx, f->now, 50 * US, 1);
+	assert_int_equal(f->tx.lost, 4);
+	assert_int_equal(f->tx.lost_rto, 4);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_non_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+		assert_int_equal(seq, f->first + i);
+	}
+	assert_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+}
+
+static void
+timeouts_in_a_row_risk_little(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq;
+
+	send(f, 10);
+	f->now += 1000 * US;
+	weir_arq_tx_on_rto(&f->tx, f->now, 50 * US, ARQ_RTO_PATIENCE);
+	assert_int_equal(f->tx.lost, 10);
+	assert_non_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+	assert_non_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+	assert_null(weir_arq_tx_resend(&f->tx, f->now, &seq));
+	/* Each acknowledgement opens the window by as much again. */
+	weir_arq_tx_on_ack(&f->tx, f->first + 2);
+	assert_int_equal(f->tx.cwnd, 4);
+	weir_arq_tx_on_ack(&f->tx, f->first + 10);
+	assert_int_equal(f->tx.cwnd, 12);
+}
+
+static void
+the_newest_packet_is_the_probe(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq;
+
+	assert_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
+	send(f, 3);
+	assert_non_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
+	assert_int_equal(seq, f->first + 2);
+	assert_int_equal(arq_tx_in_flight(&f->tx), 3);
+	sack(f, 0x4, f->now);
+	assert_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
+}
+
+static void
+giving_up_keeps_what_is_on_the_wire(void **state)
+{
+	struct fixture *f = *state;
+
+	push(f, 1, 10);
+	push(f, 2, 250);
+	push(f, 3, 10);
+	weir_arq_tx_fresh(&f->tx, f->now);
+	weir_arq_tx_fresh(&f->tx, f->now);
+	weir_arq_tx_give_up(&f->tx);
+	assert_false(arq_tx_can_send(&f->tx));
+	assert_null(weir_arq_tx_pop(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 1);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
+	assert_null(weir_arq_tx_pop(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 2);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(2));
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(3));
+	assert_null(weir_arq_tx_pop(&f->tx));
+}
+
+static void
+killing_gives_everything_back_in_order(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uintptr_t i = 1; i <= 5; i++)
+		push(f, i, 150);
+	for (int i = 0; i < 5; i++)
+		weir_arq_tx_fresh(&f->tx, f->now);
+	weir_arq_tx_kill(&f->tx);
+	for (uintptr_t i = 1; i <= 5; i++)
+		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+	/* Who pushes afterwards gets it back as well. */
+	push(f, 6, 10);
+	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(6));
+	assert_null(weir_arq_tx_pop(&f->tx));
+}
+
+static void
+abandoning_leaves_the_fin(void **state)
+{
+	struct fixture *f = *state;
+
+	send(f, 3);
+	f->tx.fin_wanted = true;
+	weir_arq_tx_fin(&f->tx, f->now);
+	weir_arq_tx_abandon(&f->tx);
+	assert_int_equal(f->tx.una, f->tx.fin_seq);
+	assert_int_equal(arq_tx_in_flight(&f->tx), 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(a_short_message_is_one_packet),
+		CASE(an_empty_message_is_one_packet_too),
+		CASE(a_message_is_cut_into_fragments),
+		CASE(a_message_comes_back_when_its_last_packet_is_acked),
+		CASE(the_peers_window_is_never_passed),
+		CASE(our_own_window_is_never_passed),
+		CASE(fin_needs_no_window_and_comes_last),
+		CASE(three_later_arrivals_make_a_loss),
+		CASE(a_loss_is_repaired_once_per_round_trip),
+		CASE(a_lost_repair_is_found_by_time),
+		CASE(reordering_is_learned),
+		CASE(a_needless_repair_makes_more_patient),
+		CASE(books_survive_any_arrival),
+		CASE(news_are_counted_once),
+		CASE(sack_of_what_was_never_sent_is_refused),
+		CASE(a_timeout_marks_only_what_is_old),
+		CASE(timeouts_in_a_row_risk_little),
+		CASE(the_newest_packet_is_the_probe),
+		CASE(giving_up_keeps_what_is_on_the_wire),
+		CASE(killing_gives_everything_back_in_order),
+		CASE(abandoning_leaves_the_fin),
+	};
+
+	return cmocka_run_group_tests_name("arq_tx", tests, NULL, NULL);
+}
