@@ -223,8 +223,10 @@ a_wait_ends_at_its_deadline(void **state)
 	uint32_t n = send_until_dry(f, 16, SEED);
 	struct weir_permit permit;
 
-	for (int i = 0; i < 10; i++) {
-		uint64_t deadline_ns = in_ms(2);
+	for (uint64_t i = 0; i < 20; i++) {
+		/* Some pass while it still spins, some while it sleeps. */
+		uint64_t deadline_ns =
+			weir_now_ns() + (i % 2 == 0 ? 20000 : 1000000) + i;
 
 		assert_int_equal(
 			weir_tx_reserve_wait(f->tx, 16, deadline_ns, &permit),
