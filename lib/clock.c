@@ -5,8 +5,6 @@
 
 #include <pthread.h>
 
-#include "weir.h"
-
 #define CALIBRATION_NS 2000000u
 
 static uint64_t cycles_per_ms;
@@ -34,10 +32,4 @@ weir_cycles_per_ms(void)
 
 	pthread_once(&once, calibrate);
 	return cycles_per_ms;
-}
-
-uint64_t
-weir_now_ns(void)
-{
-	return weir_clock_ns();
 }

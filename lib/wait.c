@@ -20,6 +20,12 @@
 /* A nap where there is no descriptor to sleep on. */
 #define NAP_NS 200000
 
+uint64_t
+weir_now_ns(void)
+{
+	return weir_clock_ns();
+}
+
 void
 weir_wait_begin(struct weir_wait *wait, struct weir_port *port,
 		uint64_t deadline_ns, uint32_t *cancel)
