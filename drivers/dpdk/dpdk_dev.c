@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,9 @@
 #include <rte_ethdev.h>
 #include <rte_memory.h>
 
+#include "clock.h"
 #include "dpdk_dev.h"
+#include "dpdk_memfd.h"
 #include "dpdk_memif.h"
 #include "dpdk_ring.h"
 #include "env_dpdk.h"
@@ -48,6 +51,16 @@
 
 /* mbufs that af_xdp keeps in its fill queue, and in its completion queue. */
 #define XDP_QUEUE_MBUFS 2048
+
+/* A memif listener that lives answers long before. */
+#define MEMIF_CONNECT_NS UINT64_C(250000000)
+
+/*
+ * memif's zero-copy transmit looks at the room in its ring once per four
+ * frames, of one slot each: four chained ones can run past the end. Bursts of
+ * up to four take its other, careful path.
+ */
+#define MEMIF_CHAINS_MAX 4
 
 /* mbufs in bursts on the way between device and link. */
 #define BURST_MBUFS 64
@@ -762,6 +775,7 @@ settle_zero_copy(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	    lies_within(dev->rx_pool, &shown)) {
 		dev->refer_begin = shown.begin;
 		dev->refer_end = shown.end;
+		dev->tx_chains_max = MEMIF_CHAINS_MAX;
 		return 0;
 	}
 	weir_log(WEIR_LOG_NOTICE,
@@ -816,7 +830,8 @@ open_stages(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 
 	dev->priv->memif_zero_copy = spec->kind == DPDK_DEV_MEMIF &&
 				     spec->role == DPDK_ROLE_CONNECTOR &&
-				     weir_env_dpdk_is_ours();
+				     weir_env_dpdk_is_ours() &&
+				     weir_dpdk_memfd_keep();
 	rc = make_device(dev, spec);
 	if (rc == 0)
 		rc = learn(dev, spec);
@@ -882,19 +897,58 @@ weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **out)
 	return 0;
 }
 
+/* memif connects in EAL's interrupt thread: some round trips, 1 ms. */
+static int
+wait_for_listener(struct dpdk_dev *dev)
+{
+	uint64_t deadline_ns = weir_clock_ns() + MEMIF_CONNECT_NS;
+
+	while (!weir_dpdk_dev_link_up(dev)) {
+		if (weir_clock_ns() >= deadline_ns)
+			return -EAGAIN;
+		sched_yield();
+	}
+	return 0;
+}
+
+/* One at a time: each makes EAL's memory files disappear for a moment. */
+static int
+start_connector(struct dpdk_dev *dev)
+{
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+	int rc;
+
+	pthread_mutex_lock(&one);
+	if (dev->priv->memif_zero_copy && !weir_dpdk_memfd_keep())
+		rc = -EAGAIN; /* the next open will let memif copy */
+	else
+		rc = rte_eth_dev_start(dev->port_id);
+	if (rc == 0) {
+		rc = wait_for_listener(dev);
+		if (rc != 0)
+			rte_eth_dev_stop(dev->port_id);
+	}
+	weir_dpdk_memfd_restore();
+	pthread_mutex_unlock(&one);
+	return rc;
+}
+
 int
 weir_dpdk_dev_start(struct dpdk_dev *dev)
 {
+	bool connects = dev->priv->memif != NULL &&
+			dev->priv->memif->role == DPDK_ROLE_CONNECTOR;
 	struct dpdk_env_guard guard;
 	int rc = 0;
 
 	if (dev->priv->is_ours) {
 		weir_env_dpdk_guard_begin(&guard);
-		rc = rte_eth_dev_start(dev->port_id);
+		rc = connects ? start_connector(dev)
+			      : rte_eth_dev_start(dev->port_id);
 		weir_env_dpdk_guard_end(&guard);
 	}
 	/* The listener went between our look at its lock and now. */
-	if (rc != 0 && dev->kind == DPDK_DEV_MEMIF)
+	if (rc != 0 && connects)
 		return weir_fail(-EAGAIN,
 				 "dpdk %s: the listener did not take the "
 				 "connection; start it first",
@@ -916,6 +970,7 @@ weir_dpdk_dev_close(struct dpdk_dev *dev)
 		weir_env_dpdk_guard_end(&guard);
 	}
 	release_all(dev);
+	weir_dpdk_memfd_restore();
 }
 
 bool
@@ -936,6 +991,41 @@ weir_dpdk_dev_stats(const struct dpdk_dev *dev, struct rte_eth_stats *out)
 {
 	memset(out, 0, sizeof(*out));
 	return rte_eth_stats_get(dev->port_id, out);
+}
+
+/* ---- sending ---------------------------------------------------------------------- */
+
+/* @return how many of the first have one segment, or have more. */
+static uint16_t
+run_of(struct rte_mbuf *const *mbufs, uint16_t count, bool chained)
+{
+	uint16_t run = 0;
+
+	while (run < count && (mbufs[run]->nb_segs > 1) == chained)
+		run++;
+	return run;
+}
+
+uint16_t
+weir_dpdk_dev_tx_runs(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
+		      uint16_t count)
+{
+	uint16_t done = 0;
+
+	while (done < count) {
+		bool chained = mbufs[done]->nb_segs > 1;
+		uint16_t run = run_of(mbufs + done, count - done, chained);
+		uint16_t sent;
+
+		if (chained)
+			run = RTE_MIN(run, dev->tx_chains_max);
+		sent = rte_eth_tx_burst(dev->port_id, dev->queue_id,
+					mbufs + done, run);
+		done += sent;
+		if (sent < run)
+			break;
+	}
+	return done;
 }
 
 /* ---- admission ------------------------------------------------------------------- */

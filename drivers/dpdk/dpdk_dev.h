@@ -78,9 +78,10 @@ struct dpdk_dev {
 	struct dpdk_pool *tx_pool; /* room for headers and frag_max bytes */
 	struct dpdk_pool *rx_pool; /* the same pool on net_ring and af_xdp */
 
-	uint16_t frame_max;   /* longest frame, either way, bytes */
-	uint16_t mtu;         /* frame_max - 14: longest IP packet */
-	uint16_t tx_segs_max; /* mbufs per frame; 1: no MULTI_SEGS */
+	uint16_t frame_max;     /* longest frame, either way, bytes */
+	uint16_t mtu;           /* frame_max - 14: longest IP packet */
+	uint16_t tx_segs_max;   /* mbufs per frame; 1: no MULTI_SEGS */
+	uint16_t tx_chains_max; /* chained frames per burst; 0: any number */
 	uint16_t tx_ring_slots;
 	uint16_t rx_ring_slots;
 	uint64_t tx_cksum_flags; /* RTE_MBUF_F_TX_IP_CKSUM, _UDP_CKSUM that the
@@ -142,7 +143,12 @@ int weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
  */
 int weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **dev);
 
-/* Let packets flow. @return 0, -EAGAIN as above (then close), or -errno. */
+/*
+ * Let packets flow. The connector of a memif pair waits for the connection
+ * (1 ms; 250 ms when the listener does not answer).
+ *
+ * @return 0; -EAGAIN as above (then close); or -errno with weir_fail().
+ */
 int weir_dpdk_dev_start(struct dpdk_dev *dev);
 
 /*
@@ -187,10 +193,16 @@ dpdk_dev_rx(struct dpdk_dev *dev, struct rte_mbuf **mbufs, uint16_t count)
 	return rte_eth_rx_burst(dev->port_id, dev->queue_id, mbufs, count);
 }
 
+/* Chained frames in bursts of at most dev->tx_chains_max. */
+uint16_t weir_dpdk_dev_tx_runs(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
+			       uint16_t count);
+
 /* @return how many of the first mbufs the device took; the rest is ours. */
 static inline uint16_t
 dpdk_dev_tx(struct dpdk_dev *dev, struct rte_mbuf **mbufs, uint16_t count)
 {
+	if (__builtin_expect(dev->tx_chains_max != 0, 0))
+		return weir_dpdk_dev_tx_runs(dev, mbufs, count);
 	return rte_eth_tx_burst(dev->port_id, dev->queue_id, mbufs, count);
 }
 

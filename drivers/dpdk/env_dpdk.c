@@ -358,6 +358,9 @@ build_args(struct eal_args *args, const struct dpdk_env_config *config)
 		add_arg(args, "--allow=%s", config->pci);
 	else
 		add_arg(args, "--no-pci");
+	/* Physical addresses would cut pools at page borders, for no device. */
+	if (config->pci == NULL)
+		add_arg(args, "--iova-mode=va");
 	/*
 	 * A prefix of our own keeps the runtime directory apart from that of
 	 * other DPDK programs, although nothing is to stay in it.
