@@ -56,6 +56,8 @@ weir_cat_file_open(struct cat_file *file, const char *name, int fd,
 		return;
 	if (S_ISREG(st.st_mode))
 		file->kind = CAT_FILE_REGULAR;
+	else if (S_ISCHR(st.st_mode) && writing && !isatty(fd))
+		file->kind = CAT_FILE_REGULAR; /* /dev/null and its like */
 	else if (S_ISSOCK(st.st_mode))
 		file->kind = CAT_FILE_SOCKET;
 	else if (S_ISFIFO(st.st_mode) && reopen_pipe(file, writing))

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +32,11 @@
 /* A link that receives nothing more is looked at this often. */
 #define STATUS_NS UINT64_C(100000000)
 
+/* --frame file: long enough that calls do not count, short enough that the
+ * bytes are still in the cache when they are written out. */
+#define FILE_CHUNK       (256u * 1024u)
+#define FILE_LARGE_COUNT 8
+
 /* Waiting for peers, signals are looked at this often. */
 #define SLICE_NS UINT64_C(100000000)
 
@@ -38,8 +44,27 @@ static struct {
 	bool listen, hex, send_only, recv_only;
 	int frame;
 	uint64_t count, rate, max_message, timeout_ns;
-	const char *input, *output;
+	const char *input, *output, *group;
+	uint32_t access;
 } args;
+
+static int
+read_access(const struct weir_opt *opt, const char *value)
+{
+	char *end;
+	unsigned long mode = strtoul(value, &end, 8);
+
+	(void)opt;
+	if (value[0] < '0' || value[0] > '7' || *end != '\0' || mode == 0 ||
+	    mode > 0777) {
+		weir_tool_error("--access: '%s' is not a mode; write for "
+				"example 0660",
+				value);
+		return WEIR_EXIT_USAGE;
+	}
+	args.access = (uint32_t)mode;
+	return WEIR_OPT_RUN;
+}
 
 static const char *const frames[] = { "line", "length", "file", NULL };
 
@@ -52,8 +77,8 @@ static const struct weir_opt options[] = {
 	{ 'x', "hex", WEIR_OPT_FLAG, &args.hex, NULL,
 	  "lines of hex digits on both sides" },
 	{ 's', "max-message", WEIR_OPT_SIZE, &args.max_message, "SIZE",
-	  "longest message this end sends (default 64Ki)", .min = 1,
-	  .max = WEIR_MSG_SIZE_LIMIT },
+	  "longest message this end sends (default 64Ki, files 256Ki)",
+	  .min = 1, .max = WEIR_MSG_SIZE_LIMIT },
 	{ 'n', "count", WEIR_OPT_COUNT, &args.count, "N",
 	  "send N messages at most; leave after N received", .min = 1 },
 	{ 'r', "rate", WEIR_OPT_COUNT, &args.rate, "R",
@@ -66,6 +91,11 @@ static const struct weir_opt options[] = {
 	  "drop what the peer sends, leave when it has everything" },
 	{ 0, "recv-only", WEIR_OPT_FLAG, &args.recv_only, NULL,
 	  "send nothing, close that direction at once" },
+	{ 0, "access", WEIR_OPT_CALL, NULL, "MODE",
+	  "shm listener: who may connect, as permission bits (default 0600)",
+	  .call = read_access },
+	{ 0, "group", WEIR_OPT_STRING, &args.group, "NAME",
+	  "shm listener: the group that --access speaks of" },
 	{ 'w', "timeout", WEIR_OPT_TIME, &args.timeout_ns, "TIME",
 	  "give up when no peer is there by then (listener: default never, "
 	  "else 3s)" },
@@ -148,9 +178,14 @@ link_config(struct weir_link_config *config)
 	*config = (struct weir_link_config){ sizeof(*config) };
 	config->msg_size_max = (uint32_t)args.max_message;
 	config->connect_timeout_ns = args.timeout_ns;
+	config->access_mode = args.access;
+	config->access_group = args.group;
+	if (args.frame != CAT_FRAME_FILE)
+		return;
 	/* A file is nothing but long messages: keep several under way. */
-	if (args.frame == CAT_FRAME_FILE)
-		config->large_count = 8;
+	config->large_count = FILE_LARGE_COUNT;
+	if (args.max_message == 0)
+		config->msg_size_max = FILE_CHUNK;
 }
 
 static int
@@ -340,6 +375,7 @@ peer_has_all(struct cat *cat)
 {
 	struct weir_tx_stats stats;
 
+	(void)weir_tx_arm(cat->tx, 0); /* collects what was given back */
 	weir_tx_stats(cat->tx, &stats, sizeof(stats));
 	return stats.outstanding == 0 && cat->send.slot.tx == NULL &&
 	       cat->send.begin == cat->send.end;

@@ -101,8 +101,10 @@ weir_tool_fail(const char *subject, int rc)
 {
 	const char *text = weir_last_error();
 
-	if (text[0] != '\0')
+	if (strchr(text, ';') != NULL)
 		weir_tool_error("%s", text);
+	else if (text[0] != '\0')
+		weir_tool_error("%s; %s", text, advice(rc));
 	else
 		weir_tool_error("%s: %s; %s", subject, weir_strerror(rc),
 				advice(rc));
@@ -416,11 +418,15 @@ void
 weir_tool_catch_signals(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction action = { .sa_handler = note_signal };
+	struct sigaction action = { .sa_handler = note_signal }, before;
 
 	weir_tool_signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaction(numbers[i], &action, NULL);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		sigaction(numbers[i], NULL, &before);
+		/* nohup stays in force. */
+		if (numbers[i] != SIGHUP || before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+	}
 	signal(SIGPIPE, SIG_IGN);
 }
