@@ -28,7 +28,8 @@ mkdir -m 700 "$WEIR_RUNTIME_DIR"
 
 # A library or compiler of that size if there is one, else all of DPDK's
 # archives and the compiler in one.
-file=$(find -L /usr/lib -maxdepth 3 -type f -size +50M -size -250M \
+file=$(find -L /usr/lib/*-linux-gnu -maxdepth 1 -name "*.so*" \
+	-type f -size +50M -size -250M \
 	2>/dev/null | sort | head -n 1)
 if [ -z "$file" ]; then
 	file=$work/archives
