@@ -5,7 +5,7 @@
 # Every process is started by `background` or `timeout`, and ended on exit.
 
 set -u
-WEIR=${1:?the path of weir}
+WEIR=$(realpath "${1:?the path of weir}") || exit 1
 LIMIT=30 # seconds that anything may take
 
 DIR=$(mktemp -d) || exit 1
