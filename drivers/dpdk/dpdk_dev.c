@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +33,7 @@
 #include "dpdk_memfd.h"
 #include "dpdk_memif.h"
 #include "dpdk_ring.h"
+#include "dpdk_xdp.h"
 #include "env_dpdk.h"
 #include "weir_driver.h"
 
@@ -106,8 +106,9 @@ struct dpdk_dev_private {
 	bool is_ours;  /* configured by us: to be stopped and closed */
 	bool memif_zero_copy;
 	char iface[IF_NAMESIZE]; /* kernel interface beneath, or "" */
-	uint32_t conf_mtu;       /* above Ethernet's 1500; or 0 */
-	uint32_t packet_slot;    /* af_packet: bytes per slot of its rings */
+	struct dpdk_xdp_socket xdp;
+	uint32_t conf_mtu;    /* above Ethernet's 1500; or 0 */
+	uint32_t packet_slot; /* af_packet: bytes per slot of its rings */
 };
 
 static atomic_uint vdev_serial;
@@ -200,26 +201,6 @@ check_packet_rights(const char *name)
 			 "dpdk %s: no raw sockets (%s): run as root, with "
 			 "CAP_NET_RAW, or under weir lab run",
 			 name, strerror(error));
-}
-
-/* The umem is locked memory: the usual limit of 8 MiB is too small. */
-static int
-check_xdp_rights(const char *name)
-{
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-	int error = errno;
-
-	if (fd < 0)
-		return weir_fail(
-			-error,
-			"dpdk %s: no AF_XDP sockets (%s): run as root, "
-			"or use net_af_packet",
-			name, strerror(error));
-	close(fd);
-	/* Root has CAP_IPC_LOCK, but also sets the limit for itself. */
-	setrlimit(RLIMIT_MEMLOCK, &limit);
-	return 0;
 }
 
 /* ---- making the ethdev ------------------------------------------------------ */
@@ -366,7 +347,7 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	} else if (name_begins(spec->name, "net_af_xdp")) {
 		rc = check_iface(dev, spec);
 		if (rc == 0)
-			rc = check_xdp_rights(spec->name);
+			rc = weir_dpdk_xdp_check_rights(spec->name);
 		if (rc == 0)
 			add_xdp_args(args, sizeof(args));
 	}
@@ -460,6 +441,7 @@ unmake_device(struct dpdk_dev *dev)
 		rte_eth_dev_close(dev->port_id);
 	if (priv->vdev[0] != '\0')
 		rte_vdev_uninit(priv->vdev);
+	weir_dpdk_xdp_close(&priv->xdp);
 	if (priv->pair != NULL)
 		weir_dpdk_ring_close(priv->pair, priv->side);
 	priv->is_ours = false;
@@ -790,9 +772,23 @@ settle_zero_copy(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 /* ---- open, start, close --------------------------------------------------------- */
 
 static int
+set_up_queues(struct dpdk_dev *dev)
+{
+	int rc = rte_eth_rx_queue_setup(dev->port_id, 0, dev->rx_ring_slots,
+					(unsigned int)dev->numa_node, NULL,
+					dev->rx_pool->mp);
+
+	if (rc != 0)
+		return rc;
+	return rte_eth_tx_queue_setup(dev->port_id, 0, dev->tx_ring_slots,
+				      (unsigned int)dev->numa_node, NULL);
+}
+
+static int
 configure(struct dpdk_dev *dev)
 {
 	struct rte_eth_conf conf = { 0 };
+	struct dpdk_xdp_list sockets;
 	uint64_t tx = 0;
 	int rc;
 
@@ -810,13 +806,13 @@ configure(struct dpdk_dev *dev)
 	conf.rxmode.mtu = dev->priv->conf_mtu;
 
 	rc = rte_eth_dev_configure(dev->port_id, 1, 1, &conf);
-	if (rc == 0)
-		rc = rte_eth_rx_queue_setup(dev->port_id, 0, dev->rx_ring_slots,
-					    (unsigned int)dev->numa_node, NULL,
-					    dev->rx_pool->mp);
-	if (rc == 0)
-		rc = rte_eth_tx_queue_setup(dev->port_id, 0, dev->tx_ring_slots,
-					    (unsigned int)dev->numa_node, NULL);
+	if (rc == 0 && driver_is(dev, "net_af_xdp")) {
+		weir_dpdk_xdp_list(&sockets);
+		rc = set_up_queues(dev);
+		weir_dpdk_xdp_find_new(&sockets, &dev->priv->xdp);
+	} else if (rc == 0) {
+		rc = set_up_queues(dev);
+	}
 	if (rc != 0)
 		return fail_with_log(rc, dev->dev_name,
 				     "cannot set up its queues");
@@ -881,6 +877,7 @@ weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **out)
 		return weir_fail(-ENOMEM, "dpdk: out of memory");
 	}
 	dev->kind = spec->kind;
+	dev->priv->xdp.fd = -1;
 	weir_env_dpdk_guard_begin(&guard);
 	rc = open_stages(dev, spec);
 	weir_env_dpdk_guard_end(&guard);
