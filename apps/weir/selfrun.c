@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "spin.h"
+#include "ticks.h"
 
 #define SELF_ENV      "WEIR_PERF_PEER"
 #define SELF_ARGS_MAX 128
+#define AWAIT_NS      UINT64_C(20000000000)
 #define HUGE_BYTES    (2u << 20)
 #define PAGE_BYTES    4096u
 
@@ -283,7 +285,9 @@ int
 weir_self_await(struct weir_self *self, enum weir_self_state state,
 		void (*idle)(void *), void *arg)
 {
-	struct weir_spin spin = { .limit = 0 };
+	/* The peer may need this very CPU to get up: sleep, not spin. */
+	struct timespec pause = { .tv_nsec = 50000 };
+	uint64_t start_ns = weir_raw_ns();
 	uint32_t now;
 
 	/* Acquire pairs with the peer's release of its state. */
@@ -291,10 +295,11 @@ weir_self_await(struct weir_self *self, enum weir_self_state state,
 					   memory_order_acquire)) != state) {
 		if (now == WEIR_SELF_FAILED || peer_gone(self))
 			return -ECHILD;
+		if (weir_raw_ns() - start_ns > AWAIT_NS)
+			return -ETIMEDOUT;
 		if (idle != NULL)
 			idle(arg);
-		if (weir_spin(&spin) != 0)
-			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
 	}
 	return 0;
 }
