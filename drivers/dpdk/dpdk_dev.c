@@ -350,6 +350,7 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 			rc = weir_dpdk_xdp_check_rights(spec->name);
 		if (rc == 0)
 			add_xdp_args(args, sizeof(args));
+		weir_dpdk_xdp_settle();
 	}
 	if (rc != 0)
 		return rc;

@@ -5,16 +5,27 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dpdk_xdp.h"
 #include "weir_driver.h"
+
+/*
+ * The kernel frees a socket's queue in a work queue, after a grace period: a
+ * new socket finds it busy for some 10 ms.
+ */
+#define SETTLE_NS UINT64_C(100000000)
+
+static _Atomic uint64_t last_close_ns;
 
 /* The umem is locked memory: the usual limit of 8 MiB is too small. */
 int
@@ -107,13 +118,27 @@ weir_dpdk_xdp_find_new(const struct dpdk_xdp_list *before,
 }
 
 void
+weir_dpdk_xdp_settle(void)
+{
+	uint64_t closed_ns = atomic_load(&last_close_ns);
+	struct timespec pause = { .tv_nsec = 1000000 };
+
+	while (closed_ns != 0 && weir_clock_ns() - closed_ns < SETTLE_NS)
+		nanosleep(&pause, NULL);
+}
+
+void
 weir_dpdk_xdp_close(struct dpdk_xdp_socket *sock)
 {
 	struct stat st;
 
+	if (sock->fd < 0)
+		return;
+	atomic_store(&last_close_ns, weir_clock_ns());
+
 	/* A driver that has learned to close it: the number may be another's. */
-	if (sock->fd >= 0 && is_xdp_socket(sock->fd, &st) &&
-	    st.st_dev == sock->dev && st.st_ino == sock->ino)
+	if (is_xdp_socket(sock->fd, &st) && st.st_dev == sock->dev &&
+	    st.st_ino == sock->ino)
 		close(sock->fd);
 	sock->fd = -1;
 }

@@ -28,6 +28,9 @@ struct dpdk_xdp_list {
 /* @return 0, or -errno with weir_fail(): what net_af_xdp must be able to. */
 int weir_dpdk_xdp_check_rights(const char *name);
 
+/* Before a socket is made: wait until one that was closed has let go. */
+void weir_dpdk_xdp_settle(void);
+
 void weir_dpdk_xdp_list(struct dpdk_xdp_list *list);
 void weir_dpdk_xdp_find_new(const struct dpdk_xdp_list *before,
 			    struct dpdk_xdp_socket *found);
