@@ -38,7 +38,7 @@ say(const char *format, va_list ap)
 
 	/* One write, so that lines of two processes do not mix. */
 	vsnprintf(line, sizeof(line), format, ap);
-	fprintf(stderr, "weir: %s\n", line);
+	dprintf(STDERR_FILENO, "weir: %s\n", line);
 }
 
 void
@@ -145,7 +145,7 @@ weir_tool_log(enum weir_log_level level, const char *line)
 					     "debug" };
 
 	if ((int)level <= weir_tool.log_level)
-		fprintf(stderr, "weir: [%s] %s\n", names[level], line);
+		dprintf(STDERR_FILENO, "weir: [%s] %s\n", names[level], line);
 }
 
 /* ---- common options ----------------------------------------------------------- */

@@ -89,6 +89,8 @@ log_level(int rte_level)
 static void
 log_line(int rte_level, const char *line, size_t len)
 {
+	FILE *lent = stderr;
+
 	if (len == 0)
 		return;
 	if (rte_level <= (int)RTE_LOG_ERR) {
@@ -96,7 +98,12 @@ log_line(int rte_level, const char *line, size_t len)
 		snprintf(env.error, sizeof(env.error), "%.*s", (int)len, line);
 		pthread_mutex_unlock(&env.error_lock);
 	}
+	/* The application's callback may well print to stderr: give it the
+	 * real one, or its lines would come back here without end. */
+	if (guarded && quiet.real != NULL)
+		stderr = quiet.real;
 	weir_log(log_level(rte_level), "dpdk: %.*s", (int)len, line);
+	stderr = lent;
 }
 
 static void
@@ -381,41 +388,24 @@ build_args(struct eal_args *args, const struct dpdk_env_config *config)
 }
 
 /*
- * EAL makes a runtime directory even when told to keep nothing in files.
- * @param parent_is_new nobody had it before: it goes too.
+ * EAL makes a runtime directory even when told to keep nothing in files. It
+ * goes, and so does the one above if nobody else is in it: EAL makes both
+ * anew at need.
  */
 static void
-remove_runtime_dir(bool parent_is_new)
+remove_runtime_dir(void)
 {
 	char path[PATH_MAX];
 	char *slash;
 
 	snprintf(path, sizeof(path), "%s", rte_eal_get_runtime_dir());
-	if (path[0] == '\0' || rmdir(path) != 0 || !parent_is_new)
+	if (path[0] == '\0' || rmdir(path) != 0)
 		return;
 	slash = strrchr(path, '/');
 	if (slash != NULL && slash != path) {
 		*slash = '\0';
 		rmdir(path);
 	}
-}
-
-static bool
-runtime_parent_exists(void)
-{
-	const char *root = getenv("RUNTIME_DIRECTORY");
-	char path[PATH_MAX];
-	struct stat st;
-
-	/* The same choice as EAL's. */
-	if (root == NULL && getuid() == 0)
-		root = "/var/run";
-	if (root == NULL)
-		root = getenv("XDG_RUNTIME_DIR");
-	if (root == NULL)
-		root = "/tmp";
-	snprintf(path, sizeof(path), "%s/dpdk", root);
-	return stat(path, &st) == 0;
 }
 
 /*
@@ -425,7 +415,6 @@ runtime_parent_exists(void)
 static int
 eal_init(struct eal_args *args)
 {
-	bool had_parent = runtime_parent_exists();
 	cpu_set_t affinity;
 	bool have_affinity =
 		sched_getaffinity(0, sizeof(affinity), &affinity) == 0;
@@ -442,7 +431,7 @@ eal_init(struct eal_args *args)
 	if (have_affinity)
 		sched_setaffinity(0, sizeof(affinity), &affinity);
 	if (rc == 0)
-		remove_runtime_dir(!had_parent);
+		remove_runtime_dir();
 	return rc;
 }
 
