@@ -41,6 +41,10 @@
 /* An absent memif listener is looked for so often. */
 #define DPDK_DEVICE_RETRY_NS UINT64_C(10000000)
 
+/* memif's client does not try again by itself when it met a listener that was
+ * not ready yet: after so long without a link its device is made anew. */
+#define DPDK_DEVICE_UP_NS UINT64_C(100000000)
+
 #define DPDK_LINKS_MAX 65535u
 
 struct dpdk_listener {

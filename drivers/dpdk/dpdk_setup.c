@@ -134,10 +134,17 @@ route(struct dpdk_port *port, uint32_t ip, struct rte_ether_addr *mac)
 static void
 connect_failed(struct dpdk_flow *flow, int rc)
 {
-	if (weir_last_error()[0] != '\0')
-		weir_log(WEIR_LOG_WARN, "%s", weir_last_error());
 	weir_dpdk_flow_fail(flow, rc);
 	flow->phase = DPDK_PHASE_OVER;
+}
+
+/* As above, and weir_last_error() knows why: it is for the log, since this
+ * may be another thread than the application's. */
+static void
+connect_failed_because(struct dpdk_flow *flow, int rc)
+{
+	weir_log(WEIR_LOG_ERROR, "%s", weir_last_error());
+	connect_failed(flow, rc);
 }
 
 /* @return true when there is a device. */
@@ -149,11 +156,13 @@ device_step(struct dpdk_port *port, struct dpdk_flow *flow)
 	if (port->dev == NULL && port->now_ns >= port->device_next_ns) {
 		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
 		if (rc != 0 && rc != -EAGAIN) {
-			connect_failed(flow, rc);
+			connect_failed_because(flow, rc);
 			return false;
 		}
 		weir_dpdk_now(port);
-		port->device_next_ns = port->now_ns + DPDK_DEVICE_RETRY_NS;
+		port->device_next_ns =
+			port->now_ns +
+			(rc == 0 ? DPDK_DEVICE_UP_NS : DPDK_DEVICE_RETRY_NS);
 	}
 	if (port->dev != NULL)
 		return true;
@@ -191,16 +200,23 @@ weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
 		addresses_settle(port, flow);
 		flow->phase = DPDK_PHASE_ROUTE;
 	}
+	if (port->dev == NULL) {
+		flow->phase = DPDK_PHASE_DEVICE;
+		return;
+	}
 	rc = route(port, flow->peer.ip, &mac);
 	if (rc != 1) {
 		if (port->now_ns >= flow->connect_end_ns)
 			connect_failed(flow, port->dev->paired ? -ECONNREFUSED
 							       : -ETIMEDOUT);
+		else if (port->spec.kind == DPDK_DEV_MEMIF &&
+			 port->now_ns >= port->device_next_ns)
+			weir_dpdk_port_device_drop(port);
 		return;
 	}
 	rc = weir_dpdk_flow_make_conn(flow);
 	if (rc != 0) {
-		connect_failed(flow, -ENOMEM);
+		connect_failed_because(flow, -ENOMEM);
 		return;
 	}
 	weir_dpdk_hdr_init(&flow->hdr, &port->dev->mac, &mac, &flow->local,
