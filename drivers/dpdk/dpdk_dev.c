@@ -46,6 +46,9 @@
 /* af_packet: what precedes a frame in the slots of its rings, rounded up. */
 #define PACKET_SLOT_OVERHEAD 96
 
+/* af_packet: a ring each way, in locked memory, of which 8 MiB are usual. */
+#define PACKET_RING_BYTES (2u << 20)
+
 /* Largest frame that af_xdp is known to carry (docs/drivers/dpdk.md). */
 #define XDP_MTU_MAX 1500
 
@@ -311,7 +314,7 @@ add_packet_args(struct dpdk_dev *dev, char *args, size_t size)
 	dev->priv->packet_slot = slot;
 	snprintf(args + len, size - len, ",framesz=%u,blocksz=%u,framecnt=%u",
 		 slot, RTE_MAX(slot, 65536u),
-		 slot == 2048 ? DPDK_DEV_RING_SLOTS : 512);
+		 RTE_MAX(PACKET_RING_BYTES / slot, 65536u / slot));
 }
 
 /* Preferred busy polling does not drive receive on veth: off by default. */

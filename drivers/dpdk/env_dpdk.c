@@ -430,8 +430,7 @@ eal_init(struct eal_args *args)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (have_affinity)
 		sched_setaffinity(0, sizeof(affinity), &affinity);
-	if (rc == 0)
-		remove_runtime_dir();
+	remove_runtime_dir();
 	return rc;
 }
 

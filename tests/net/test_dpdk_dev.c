@@ -34,6 +34,7 @@
 static char run_dir[] = "/tmp/weir-test-XXXXXX";
 static int other_netns = -1;
 static char no_netns_reason[128];
+static bool is_root; /* outside of any user namespace made here */
 
 /* ---- frames ------------------------------------------------------------------ */
 
@@ -396,7 +397,7 @@ memif_as_nobody(void **state)
 	char dir[] = "/tmp/weir-test-XXXXXX";
 
 	(void)state;
-	if (geteuid() != 0) {
+	if (!is_root) {
 		print_message("already unprivileged\n");
 		skip();
 	}
@@ -648,7 +649,7 @@ xdp_sockets_over_veth(void **state)
 {
 	(void)state;
 	skip_without_netns();
-	if (geteuid() != 0) {
+	if (!is_root) {
 		print_message("AF_XDP needs root\n");
 		skip();
 	}
@@ -787,7 +788,11 @@ start_own_port(uint16_t *port_id, uint16_t priv_size)
 	struct rte_eth_conf conf = { 0 };
 	struct rte_mempool *mp;
 
+	/* It makes a directory even with --no-shconf. */
+	setenv("RUNTIME_DIRECTORY", run_dir, 1);
 	CHECK(rte_eal_init(10, args) >= 0);
+	CHECK(rmdir(rte_eal_get_runtime_dir()) == 0);
+	CHECK(chdir(run_dir) == 0 && rmdir("dpdk") == 0);
 	CHECK(rte_eth_dev_get_port_by_name("net_null5", port_id) == 0);
 	mp = rte_pktmbuf_pool_create("app", 8191, 256, priv_size, 2176,
 				     SOCKET_ID_ANY);
@@ -899,6 +904,7 @@ main(void)
 	/* One test only: WEIR_TEST_FILTER='memif*' */
 	if (getenv("WEIR_TEST_FILTER") != NULL)
 		cmocka_set_test_filter(getenv("WEIR_TEST_FILTER"));
+	is_root = geteuid() == 0;
 	if (mkdtemp(run_dir) == NULL)
 		return 77;
 	setenv("WEIR_RUNTIME_DIR", run_dir, 1);
