@@ -77,10 +77,10 @@ on_sack(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t ack,
 
 /* Window or credit grew: whoever waited for it can go on. */
 static void
-on_growth(struct weir_conn *conn, const struct wire_hdr *hdr)
+on_growth(struct weir_conn *conn, bool answer)
 {
 	/* Did it take a probe to learn it? */
-	if (conn->probe_times != 0 && hdr->ts_echo == conn_ts(conn->ping_ns))
+	if (conn->probe_times != 0 && answer)
 		conn->stats.probe_healed++;
 	conn->probe_times = 0;
 }
@@ -105,6 +105,7 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 {
 	struct arq_tx *tx = &conn->tx;
 	uint64_t ack = seq_expand(tx->una, hdr->ack);
+	bool answer = false; /* to our last PING */
 
 	if (now_ns - conn->ack_ns > CONN_TS_FRESH_NS) {
 		/* Clocks may have gone half round meanwhile. */
@@ -120,14 +121,16 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 		weir_conn_violation(conn, WIRE_E_ACK, now_ns);
 		return -EPROTO;
 	}
-	if (hdr->ts_echo != conn->echo_seen)
+	if (hdr->ts_echo != conn->echo_seen) {
+		answer = hdr->ts_echo == conn_ts(conn->ping_ns);
 		on_echo(conn, hdr, now_ns);
+	}
 	if (ack > tx->una) {
 		weir_arq_tx_on_ack(tx, ack);
 		on_progress(conn, now_ns);
 	}
 	if (learn_limits(conn, hdr))
-		on_growth(conn, hdr);
+		on_growth(conn, answer);
 	if (hdr->sack_words != 0 && on_sack(conn, hdr, ack, now_ns) != 0)
 		return -EPROTO;
 	if (tx->sacked != 0) {
