@@ -40,7 +40,10 @@ status_goes_from_progress_to_up_to_end(void **state)
 	assert_int_equal(peer_finish(l).rc, 0);
 	order_with_endpoint(f, c, (struct order){ STEP_CONNECT }, "");
 	assert_int_equal(peer_finish(c).rc, 0);
-	assert_int_equal(peer_do(c, STEP_STATUS).rc, -EINPROGRESS);
+	rc = peer_do(c, STEP_STATUS).rc;
+	/* A polled peer may have answered before anybody accepts. */
+	if (rc != 0 || !(f->v->flags & VARIANT_POLLED))
+		assert_int_equal(rc, -EINPROGRESS);
 	peer_go(l, STEP_ACCEPT);
 	pump_until((rc = peer_do(c, STEP_STATUS).rc) != -EINPROGRESS);
 	assert_int_equal(rc, 0);
@@ -193,7 +196,12 @@ a_listener_that_goes_refuses_who_waits(void **state)
 		peer_pump();
 	peer_do(l, STEP_UNLISTEN);
 	rc = peer_do(c, STEP_STATUS_LAST).rc;
-	assert_true(rc == -ECONNREFUSED || rc == -ETIMEDOUT);
+	/* A link may be up before it is accepted; then it is reset. */
+	if ((f->v->flags & VARIANT_POLLED) && rc == -ECONNRESET)
+		return;
+	if (rc != -ECONNREFUSED && rc != -ETIMEDOUT)
+		fail_msg("neither refused nor timed out: %s",
+			 weir_strerror((int)rc));
 }
 
 /* verifies link.setup: links that were accepted outlive their listener */
