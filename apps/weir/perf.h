@@ -19,6 +19,7 @@
 #include "selfrun.h"
 #include "tally.h"
 #include "weir.h"
+#include "weir_stats.h"
 
 #define WEIR_PERF_SIZES_MAX   32
 #define WEIR_PERF_ASSERTS_MAX 16
@@ -81,7 +82,8 @@ struct weir_perf_result {
 	int cpus[2];
 	const struct weir_tally *tally;
 	struct weir_integrity integrity;
-	const char *floor_missing; /* NULL: there is a floor */
+	struct weir_link_stats transport; /* our side's, warm-up included */
+	const char *floor_missing;        /* NULL: there is a floor */
 	uint32_t msg_size_max;
 	bool self;
 	bool interrupted;
@@ -104,6 +106,11 @@ int weir_side_wait(struct weir_side *side);
 /** Prepare side->test for messages of that size. @return 0; -ENOMEM. */
 int weir_side_test(struct weir_side *side, struct weir_gate *gate,
 		   uint32_t size, uint32_t spin_limit);
+
+/** What the transport under the link did since the stats in before. */
+void weir_side_transport(struct weir_side *side,
+			 const struct weir_link_stats *before,
+			 struct weir_link_stats *since);
 
 /** Say goodbye: close our direction, wait for the peer's, free the link. */
 void weir_side_hang_up(struct weir_side *side);

@@ -197,6 +197,21 @@ all_json(const struct weir_report *report)
 	return json_pack("{s:o}", "rtt_ns", rtt_json(&rtt));
 }
 
+/* All 0 where there are no packets. */
+static json_t *
+transport_json(const struct weir_link_stats *t)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "tx_packets", count(t->tx_packets), "tx_wire_bytes",
+			 count(t->tx_wire_bytes), "tx_acks", count(t->tx_acks),
+			 "rx_packets", count(t->rx_packets), "rx_acks",
+			 count(t->rx_acks), "retransmits",
+			 count(t->tx_retransmits), "rto_fired",
+			 count(t->rto_fired), "probes", count(t->probes),
+			 "rx_duplicates", count(t->rx_duplicates),
+			 "rx_reordered", count(t->rx_reordered));
+}
+
 static json_t *
 link_json(const struct weir_report *report)
 {
@@ -216,7 +231,7 @@ weir_report_json(const struct weir_report *report)
 	bool any = report->place_count > 0 && report->result->self;
 	json_t *root = json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
+		" s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
 		"host", host_json(), "link", link_json(report), "test",
 		test_json(report), "result", result_json(report, f), "floor",
@@ -224,6 +239,7 @@ weir_report_json(const struct weir_report *report)
 		"ratio_p99", number(f->ratio_p99, 0.0001), "placement",
 		any ? json_string(weir_place_name(f->place)) : json_null(),
 		"placements", places_json(report), "all", all_json(report),
+		"transport", transport_json(&report->result->transport),
 		"integrity", "lost", count(found->lost), "duplicate",
 		count(found->duplicate), "reordered", count(found->reordered),
 		"corrupt", count(found->corrupt), "warnings",
