@@ -64,14 +64,16 @@ weir_dpdk_batch_drop(struct dpdk_port *port)
 		rte_pktmbuf_free(port->batch[--port->batch_count]);
 }
 
-/* The peer's port goes: whatever links are left have no other end. */
+/* The peer's port goes: whatever links are left have no other end. Those that
+ * ended in good order, by a FIN each way, stay what they are. */
 static void
 links_end(struct dpdk_port *port)
 {
 	for (uint32_t i = 0; i < port->flow_count; i++) {
 		struct dpdk_flow *flow = port->flows[i];
 
-		if (flow->conn == NULL)
+		if (flow->conn == NULL ||
+		    weir_conn_status(flow->conn) == CONN_CLOSED)
 			continue;
 		weir_conn_abort(flow->conn, WIRE_E_DEAD, port->now_ns);
 		flow->touched = true;
