@@ -89,8 +89,6 @@ log_level(int rte_level)
 static void
 log_line(int rte_level, const char *line, size_t len)
 {
-	FILE *lent = stderr;
-
 	if (len == 0)
 		return;
 	if (rte_level <= (int)RTE_LOG_ERR) {
@@ -98,12 +96,17 @@ log_line(int rte_level, const char *line, size_t len)
 		snprintf(env.error, sizeof(env.error), "%.*s", (int)len, line);
 		pthread_mutex_unlock(&env.error_lock);
 	}
-	/* The application's callback may well print to stderr: give it the
-	 * real one, or its lines would come back here without end. */
+	/*
+	 * The application's callback may well print to stderr: give it the
+	 * real one, or its lines would come back here without end. Only the
+	 * thread inside the guard may do that; in others the capture passes
+	 * everything on.
+	 */
 	if (guarded && quiet.real != NULL)
 		stderr = quiet.real;
 	weir_log(log_level(rte_level), "dpdk: %.*s", (int)len, line);
-	stderr = lent;
+	if (guarded && quiet.capture != NULL)
+		stderr = quiet.capture;
 }
 
 static void
