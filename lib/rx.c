@@ -31,8 +31,9 @@ weir_rx_recv_wait(struct weir_rx *rx, uint64_t deadline_ns,
 void
 weir_rx_cancel(struct weir_rx *rx)
 {
-	/* Release: pairs with the acquire of the wait that it ends. */
-	__atomic_store_n(&rx->cancel, 1, __ATOMIC_RELEASE);
+	/* Pairs with the acquire of the wait that it ends; sequential for the
+	 * sake of wake(), see weir_wait_sleep(). */
+	__atomic_exchange_n(&rx->cancel, 1, __ATOMIC_SEQ_CST);
 	rx->ops->wake(rx);
 }
 

@@ -85,8 +85,9 @@ weir_msg_forward(struct weir_msg *msg, struct weir_permit *permit)
 void
 weir_tx_cancel(struct weir_tx *tx)
 {
-	/* Release: pairs with the acquire of the wait that it ends. */
-	__atomic_store_n(&tx->cancel, 1, __ATOMIC_RELEASE);
+	/* Pairs with the acquire of the wait that it ends; sequential for the
+	 * sake of wake(), see weir_wait_sleep(). */
+	__atomic_exchange_n(&tx->cancel, 1, __ATOMIC_SEQ_CST);
 	tx->ops->wake(tx);
 }
 

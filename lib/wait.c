@@ -106,6 +106,14 @@ weir_wait_sleep(struct weir_wait *wait, int fd)
 	uint64_t deadline_ns = wait->deadline_ns, port_ns;
 
 	wait->turns = 0; /* look at the clock on the next turn */
+	/*
+	 * Once more after arming, which is a full barrier: who cancels stores
+	 * the flag first and looks for somebody to wake afterwards, so one of
+	 * us sees the other.
+	 */
+	if (wait->cancel != NULL &&
+	    __atomic_load_n(wait->cancel, __ATOMIC_RELAXED) != 0)
+		return WEIR_WAIT_AGAIN;
 	if (wait->polls) {
 		/* The one who sleeps here is the one who should poll. */
 		if (weir_port_arm(wait->port, &port_ns) != 1) {

@@ -298,7 +298,10 @@ mem_tx_arm(struct weir_tx *tx, uint32_t size)
 static void
 mem_tx_wake(struct weir_tx *tx)
 {
-	struct mem_lane *lane = mem_tx_of(tx)->lane;
+	/* Sequential: after the store of the cancel flag, see
+	 * weir_wait_sleep(). */
+	struct mem_lane *lane =
+		__atomic_load_n(&mem_tx_of(tx)->lane, __ATOMIC_SEQ_CST);
 
 	if (lane != NULL)
 		weir_doorbell_ring(lane->tx_fd);
@@ -493,7 +496,8 @@ mem_rx_arm(struct weir_rx *rx)
 static void
 mem_rx_wake(struct weir_rx *rx)
 {
-	struct mem_lane *lane = mem_rx_of(rx)->lane;
+	struct mem_lane *lane =
+		__atomic_load_n(&mem_rx_of(rx)->lane, __ATOMIC_SEQ_CST);
 
 	if (lane != NULL)
 		weir_doorbell_ring(lane->rx_fd);

@@ -113,11 +113,13 @@ weir_mem_tx_attach(struct mem_tx *mt, struct mem_lane *lane)
 	mt->free_count[MEM_SMALL] = lane->credits;
 	mt->free_count[MEM_LARGE] = lane->large_count;
 	mt->free_credits = lane->credits;
-	mt->lane = lane;
+	/* The last of it: mem_tx_wake() looks from other threads. */
+	__atomic_store_n(&mt->lane, lane, __ATOMIC_RELEASE);
 }
 
 void
 weir_mem_rx_attach(struct mem_rx *mr, struct mem_lane *lane)
 {
-	mr->lane = lane;
+	/* Release: mem_rx_wake() looks from other threads. */
+	__atomic_store_n(&mr->lane, lane, __ATOMIC_RELEASE);
 }
