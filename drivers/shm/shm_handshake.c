@@ -87,7 +87,13 @@ weir_shm_refuse(int sock, int reason)
 				   .version = SHM_VERSION,
 				   .type = SHM_REFUSE,
 				   .reason = reason };
+	char unread;
 
+	/* Closing a socket with something unread in it is a reset, and the
+	 * peer would never see why. What is dropped here takes its
+	 * descriptors along. */
+	for (int i = 0; i < 4; i++)
+		(void)!recv(sock, &unread, 1, MSG_DONTWAIT);
 	(void)weir_shm_send(sock, &hello, NULL);
 	close(sock);
 }
