@@ -491,6 +491,18 @@ drop_unread(struct dpdk_flow *flow)
 		rte_pktmbuf_free(ref);
 }
 
+/* Both directions ended, in good order or not: the first error counts. */
+static int
+closed_as(const struct dpdk_flow *flow)
+{
+	int tx = atomic_load_explicit(&flow->tx_end, memory_order_relaxed);
+	int rx = atomic_load_explicit(&flow->rx_end, memory_order_relaxed);
+
+	if (tx < 0)
+		return tx;
+	return rx < 0 ? rx : WEIR_EOF;
+}
+
 /* The halves learn of ends once all that came before is with them. */
 static void
 flow_ends(struct dpdk_flow *flow, int status)
@@ -500,14 +512,14 @@ flow_ends(struct dpdk_flow *flow, int status)
 
 	if (tx < 0)
 		weir_dpdk_tell_tx_end(flow, end_of(tx));
-	if (rx != 0 && weir_conn_rx_peek(flow->conn) == NULL)
+	if (rx != 0 && !flow->rx_stopped)
 		weir_dpdk_tell_rx_end(flow,
 				      rx == CONN_EOF ? WEIR_EOF : end_of(rx));
 	if (rx < 0)
 		drop_unread(flow);
 	if (status != 0 && status != -EINPROGRESS)
 		atomic_store_explicit(&flow->status,
-				      status == CONN_CLOSED ? WEIR_EOF
+				      status == CONN_CLOSED ? closed_as(flow)
 							    : end_of(status),
 				      memory_order_relaxed);
 }

@@ -33,11 +33,11 @@
 #define FRAGMENTS_MIN 128u
 
 /*
- * Two pollers may share a processor here: with ends on one machine, silence
- * for some milliseconds says more about the scheduler than about loss.
+ * Virtual devices mean machines where two pollers may share a processor:
+ * silence for some milliseconds says more about the scheduler than about loss.
  */
-#define RTO_MIN_NO_WIRE_NS UINT64_C(20000000)
-#define TLP_MIN_NO_WIRE_NS UINT64_C(5000000)
+#define RTO_MIN_VIRTUAL_NS UINT64_C(40000000)
+#define TLP_MIN_VIRTUAL_NS UINT64_C(10000000)
 
 static uint32_t
 pow2_at_least(uint32_t n)
@@ -322,9 +322,11 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 	c->keepalive_ns = link->keepalive_ns;
 	c->dead_timeout_ns = link->dead_timeout_ns;
 	c->connect_timeout_ns = link->connect_timeout_ns;
-	if (port->dev != NULL && port->dev->no_wire) {
-		c->rto_min_ns = RTO_MIN_NO_WIRE_NS;
-		c->tlp_min_ns = TLP_MIN_NO_WIRE_NS;
+	if (port->spec.kind == DPDK_DEV_MEMIF ||
+	    port->spec.kind == DPDK_DEV_RING ||
+	    port->spec.kind == DPDK_DEV_VDEV) {
+		c->rto_min_ns = RTO_MIN_VIRTUAL_NS;
+		c->tlp_min_ns = TLP_MIN_VIRTUAL_NS;
 	}
 }
 
