@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Receive-half calls that are not dispatched inline. */
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +18,12 @@ weir_rx_recv_wait(struct weir_rx *rx, uint64_t deadline_ns,
 	while ((rc = weir_rx_recv(rx, msg)) == 0) {
 		next = weir_wait_turn(&wait);
 		if (next == WEIR_WAIT_SLEEP) {
-			/* Not 1: the next recv says what there is. */
-			if (weir_rx_arm(rx) != 1)
+			/* Who polls the port itself needs no doorbell. Not 1:
+			 * the next recv says what there is. */
+			if (!wait.polls && weir_rx_arm(rx) != 1) {
+				sched_yield();
 				continue;
+			}
 			next = weir_wait_sleep(&wait, weir_rx_fd(rx));
 		}
 		if (next <= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Send-half calls that are not dispatched inline: waiting, send, close. */
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,12 @@ weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 	while ((rc = weir_tx_reserve_burst(tx, size_hint, permit, 1)) == 0) {
 		next = weir_wait_turn(&wait);
 		if (next == WEIR_WAIT_SLEEP) {
-			/* Not 1: the next reserve says what there is. */
-			if (weir_tx_arm(tx, size_hint) != 1)
+			/* Who polls the port itself needs no doorbell. Not 1:
+			 * the next reserve says what there is. */
+			if (!wait.polls && weir_tx_arm(tx, size_hint) != 1) {
+				sched_yield();
 				continue;
+			}
 			next = weir_wait_sleep(&wait, weir_tx_fd(tx));
 		}
 		if (next <= 0)

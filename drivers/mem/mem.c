@@ -124,7 +124,8 @@ mem_listener_close(struct weir_listener *listener)
 
 /* Bring the three objects of one side to life. */
 static void
-side_start(struct weir_link *link, struct mem_pair *pair, uint32_t side)
+side_start(struct weir_link *link, struct mem_pair *pair, uint32_t side,
+	   int tx_fd, int rx_fd)
 {
 	struct mem_link *ml = WEIR_CONTAINER_OF(link, struct mem_link, link);
 	struct mem_tx *mt = WEIR_CONTAINER_OF(link->tx, struct mem_tx, tx);
@@ -135,9 +136,11 @@ side_start(struct weir_link *link, struct mem_pair *pair, uint32_t side)
 	mt->tx.ops = &weir_mem_tx_ops;
 	mt->pair = pair;
 	mt->side = side;
+	mt->fd = tx_fd;
 	mr->rx.ops = &weir_mem_rx_ops;
 	mr->pair = pair;
 	mr->side = side;
+	mr->fd = rx_fd;
 }
 
 static int
@@ -148,7 +151,7 @@ mem_link_accept(struct weir_listener *listener, struct weir_link *link)
 
 	if (rc != 1)
 		return rc;
-	side_start(link, pair, 1);
+	side_start(link, pair, 1, pair->lane[1]->tx_fd, pair->lane[0]->rx_fd);
 	weir_mem_tx_attach(WEIR_CONTAINER_OF(link->tx, struct mem_tx, tx),
 			   pair->lane[1]);
 	weir_mem_rx_attach(WEIR_CONTAINER_OF(link->rx, struct mem_rx, rx),
@@ -166,8 +169,10 @@ mem_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 		return rc;
 	pair = weir_mem_pair_create(ep->address, &link->config);
 	if (pair == NULL)
-		return weir_fail(-ENOMEM, "connect: out of memory; free some");
-	side_start(link, pair, 0);
+		return weir_fail(
+			-ENOMEM,
+			"connect: out of memory or descriptors; free some");
+	side_start(link, pair, 0, pair->tx_fd, pair->rx_fd);
 	weir_mem_pair_progress(pair);
 	return 0;
 }

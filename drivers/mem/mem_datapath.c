@@ -276,9 +276,7 @@ mem_capacity(struct weir_tx *tx, uint32_t size)
 static int
 mem_tx_fd(struct weir_tx *tx)
 {
-	struct mem_lane *lane = mem_tx_lane(mem_tx_of(tx));
-
-	return lane != NULL ? lane->tx_fd : -1;
+	return mem_tx_of(tx)->fd;
 }
 
 static int
@@ -298,13 +296,7 @@ mem_tx_arm(struct weir_tx *tx, uint32_t size)
 static void
 mem_tx_wake(struct weir_tx *tx)
 {
-	/* Sequential: after the store of the cancel flag, see
-	 * weir_wait_sleep(). */
-	struct mem_lane *lane =
-		__atomic_load_n(&mem_tx_of(tx)->lane, __ATOMIC_SEQ_CST);
-
-	if (lane != NULL)
-		weir_doorbell_ring(lane->tx_fd);
+	weir_doorbell_ring(mem_tx_of(tx)->fd);
 }
 
 static void
@@ -472,12 +464,7 @@ mem_release(struct weir_store *store, const struct weir_msg *msg)
 static int
 mem_rx_fd(struct weir_rx *rx)
 {
-	struct mem_rx *mr = mem_rx_of(rx);
-	uint32_t ready;
-
-	if (mr->lane == NULL)
-		mem_recv_empty(mr, &ready); /* it may be up by now */
-	return mr->lane != NULL ? mr->lane->rx_fd : -1;
+	return mem_rx_of(rx)->fd;
 }
 
 static int
@@ -496,11 +483,7 @@ mem_rx_arm(struct weir_rx *rx)
 static void
 mem_rx_wake(struct weir_rx *rx)
 {
-	struct mem_lane *lane =
-		__atomic_load_n(&mem_rx_of(rx)->lane, __ATOMIC_SEQ_CST);
-
-	if (lane != NULL)
-		weir_doorbell_ring(lane->rx_fd);
+	weir_doorbell_ring(mem_rx_of(rx)->fd);
 }
 
 static void

@@ -55,8 +55,18 @@ lane_shape(struct mem_lane *lane, const struct weir_link_config *config)
 	}
 }
 
+void
+weir_mem_lane_disown(struct mem_lane *lane, int tx_fd, int rx_fd)
+{
+	if (lane->tx_fd == tx_fd)
+		lane->tx_fd = -1;
+	if (lane->rx_fd == rx_fd)
+		lane->rx_fd = -1;
+}
+
 struct mem_lane *
-weir_mem_lane_create(const struct weir_link_config *config)
+weir_mem_lane_create(const struct weir_link_config *config, int tx_fd,
+		     int rx_fd)
 {
 	struct mem_lane *lane = aligned_alloc(WEIR_CACHE_LINE, sizeof(*lane));
 	uint32_t words;
@@ -73,8 +83,8 @@ weir_mem_lane_create(const struct weir_link_config *config)
 	lane->returned = calloc(words, sizeof(*lane->returned));
 	lane->ring = calloc(lane->credits, sizeof(*lane->ring));
 	lane->numbers = calloc(cell_count(lane), sizeof(*lane->numbers));
-	lane->tx_fd = weir_doorbell_open();
-	lane->rx_fd = weir_doorbell_open();
+	lane->tx_fd = tx_fd >= 0 ? tx_fd : weir_doorbell_open();
+	lane->rx_fd = rx_fd >= 0 ? rx_fd : weir_doorbell_open();
 	cells = mmap(NULL, lane_cells_size(lane), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cells != MAP_FAILED) {
@@ -86,6 +96,7 @@ weir_mem_lane_create(const struct weir_link_config *config)
 	if (cells == MAP_FAILED || lane->returned == NULL ||
 	    lane->ring == NULL || lane->numbers == NULL || lane->tx_fd < 0 ||
 	    lane->rx_fd < 0) {
+		weir_mem_lane_disown(lane, tx_fd, rx_fd);
 		lane_free(lane);
 		return NULL;
 	}

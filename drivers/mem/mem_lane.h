@@ -53,7 +53,7 @@ struct mem_lane {
 	uint32_t large_size;
 	uint32_t large_count;
 	uint32_t refs; /* MEM_LANE_REFS at the start */
-	int tx_fd;     /* eventfds, ours */
+	int tx_fd;     /* eventfds of the two ends, ours */
 	int rx_fd;
 	bool fence; /* see doorbell.h */
 
@@ -84,6 +84,7 @@ struct mem_tx {
 	struct mem_lane *lane; /* NULL until the link is up */
 	struct mem_pair *pair;
 	uint32_t side;
+	int fd; /* eventfd; the lane's, until the link is up the pair's */
 	uint32_t tail;
 	uint32_t free_credits;
 	uint32_t permits;
@@ -101,13 +102,19 @@ struct mem_rx {
 	struct mem_lane *lane;
 	struct mem_pair *pair;
 	uint32_t side;
+	int fd;
 	uint32_t head;
 	bool armed;
 	struct weir_rx_stats counters;
 };
 
-/* @return NULL if there is no memory or no descriptor. */
-struct mem_lane *weir_mem_lane_create(const struct weir_link_config *config);
+/* Takes the descriptors over; -1: the lane makes its own. @return NULL if
+ * there is no memory or no descriptor, and nothing was taken. */
+struct mem_lane *weir_mem_lane_create(const struct weir_link_config *config,
+				      int tx_fd, int rx_fd);
+/* Set-up failed: these descriptors stay with whoever gave them. */
+void weir_mem_lane_disown(struct mem_lane *lane, int tx_fd, int rx_fd);
+
 /* The data path's part of a new lane. */
 void weir_mem_lane_init(struct mem_lane *lane);
 void weir_mem_lane_unref(struct mem_lane *lane);

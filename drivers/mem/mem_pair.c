@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "doorbell.h"
@@ -15,6 +16,15 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mem_listener *listeners;
 
+static void
+fds_close(struct mem_pair *pair)
+{
+	if (pair->tx_fd >= 0)
+		close(pair->tx_fd);
+	if (pair->rx_fd >= 0)
+		close(pair->rx_fd);
+}
+
 struct mem_pair *
 weir_mem_pair_create(const char *name, const struct weir_link_config *config)
 {
@@ -23,6 +33,13 @@ weir_mem_pair_create(const char *name, const struct weir_link_config *config)
 
 	if (pair == NULL)
 		return NULL;
+	pair->tx_fd = weir_doorbell_open();
+	pair->rx_fd = weir_doorbell_open();
+	if (pair->tx_fd < 0 || pair->rx_fd < 0) {
+		fds_close(pair);
+		free(pair);
+		return NULL;
+	}
 	strncpy(pair->name, name, sizeof(pair->name) - 1);
 	pair->config = *config;
 	pair->refs = 3;
@@ -40,6 +57,7 @@ weir_mem_pair_unref(struct mem_pair *pair)
 	for (int i = 0; i < 2; i++)
 		if (pair->lane[i] != NULL)
 			weir_mem_lane_unref(pair->lane[i]);
+	fds_close(pair);
 	free(pair);
 }
 
@@ -201,13 +219,17 @@ weir_mem_unlisten(struct mem_listener *listener)
 static int
 lanes_create(struct mem_pair *pair, const struct weir_link_config *ours)
 {
-	pair->lane[0] = weir_mem_lane_create(&pair->config);
-	pair->lane[1] = weir_mem_lane_create(ours);
-	if (pair->lane[0] != NULL && pair->lane[1] != NULL)
+	pair->lane[0] = weir_mem_lane_create(&pair->config, pair->tx_fd, -1);
+	pair->lane[1] = weir_mem_lane_create(ours, -1, pair->rx_fd);
+	if (pair->lane[0] != NULL && pair->lane[1] != NULL) {
+		pair->tx_fd = -1;
+		pair->rx_fd = -1;
 		return 0;
+	}
 	for (int i = 0; i < 2; i++) {
 		if (pair->lane[i] == NULL)
 			continue;
+		weir_mem_lane_disown(pair->lane[i], pair->tx_fd, pair->rx_fd);
 		for (int ref = 0; ref < MEM_LANE_REFS; ref++)
 			weir_mem_lane_unref(pair->lane[i]);
 		pair->lane[i] = NULL;

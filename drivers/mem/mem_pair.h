@@ -36,9 +36,11 @@ struct mem_pair {
 	int error;                /* why FAILED */
 	struct mem_lane *lane[2]; /* by sending side: connector 0, acceptor 1;
 				     a reference of each */
-	bool closed_early;        /* connector closed before the link was up */
-	bool left_early;          /* and destroyed that half */
-	struct mem_pair *next;    /* in the listener's queue */
+	int tx_fd; /* of the connector's halves; the lanes take them over */
+	int rx_fd;
+	bool closed_early;     /* connector closed before the link was up */
+	bool left_early;       /* and destroyed that half */
+	struct mem_pair *next; /* in the listener's queue */
 };
 
 /* A connector's pair with three references: link, tx, rx. @return or NULL. */
