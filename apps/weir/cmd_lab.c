@@ -58,16 +58,16 @@ static struct {
 static char listen_endpoint[128], connect_endpoint[128];
 
 static void
-name_endpoints(void)
+name_endpoints(const char *iface_a, const char *iface_b)
 {
 	snprintf(listen_endpoint, sizeof(listen_endpoint),
-		 "dpdk:*:%d,dev=net_%s0,dev.iface=" LAB_IFACE
-		 ",local=" LAB_ADDRESS_A "/24",
-		 LAB_UDP_PORT, dev_names[args.dev]);
+		 "dpdk:*:%d,dev=net_%s0,dev.iface=%s,local=" LAB_ADDRESS_A
+		 "/24",
+		 LAB_UDP_PORT, dev_names[args.dev], iface_a);
 	snprintf(connect_endpoint, sizeof(connect_endpoint),
-		 "dpdk:" LAB_ADDRESS_A ":%d,dev=net_%s0,dev.iface=" LAB_IFACE
-		 ",local=" LAB_ADDRESS_B "/24",
-		 LAB_UDP_PORT, dev_names[args.dev]);
+		 "dpdk:" LAB_ADDRESS_A
+		 ":%d,dev=net_%s0,dev.iface=%s,local=" LAB_ADDRESS_B "/24",
+		 LAB_UDP_PORT, dev_names[args.dev], iface_b);
 }
 
 static int
@@ -150,6 +150,19 @@ plan_cat(struct lab_run *run)
 	};
 }
 
+/* perf lat --self starts its peer itself: both need a device in one place. */
+static void
+plan_self(struct lab_run *run, char **peer_option)
+{
+	static char text[sizeof(listen_endpoint) + 16];
+
+	name_endpoints(LAB_LOOP_A, LAB_LOOP_B);
+	snprintf(text, sizeof(text), "--peer=%s", listen_endpoint);
+	*peer_option = text;
+	run->net.has_loop = true;
+	run->main.end = 0;
+}
+
 /* The command with both ends, or as it stands. */
 static void
 plan(struct lab_run *run, int argc, char **argv)
@@ -158,7 +171,7 @@ plan(struct lab_run *run, int argc, char **argv)
 						NULL };
 	static const char *const loads[] = { "lat", "bw", "load", "sweep",
 					     NULL };
-	static char *words[ARGS_MAX + 3];
+	static char *words[ARGS_MAX + 4];
 	int count = 0;
 
 	run->main = (struct lab_job){ .end = 1, .argv = argv, .cpu = -1 };
@@ -175,7 +188,10 @@ plan(struct lab_run *run, int argc, char **argv)
 		return;
 	if (strcmp(argv[0], "perf") == 0 && argc > 1 &&
 	    is_one_of(argv[1], loads)) {
-		plan_perf(run);
+		if (is_one_of("--self", (const char *const *)words))
+			plan_self(run, &words[count++]);
+		else
+			plan_perf(run);
 	} else if (strcmp(argv[0], "cat") == 0) {
 		if (argc == 1) {
 			words[count++] = (char *)"--frame";
@@ -236,7 +252,7 @@ static const char run_details[] =
 	"one\nnamespace and the command in the other. Any other program runs "
 	"in end a\nand finds endpoints in WEIR_LAB_LISTEN and "
 	"WEIR_LAB_CONNECT; 'weir lab\nenter b -- COMMAND' takes it to the "
-	"other end.\n\nExamples: weir lab run -- perf lat\n"
+	"other end.\n\nExamples: weir lab run -- perf lat --self\n"
 	"          weir lab run -- cat < FILE > COPY";
 
 static const struct weir_opt run_options[] = {
@@ -270,7 +286,7 @@ lab_run(int argc, char **argv)
 	rc = check_device_rights();
 	if (rc != 0)
 		return rc;
-	name_endpoints();
+	name_endpoints(LAB_IFACE, LAB_IFACE);
 	plan(&run, argc, argv);
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return weir_tool_fail("lab", -errno);
@@ -445,7 +461,7 @@ lab_up(int argc, char **argv)
 	rc = check_device_rights();
 	if (rc != 0)
 		return rc;
-	name_endpoints();
+	name_endpoints(LAB_IFACE, LAB_IFACE);
 	listen_fd = listen_on_name();
 	if (listen_fd == -EADDRINUSE) {
 		weir_tool_error("lab %s: is up already; weir lab down removes "

@@ -22,12 +22,15 @@
 #include <sys/types.h>
 
 #define LAB_IFACE     "v0"
+#define LAB_LOOP_A    "v1"
+#define LAB_LOOP_B    "v2"
 #define LAB_ADDRESS_A "10.7.0.1"
 #define LAB_ADDRESS_B "10.7.0.2"
 #define LAB_UDP_PORT  7400
 
 struct lab_net {
-	int ns_fd[2]; /* end a, end b */
+	int ns_fd[2];  /* end a, end b */
+	bool has_loop; /* wanted: a second cable, with both ends in a */
 };
 
 /* Why it failed: one line, subject and cause and what to do. */

@@ -164,13 +164,25 @@ end_all(void)
 }
 
 static void
+stop_listener(struct guard *guard)
+{
+	guard->deadline_ms = now_ms() + STOP_GRACE_MS;
+	signal_children(SIGTERM);
+}
+
+/* Main first: a peer that went would look like a failure to it. */
+static void
 stop(struct guard *guard)
 {
 	if (guard->stopping)
 		return;
 	guard->stopping = true;
+	if (guard->main_ended) {
+		stop_listener(guard);
+		return;
+	}
 	guard->deadline_ms = now_ms() + STOP_GRACE_MS;
-	signal_children(SIGTERM);
+	kill(guard->main_pid, SIGTERM);
 }
 
 static void
@@ -179,8 +191,8 @@ main_has_ended(struct guard *guard)
 	guard->main_ended = true;
 	if (guard->listener_pid == 0)
 		return;
-	if (guard->run->stop_listener)
-		stop(guard);
+	if (guard->run->stop_listener || guard->stopping)
+		stop_listener(guard);
 	else
 		guard->deadline_ms = now_ms() + LISTENER_GRACE_MS;
 }

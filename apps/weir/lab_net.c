@@ -137,7 +137,14 @@ close_nest(struct link_message *message, struct rtattr *attribute)
 }
 
 static void
-build_veth(struct link_message *message, int peer_ns_fd)
+put_name(struct link_message *message, const char *name)
+{
+	put(message, IFLA_IFNAME, name, strlen(name) + 1);
+}
+
+static void
+build_veth(struct link_message *message, const char *name,
+	   const char *peer_name, int peer_ns_fd)
 {
 	const struct ifinfomsg peer = { .ifi_family = AF_UNSPEC };
 	struct rtattr *link_info, *data, *peer_info;
@@ -147,12 +154,12 @@ build_veth(struct link_message *message, int peer_ns_fd)
 	message->header.nlmsg_type = RTM_NEWLINK;
 	message->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE |
 				      NLM_F_EXCL | NLM_F_ACK;
-	put(message, IFLA_IFNAME, LAB_IFACE, sizeof(LAB_IFACE));
+	put_name(message, name);
 	link_info = put(message, IFLA_LINKINFO, NULL, 0);
 	put(message, IFLA_INFO_KIND, "veth", sizeof("veth") - 1);
 	data = put(message, IFLA_INFO_DATA, NULL, 0);
 	peer_info = put(message, VETH_INFO_PEER, &peer, sizeof(peer));
-	put(message, IFLA_IFNAME, LAB_IFACE, sizeof(LAB_IFACE));
+	put_name(message, peer_name);
 	put(message, IFLA_NET_NS_FD, &peer_ns_fd, sizeof(peer_ns_fd));
 	close_nest(message, peer_info);
 	close_nest(message, data);
@@ -209,13 +216,19 @@ out:
 	return rc;
 }
 
+static int
+fail_interface(struct lab_error *error)
+{
+	return fail(error, "interface of the lab", "choose another --mtu");
+}
+
 /* In the namespace of end a. */
 static int
 lay_cable(const struct lab_net *net, unsigned int mtu, struct lab_error *error)
 {
 	struct link_message message;
 
-	build_veth(&message, net->ns_fd[1]);
+	build_veth(&message, LAB_IFACE, LAB_IFACE, net->ns_fd[1]);
 	if (ask_kernel(&message) != 0)
 		return fail(error, "veth pair",
 			    "the kernel needs veth (modprobe veth)");
@@ -228,9 +241,23 @@ lay_cable(const struct lab_net *net, unsigned int mtu, struct lab_error *error)
 			return fail(error, "network namespace", "run as root");
 		}
 		if (bring_up("lo", 0) != 0 || bring_up(LAB_IFACE, mtu) != 0)
-			return fail(error, "interface " LAB_IFACE,
-				    "choose another --mtu");
+			return fail_interface(error);
 	}
+	return 0;
+}
+
+/* Both plugs in end a: weir's frames do not ask the kernel for a way. */
+static int
+lay_loop(const struct lab_net *net, unsigned int mtu, struct lab_error *error)
+{
+	struct link_message message;
+
+	build_veth(&message, LAB_LOOP_A, LAB_LOOP_B, net->ns_fd[0]);
+	if (ask_kernel(&message) != 0)
+		return fail(error, "veth pair",
+			    "the kernel needs veth (modprobe veth)");
+	if (bring_up(LAB_LOOP_A, mtu) != 0 || bring_up(LAB_LOOP_B, mtu) != 0)
+		return fail_interface(error);
 	return 0;
 }
 
@@ -249,5 +276,6 @@ weir_lab_net_make(struct lab_net *net, unsigned int mtu,
 		if (net->ns_fd[end] < 0)
 			return net->ns_fd[end];
 	}
-	return lay_cable(net, mtu, error);
+	rc = lay_cable(net, mtu, error);
+	return rc == 0 && net->has_loop ? lay_loop(net, mtu, error) : rc;
 }
