@@ -40,9 +40,10 @@ printf 'one\n\nthree\n' >short
 # What runs in the namespaces; background takes the program from WEIR.
 PROGRAM=$WEIR
 mkdir bin
+# Huge pages may go to another test between a look at them and their use.
 for side in a b; do
 	[ $side = a ] && ns=$A || ns=$B
-	printf '#!/bin/sh\nexec ip netns exec %s "%s" "$@"\n' $ns "$PROGRAM" \
+	printf '#!/bin/sh\nexec ip netns exec %s "%s" --hugepages=never "$@"\n' $ns "$PROGRAM" \
 		>bin/$side
 done
 chmod +x bin/a bin/b
