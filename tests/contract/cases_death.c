@@ -157,7 +157,7 @@ wait_for_a_message(void *arg)
 	struct mourner *m = arg;
 	struct weir_msg msg;
 
-	m->rc = weir_rx_recv_wait(m->f->rx, in_ms(DEATH_LIMIT_MS), &msg);
+	m->rc = recv_in(m->f->rx, DEATH_LIMIT_MS, &msg);
 	return NULL;
 }
 
@@ -167,8 +167,7 @@ wait_for_a_permit(void *arg)
 	struct mourner *m = arg;
 	struct weir_permit permit;
 
-	m->rc = weir_tx_reserve_wait(m->f->tx, 16, in_ms(DEATH_LIMIT_MS),
-				     &permit);
+	m->rc = reserve_in(m->f->tx, 16, DEATH_LIMIT_MS, &permit);
 	return NULL;
 }
 

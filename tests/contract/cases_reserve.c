@@ -428,8 +428,7 @@ wait_then_send(void *arg)
 	struct weir_slot slot;
 
 	while (a->sent < a->wanted) {
-		int rc = weir_tx_reserve_wait(a->f->tx, 24, in_ms(15000),
-					      &permit);
+		int rc = reserve_in(a->f->tx, 24, WAKE_LIMIT_MS, &permit);
 
 		if (rc == 0)
 			return "not woken when the receiver released";

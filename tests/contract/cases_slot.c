@@ -358,6 +358,7 @@ static void
 messages_built_in_place_are_not_copied(void **state)
 {
 	struct fixture *f = link_up(state, NULL);
+	struct weir_link_stats l;
 	struct weir_tx_stats t;
 	struct weir_rx_stats r;
 	uint64_t n = repeats(f, 1000);
@@ -372,7 +373,9 @@ messages_built_in_place_are_not_copied(void **state)
 	peer_finish(f->b);
 	weir_tx_stats(f->tx, &t, sizeof(t));
 	weir_rx_stats(f->rx, &r, sizeof(r));
-	assert_int_equal(t.copied_bytes, 0);
+	weir_link_stats(f->as->ends[0].link, &l, sizeof(l));
+	/* A device that wants each packet linear has repeats copied. */
+	assert_in_range(t.copied_bytes, 0, 1300 * l.tx_retransmits);
 	assert_int_equal(r.copied_bytes, 0);
 }
 

@@ -20,8 +20,7 @@ send_on_a_thread(void *arg)
 		uint32_t len = pattern_size(1, i, PATTERN_MIX(600));
 		struct weir_permit permit;
 		struct weir_slot slot;
-		int rc = weir_tx_reserve_wait(u->f->tx, len, in_ms(15000),
-					      &permit);
+		int rc = reserve_in(u->f->tx, len, WAKE_LIMIT_MS, &permit);
 
 		if (rc != 1)
 			return rc == 0 ? "no permit in time"
@@ -44,7 +43,7 @@ receive_on_a_thread(void *arg)
 	for (uint64_t i = 0; i < u->n; i++) {
 		uint32_t len = pattern_size(2, i, PATTERN_MIX(600));
 		struct weir_msg msg;
-		int rc = weir_rx_recv_wait(u->f->rx, in_ms(15000), &msg);
+		int rc = recv_in(u->f->rx, WAKE_LIMIT_MS, &msg);
 
 		if (rc != 1)
 			return rc == 0 ? "no message in time"

@@ -26,7 +26,7 @@ sleep_on(int epoll, int fd)
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno != EEXIST)
 		return "epoll_ctl failed";
 	do {
-		rc = epoll_wait(epoll, &event, 1, 15000);
+		rc = epoll_wait(epoll, &event, 1, WAKE_LIMIT_MS);
 	} while (rc < 0 && errno == EINTR);
 	return rc == 1 ? NULL : "a wake-up was lost";
 }
@@ -146,8 +146,7 @@ ping_by_wait(void *arg)
 
 		if (weir_tx_send(s->f->tx, &i, sizeof(i)) != 0)
 			return "send failed";
-		rc = weir_rx_recv_wait(
-			s->f->rx, weir_now_ns() + UINT64_C(15000000000), &msg);
+		rc = recv_in(s->f->rx, WAKE_LIMIT_MS, &msg);
 		if (rc == 0)
 			return "a wake-up was lost";
 		if (rc != 1)
@@ -179,7 +178,7 @@ wait_for_the_end(void *arg)
 {
 	struct sleeper *s = arg;
 	struct weir_msg msg;
-	int rc = weir_rx_recv_wait(s->f->rx, in_ms(15000), &msg);
+	int rc = recv_in(s->f->rx, WAKE_LIMIT_MS, &msg);
 
 	return rc == WEIR_EOF ? NULL : "woken by something else";
 }
@@ -204,7 +203,7 @@ wait_for_the_reset(void *arg)
 {
 	struct sleeper *s = arg;
 	struct weir_permit permit;
-	int rc = weir_tx_reserve_wait(s->f->tx, 16, in_ms(15000), &permit);
+	int rc = reserve_in(s->f->tx, 16, WAKE_LIMIT_MS, &permit);
 
 	return rc == -ECONNRESET ? NULL : "woken by something else";
 }

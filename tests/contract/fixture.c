@@ -54,22 +54,48 @@ peers_make(void)
 	}
 }
 
-/* The listening side first: some devices want it so. */
 static void
+side_drop(struct peer **side)
+{
+	peer_destroy(*side);
+	*side = NULL;
+}
+
+/* @return 0, or -1 and the side is gone: it may start anew in the next case. */
+static int
+port_open(struct fixture *f, struct peer **side, unsigned int k)
+{
+	/* Half of the variants sleep at once, the others spin a while first. */
+	struct order order = { .step = STEP_PORT_OPEN,
+			       .k = k,
+			       .n = (f->v->flags & VARIANT_CONNECTS) ? 1 : 0 };
+
+	if (((*side)->ports >> k & 1) != 0)
+		return 0;
+	snprintf(order.endpoint, sizeof(order.endpoint), "%s",
+		 endpoint_of(f, k, *side == listener_of(f)));
+	peer_start(*side, &order);
+	if (peer_try_finish(*side, in_ms(20000)) && (*side)->answer.rc == 0) {
+		(*side)->ports |= 1u << k;
+		return 0;
+	}
+	print_message("%s: %s: %s\n", (*side)->name, order.endpoint,
+		      (*side)->answer.text);
+	side_drop(side);
+	return -1;
+}
+
+/* The listening side first: some devices want it so. */
+static int
 ports_open(struct fixture *f)
 {
-	struct peer *sides[] = { listener_of(f), connector_of(f) };
+	bool a_first = listener_of(f) == f->a;
 
-	for (uint64_t k = 0; k < f->v->carriers; k++)
-		for (int i = 0; i < 2; i++) {
-			struct order order = { .step = STEP_PORT_OPEN, .k = k };
-
-			if ((sides[i]->ports >> k & 1) != 0)
-				continue;
-			snprintf(order.endpoint, sizeof(order.endpoint), "%s",
-				 endpoint_of(f, (unsigned int)k, i == 0));
-			peer_call(sides[i], &order);
-		}
+	for (unsigned int k = 0; k < f->v->carriers; k++)
+		if (port_open(f, a_first ? &f->a : &f->b, k) != 0 ||
+		    port_open(f, a_first ? &f->b : &f->a, k) != 0)
+			return -1;
+	return 0;
 }
 
 void
@@ -155,11 +181,10 @@ case_setup(void **state)
 	case_name = ((const struct CMUnitTest *)*state)->name;
 	alarm(CASE_LIMIT_S);
 	peers_make();
-	ports_open(&fixture);
 	fixture.tx = NULL;
 	fixture.rx = NULL;
 	*state = &fixture;
-	return 0;
+	return ports_open(&fixture);
 }
 
 /* A case that failed may leave a peer in the middle of an order. */
@@ -179,8 +204,25 @@ side_reset(struct peer **side)
 		if (peer_try_finish(*side, in_ms(5000)))
 			return;
 	}
-	peer_destroy(*side);
-	*side = NULL;
+	side_drop(side);
+}
+
+/* For whoever looks for a leak in a driver. */
+static void
+print_port_stats(struct fixture *f)
+{
+	struct weir_port_stats p;
+
+	if (getenv("WEIR_CONTRACT_STATS") == NULL || f->as->ports[0] == NULL)
+		return;
+	weir_port_stats(f->as->ports[0], &p, sizeof(p));
+	print_message(
+		"A: port: %lu tx, %lu rx, %lu malformed, %lu unknown, "
+		"%lu foreign, %lu no buffer, %u links, %u of %u free\n",
+		(unsigned long)p.tx_packets, (unsigned long)p.rx_packets,
+		(unsigned long)p.rx_malformed, (unsigned long)p.rx_unknown_link,
+		(unsigned long)p.rx_foreign, (unsigned long)p.tx_no_buffer,
+		p.links, p.pool_free, p.pool_size);
 }
 
 int
@@ -189,8 +231,12 @@ case_teardown(void **state)
 	struct fixture *f = &fixture;
 
 	(void)state;
-	side_reset(&f->b);
-	side_reset(&f->a);
+	if (f->a != NULL)
+		print_port_stats(f);
+	if (f->b != NULL)
+		side_reset(&f->b);
+	if (f->a != NULL)
+		side_reset(&f->a);
 	alarm(0);
 	return 0;
 }
@@ -545,4 +591,28 @@ user_finish(struct user *user)
 	pthread_join(user->thread, NULL);
 	if (user->error != NULL)
 		fail_msg("user thread: %s", user->error);
+}
+
+static int
+in_time(uint64_t limit_ns, int rc)
+{
+	return weir_now_ns() < limit_ns ? rc : -ETIME;
+}
+
+int
+recv_in(struct weir_rx *rx, uint64_t limit_ms, struct weir_msg *msg)
+{
+	uint64_t limit_ns = in_ms(limit_ms);
+
+	return in_time(limit_ns, weir_rx_recv_wait(rx, limit_ns, msg));
+}
+
+int
+reserve_in(struct weir_tx *tx, uint32_t hint, uint64_t limit_ms,
+	   struct weir_permit *permit)
+{
+	uint64_t limit_ns = in_ms(limit_ms);
+
+	return in_time(limit_ns,
+		       weir_tx_reserve_wait(tx, hint, limit_ns, permit));
 }

@@ -141,6 +141,18 @@ void user_start(struct user *user, user_fn fn, void *arg);
 /* Pump until it is done; fails the case with its error. */
 void user_finish(struct user *user);
 
+/*
+ * As weir_rx_recv_wait() and weir_tx_reserve_wait(), for these threads. A wait
+ * looks once more when its deadline has passed, so a lost wake-up is not seen
+ * by what it returns but by how long it took.
+ *
+ * @return also -ETIME: it took longer than limit_ms.
+ */
+#define WAKE_LIMIT_MS 10000
+int recv_in(struct weir_rx *rx, uint64_t limit_ms, struct weir_msg *msg);
+int reserve_in(struct weir_tx *tx, uint32_t hint, uint64_t limit_ms,
+	       struct weir_permit *permit);
+
 /* Pump until cond holds; fails the case after the time limit. */
 #define pump_until(cond)                                                    \
 	for (uint64_t limit_ = weir_now_ns() + peer_limit_ns(); !(cond);) { \

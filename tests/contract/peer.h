@@ -30,7 +30,7 @@
 enum step {
 	STEP_NONE,
 	/* set-up: k is the carrier (which port), end the link */
-	STEP_PORT_OPEN,   /* endpoint */
+	STEP_PORT_OPEN,   /* endpoint, n: spin_ns */
 	STEP_PORT_CLOSE,  /* answer.rc */
 	STEP_LISTEN,      /* endpoint, config */
 	STEP_UNLISTEN,    /* */

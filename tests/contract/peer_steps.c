@@ -103,9 +103,11 @@ ended(struct answer *answer, int64_t rc)
 static bool
 step_port_open(struct steps *s, const struct order *o, struct answer *a)
 {
+	struct weir_port_config config = { sizeof(config), .spin_ns = o->n };
+
 	if (s->ports[o->k] != NULL)
 		return broken(a, "the port is open");
-	a->rc = weir_port_open(o->endpoint, NULL, &s->ports[o->k]);
+	a->rc = weir_port_open(o->endpoint, &config, &s->ports[o->k]);
 	if (a->rc != 0)
 		snprintf(a->text, sizeof(a->text), "%s", weir_last_error());
 	return true;
