@@ -33,8 +33,9 @@ struct weir_dpdk_queue {
 	struct rte_mempool *tx_pool; /**< for open: of the application, whose
 					  mbufs have room for 256 bytes and a
 					  packet; NULL: weir makes one */
-	struct rte_mempool *rx_pool; /**< for open: not looked at, received
-					  mbufs know their pool */
+	struct rte_mempool *rx_pool; /**< for open: of the queue, where its
+					  driver does not tell, as net_ring
+					  does not; NULL: the driver tells */
 };
 
 /**

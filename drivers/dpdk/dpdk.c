@@ -72,14 +72,15 @@ static void
 policy_init(struct dpdk_port *port)
 {
 	const struct dpdk_dev *dev = port->dev;
-	uint16_t mine = (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id);
 
+	/* Any UDP port: who connects where nobody listens is told so, and an
+	 * accepted link outlives its listener. */
 	port->policy = (struct dpdk_hdr_policy){
 		.mac = dev->mac,
 		.any_mac = dev->paired,
 		.ip = dev->paired ? 0 : port->local_ip,
-		.port_first = mine,
-		.port_last = mine,
+		.port_first = 1,
+		.port_last = UINT16_MAX,
 		.ip_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP : DPDK_HDR_CHECK,
 		.udp_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP
 					  : DPDK_HDR_CHECK,
@@ -213,6 +214,7 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 		spec->port_id = given->port_id;
 		spec->queue_id = given->queue_id;
 		spec->mempool = given->tx_pool;
+		spec->rx_mempool = given->rx_pool;
 	} else {
 		rc = weir_dpdk_dev_spec_parse(ep, spec);
 		if (rc != 0)

@@ -59,8 +59,9 @@ struct dpdk_dev_spec {
 	char args[384];          /* vdev: "iface=v0,..." */
 	uint16_t port_id;        /* GIVEN */
 	uint16_t queue_id;       /* GIVEN, EXISTING that the application runs */
-	struct rte_mempool *mempool; /* GIVEN: the application's, or NULL */
-	uint32_t mtu;                /* IP MTU wanted; 0: what the device has */
+	struct rte_mempool *mempool;    /* GIVEN: the application's, or NULL */
+	struct rte_mempool *rx_mempool; /* GIVEN: the queue's, or NULL: ask */
+	uint32_t mtu;       /* IP MTU wanted; 0: what the device has */
 	uint32_t tx_mbufs;  /* for the links, besides the rings' needs; 0: */
 	uint32_t rx_mbufs;  /* DPDK_DEV_MBUFS */
 	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */

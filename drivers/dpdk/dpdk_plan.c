@@ -101,16 +101,19 @@ adopt_mempool(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 
 /* Received mbufs come from the pool that the application gave the queue. */
 static int
-adopt_rx_pool(struct dpdk_dev *dev)
+adopt_rx_pool(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	struct rte_eth_rxq_info rxq;
 
-	if (rte_eth_rx_queue_info_get(dev->port_id, dev->queue_id, &rxq) != 0)
-		return weir_fail(-EINVAL,
-				 "dpdk %s: the driver does not tell which "
-				 "mempool receives; pass it to weir",
-				 dev->dev_name);
-	return weir_dpdk_pool_adopt(rxq.mp, rxq.nb_desc, &dev->rx_pool);
+	if (rte_eth_rx_queue_info_get(dev->port_id, dev->queue_id, &rxq) == 0)
+		return weir_dpdk_pool_adopt(rxq.mp, rxq.nb_desc, &dev->rx_pool);
+	if (spec->rx_mempool != NULL)
+		return weir_dpdk_pool_adopt(spec->rx_mempool,
+					    dev->rx_ring_slots, &dev->rx_pool);
+	return weir_fail(-EINVAL,
+			 "dpdk %s: the driver does not tell which mempool "
+			 "receives; set rx_pool in struct weir_dpdk_queue",
+			 dev->dev_name);
 }
 
 int
@@ -136,7 +139,7 @@ weir_dpdk_make_pools(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	if (rc != 0)
 		return rc;
 	return dev->priv->is_ours ? weir_dpdk_pool_create(&rx, &dev->rx_pool)
-				  : adopt_rx_pool(dev);
+				  : adopt_rx_pool(dev, spec);
 }
 
 void
