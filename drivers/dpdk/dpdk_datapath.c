@@ -308,7 +308,10 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		return false;
 	}
 	if (weir_wire_decode(frame + in.offset, in.len, &hdr) != WIRE_OK) {
-		port->stats.rx_malformed++;
+		if (weir_dpdk_is_our_port(port, in.dst.port))
+			port->stats.rx_malformed++;
+		else
+			port->stats.rx_foreign++;
 		return false;
 	}
 	if (__builtin_expect(hdr.token == 0, 0)) {

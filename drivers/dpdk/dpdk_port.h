@@ -162,6 +162,9 @@ void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 int weir_dpdk_address(const struct dpdk_port *port, const char *text,
 		      struct dpdk_addr *addr);
 
+/* Does anyone here use that UDP port? For the counters. */
+bool weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port);
+
 /* A packet without a token arrived: INIT, or memif's goodbye. */
 void weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 			const struct wire_hdr *hdr);

@@ -65,17 +65,6 @@ address_print(const struct dpdk_addr *addr, char *text, size_t size)
 		 addr->port);
 }
 
-/* UDP ports that packets to us may have. Only grows: accepted links outlive
- * their listener. */
-static void
-policy_add_port(struct dpdk_hdr_policy *policy, uint16_t udp_port)
-{
-	if (udp_port < policy->port_first)
-		policy->port_first = udp_port;
-	if (udp_port > policy->port_last)
-		policy->port_last = udp_port;
-}
-
 /* ---- ARP ------------------------------------------------------------------------ */
 
 /* A neighbour's MAC became known or changed: connected links follow. */
@@ -330,7 +319,6 @@ weir_dpdk_listener_open(struct weir_listener *listener,
 	l->udp_port = addr.port;
 	l->next = port->listeners;
 	port->listeners = l;
-	policy_add_port(&port->policy, l->udp_port);
 	return 0;
 }
 
@@ -427,6 +415,13 @@ reject(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	weir_dpdk_send_packet(
 		port, &back, packet,
 		(uint16_t)weir_conn_build_reject(hdr, reason, packet));
+}
+
+bool
+weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port)
+{
+	return udp_port == DPDK_UDP_CONNECT + port->spec.queue_id ||
+	       listener_at(port, udp_port) != NULL;
 }
 
 /* The flow that this INIT made earlier, or one of the peer's former life. */
