@@ -84,14 +84,10 @@ struct shm_sleep {
 	int epoll;  /* -1: none yet */
 	int timer;  /* -1: none */
 	bool ready; /* all that matters once the link is up is in it */
-	bool armed;
 };
 
+/* Where the bodies of a class are. */
 struct shm_tx_class {
-	uint32_t free; /* neither promised nor used */
-	uint32_t pledged;
-	uint32_t allocated;
-	uint32_t size;
 	uint8_t *bytes; /* of the first body */
 	uint32_t first;
 	uint32_t stride;
@@ -101,25 +97,27 @@ struct shm_tx_class {
 	uint32_t word_hint;
 };
 
+/* What is not counted here follows from the bitmaps: see shm_tx_stats(). */
 struct shm_tx {
 	struct weir_tx tx;
 
 	/* Every message. */
+	_Alignas(WEIR_CACHE_LINE) uint32_t class_size[SHM_CLASSES_MAX];
+	uint32_t class_free[SHM_CLASSES_MAX]; /* neither promised nor used */
 	struct shm_cell *cells;
-	uint32_t mask;
-	uint32_t cursor; /* cell whose inline area the next alloc prefers */
 	uint64_t seq;    /* of the next commit */
-	const struct shm_rx_line *peer; /* or dead, below */
-	uint64_t *free_map;             /* one bit per body */
-	uint64_t *out_map;              /* outstanding */
-	uint16_t *generation;
+	uint64_t cursor; /* seq plus open slots: the next alloc's, probably */
+	uint32_t mask;
 	uint32_t free_credits;
-	uint32_t slots;
+	uint64_t *free_map; /* one bit per body: free or promised */
+	uint64_t *out_map;  /* outstanding */
+	uint16_t *generation;
+	const struct shm_rx_line *peer; /* or dead, below */
 	uint64_t payload_bytes;
 	bool fence;
+	bool armed;
 	int peer_bell;
 	struct shm_tx_class classes[SHM_CLASSES_MAX];
-	uint32_t class_count;
 
 	/* When room is short. */
 	struct shm_session *session;
@@ -128,6 +126,7 @@ struct shm_tx {
 	uint32_t *groups_seen;
 	uint8_t *group_class;
 	uint32_t group_count;
+	uint32_t class_count;
 	uint32_t backed_out; /* drops and discards, for the watch */
 	uint64_t reserve_waits;
 	uint64_t discarded;
@@ -141,14 +140,16 @@ struct shm_tx {
 struct shm_rx {
 	struct weir_rx rx;
 
-	const struct shm_cell *cells;
-	uint32_t mask;
-	uint32_t body_limit;
-	uint32_t msg_size_max;
+	/* Every message. */
+	_Alignas(WEIR_CACHE_LINE) const struct shm_cell *cells;
 	uint64_t seq; /* of the next message */
+	uint32_t mask;
+	uint32_t msg_size_max;
 	struct shm_track *track;
 	struct shm_session *session;
 	const struct shm_tx_line *peer;
+	bool armed;
+	uint32_t body_limit;
 	uint64_t payload_bytes;
 	struct shm_watch watch;
 	struct shm_sleep sleep;
@@ -211,8 +212,7 @@ int weir_shm_sleep_fd(struct shm_sleep *sleep, struct shm_session *session,
 void weir_shm_sleep_close(struct shm_sleep *sleep);
 
 /* The next reserve or recv after arming. */
-void weir_shm_sleep_over(struct shm_sleep *sleep, _Atomic uint32_t *sleeping,
-			 int bell);
+void weir_shm_sleep_over(_Atomic uint32_t *sleeping, int bell);
 
 /* ---- shm_tx.c, shm_rx.c -------------------------------------------------------- */
 

@@ -78,6 +78,14 @@ reap(uint32_t flag)
 	}
 }
 
+/* The peer's sender sleeps. */
+static __attribute__((cold, noinline)) void
+ring_peer(struct shm_session *s)
+{
+	weir_doorbell_ring(s->peer_tx_bell);
+	atomic_fetch_add_explicit(&s->release_bells, 1, memory_order_relaxed);
+}
+
 void
 weir_shm_release(struct weir_store *store, const struct weir_msg *msg)
 {
@@ -96,11 +104,8 @@ weir_shm_release(struct weir_store *store, const struct weir_msg *msg)
 			      (uint32_t)(msg->cookie >> 32),
 			      memory_order_release);
 	if (__builtin_expect(weir_doorbell_wanted(&s->peer_tx->sleeping, fence),
-			     0)) {
-		weir_doorbell_ring(s->peer_tx_bell);
-		atomic_fetch_add_explicit(&s->release_bells, 1,
-					  memory_order_relaxed);
-	}
+			     0))
+		ring_peer(s);
 	/* Release: our last touch of the session. Pairs with all_done(). */
 	atomic_store_explicit(&s->track[body].done, generation,
 			      memory_order_release);

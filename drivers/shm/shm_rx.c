@@ -77,9 +77,9 @@ track_check(const struct shm_rx *sr, uint32_t body, uint32_t generation)
 }
 
 static inline int
-take(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
+take(struct shm_rx *sr, uint64_t seq, const struct shm_cell *cell,
+     uint64_t word, struct weir_msg *msg)
 {
-	const struct shm_cell *cell = &sr->cells[sr->seq & sr->mask];
 	uint32_t body = atomic_load_explicit(&cell->body, memory_order_relaxed);
 	uint32_t generation =
 		atomic_load_explicit(&cell->generation, memory_order_relaxed);
@@ -87,8 +87,8 @@ take(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
 	const uint8_t *data = cell->data;
 	int rc;
 
-	if (__builtin_expect(
-		    body != (sr->seq & sr->mask) || len > SHM_INLINE_SIZE, 0))
+	if (__builtin_expect(body != (seq & sr->mask) || len > SHM_INLINE_SIZE,
+			     0))
 		data = body_elsewhere(sr, body, len);
 	if (__builtin_expect(len > sr->msg_size_max || data == NULL, 0))
 		return -EPROTO;
@@ -97,12 +97,10 @@ take(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
 		return rc;
 	atomic_store_explicit(&sr->track[body].last, (uint16_t)generation,
 			      memory_order_relaxed);
-	sr->seq++;
 	sr->payload_bytes += len;
 	msg->data = data;
 	msg->store = &sr->session->store;
-	msg->cookie = (uint64_t)(uint32_t)sr->seq << 32 | generation << 16 |
-		      body;
+	msg->cookie = (seq + 1) << 32 | generation << 16 | body;
 	msg->len = len;
 	return 0;
 }
@@ -167,30 +165,51 @@ idle(struct shm_rx *sr, uint64_t word)
 	return 0;
 }
 
+static __attribute__((cold, noinline)) void
+awake(struct shm_rx *sr)
+{
+	if (!sr->armed)
+		return;
+	sr->armed = false;
+	weir_shm_sleep_over(&sr->session->own.front->rx.sleeping,
+			    sr->session->rx_bell);
+}
+
 static int
 shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
-	uint64_t word = 0;
+	uint64_t seq = sr->seq;
 	int rc, count = 0;
 
-	if (__builtin_expect(sr->sleep.armed, 0))
-		weir_shm_sleep_over(&sr->sleep,
-				    &sr->session->own.front->rx.sleeping,
-				    sr->session->rx_bell);
-	while (count < n) {
-		word = next_word(sr);
-		if (!is_next(sr, word))
-			break;
-		rc = take(sr, word, &msgs[count]);
-		if (__builtin_expect(rc != 0, 0)) {
-			if (count > 0 || rc == -EAGAIN)
-				return count;
-			return rc;
-		}
-		count++;
+	if (__builtin_expect(sr->armed || n == 0, 0)) {
+		awake(sr);
+		if (n == 0)
+			return 0;
 	}
-	return count > 0 || n == 0 ? count : idle(sr, word);
+	do {
+		const struct shm_cell *cell = &sr->cells[seq & sr->mask];
+		/* Acquire: the header and the body come with it. Pairs with
+		 * shm_commit(). */
+		uint64_t word =
+			atomic_load_explicit(&cell->word, memory_order_acquire);
+
+		if ((uint32_t)(word >> 32) != (uint32_t)(seq + 1)) {
+			if (count == 0)
+				return idle(sr, word);
+			break;
+		}
+		rc = take(sr, seq, cell, word, &msgs[count]);
+		if (__builtin_expect(rc != 0, 0)) {
+			if (count == 0 && rc != -EAGAIN)
+				return rc;
+			break;
+		}
+		seq++;
+		count++;
+	} while (count < n);
+	sr->seq = seq;
+	return count;
 }
 
 /* ---- not on the data path -------------------------------------------------------- */
@@ -209,7 +228,7 @@ shm_rx_arm(struct weir_rx *rx)
 	struct shm_rx *sr = shm_rx_of(rx);
 	uint64_t end;
 
-	sr->sleep.armed = true;
+	sr->armed = true;
 	weir_shm_sleep_fd(&sr->sleep, sr->session, sr->session->rx_bell);
 	weir_doorbell_arm(&sr->session->own.front->rx.sleeping);
 	end = atomic_load_explicit(&sr->peer->end, memory_order_acquire);
@@ -272,10 +291,8 @@ early_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 	struct shm_rx *sr = shm_rx_of(rx);
 	int rc = weir_shm_session_progress(sr->session);
 
-	if (sr->sleep.armed)
-		weir_shm_sleep_over(&sr->sleep,
-				    &sr->session->own.front->rx.sleeping,
-				    sr->session->rx_bell);
+	if (sr->armed)
+		awake(sr);
 	if (rc != 1)
 		return rc;
 	weir_shm_rx_attach(sr);
@@ -288,7 +305,7 @@ early_arm(struct weir_rx *rx)
 	struct shm_rx *sr = shm_rx_of(rx);
 	int rc = weir_shm_session_progress(sr->session);
 
-	sr->sleep.armed = true;
+	sr->armed = true;
 	return rc == 0 && shm_rx_fd(rx) >= 0;
 }
 

@@ -126,10 +126,8 @@ weir_shm_sleep_close(struct shm_sleep *sleep)
 }
 
 void
-weir_shm_sleep_over(struct shm_sleep *sleep, _Atomic uint32_t *sleeping,
-		    int bell)
+weir_shm_sleep_over(_Atomic uint32_t *sleeping, int bell)
 {
-	sleep->armed = false;
 	weir_doorbell_disarm(sleeping);
 	weir_doorbell_drain(bell);
 }

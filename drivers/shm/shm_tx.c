@@ -27,7 +27,7 @@ class_for(const struct shm_tx *st, uint32_t size)
 	unsigned int k = 0;
 
 	/* Ends: the last class takes msg_size_max. */
-	while (size > st->classes[k].size)
+	while (size > st->class_size[k])
 		k++;
 	return k;
 }
@@ -35,7 +35,7 @@ class_for(const struct shm_tx *st, uint32_t size)
 static inline uint32_t
 room_of(const struct shm_tx *st, unsigned int k)
 {
-	uint32_t bodies = st->classes[k].free;
+	uint32_t bodies = st->class_free[k];
 
 	return bodies < st->free_credits ? bodies : st->free_credits;
 }
@@ -47,7 +47,7 @@ body_free(struct shm_tx *st, unsigned int k, uint32_t body)
 {
 	st->free_map[body / SHM_GROUP_SIZE] |= UINT64_C(1)
 					       << body % SHM_GROUP_SIZE;
-	st->classes[k].free++;
+	st->class_free[k]++;
 	st->free_credits++;
 }
 
@@ -113,13 +113,39 @@ peer_gone(struct shm_tx *st)
 		       : -ETIMEDOUT;
 }
 
-/* @return permits that there is room for, or negative. */
+static __attribute__((cold, noinline)) void
+awake(struct shm_tx *st)
+{
+	st->armed = false;
+	weir_shm_sleep_over(&st->session->own.front->tx.sleeping,
+			    st->session->tx_bell);
+}
+
+static inline int
+grant(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
+      uint32_t n)
+{
+	st->class_free[k] -= n;
+	st->free_credits -= n;
+	permits[0].cookie = k;
+	for (uint32_t i = 1; i < n; i++)
+		permits[i].cookie = k;
+	return (int)n;
+}
+
+/* Found too little room, or a peer that is gone. */
 static __attribute__((noinline)) int
-reserve_short(struct shm_tx *st, unsigned int k, uint16_t n)
+reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
+	       uint32_t n)
 {
 	uint32_t room;
 
-	collect(st, false);
+	if (st->armed)
+		awake(st);
+	if (atomic_load_explicit(&st->peer->gone, memory_order_relaxed) != 0)
+		return peer_gone(st);
+	if (room_of(st, k) < n)
+		collect(st, false);
 	room = room_of(st, k);
 	if (room == 0) {
 		st->reserve_waits++;
@@ -127,12 +153,14 @@ reserve_short(struct shm_tx *st, unsigned int k, uint16_t n)
 			peer_died(st);
 			return peer_gone(st);
 		}
-		if (st->watch.turns == 0) {
-			collect(st, true);
-			room = room_of(st, k);
-		}
+		if (st->watch.turns != 0)
+			return 0;
+		collect(st, true);
+		room = room_of(st, k);
+		if (room == 0)
+			return 0;
 	}
-	return (int)(room < n ? room : n);
+	return n == 0 ? 0 : grant(st, k, permits, room < n ? room : n);
 }
 
 static int
@@ -141,28 +169,15 @@ shm_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 {
 	struct shm_tx *st = shm_tx_of(tx);
 	unsigned int k = class_for(st, size);
-	int count = n;
 
-	if (__builtin_expect(st->sleep.armed, 0))
-		weir_shm_sleep_over(&st->sleep,
-				    &st->session->own.front->tx.sleeping,
-				    st->session->tx_bell);
 	/* Relaxed: a flag alone. The line stays in our cache. */
 	if (__builtin_expect(atomic_load_explicit(&st->peer->gone,
 						  memory_order_relaxed) != 0,
-			     0))
-		return peer_gone(st);
-	if (__builtin_expect(room_of(st, k) < n, 0)) {
-		count = reserve_short(st, k, n);
-		if (count <= 0)
-			return count;
-	}
-	for (int i = 0; i < count; i++)
-		permits[i].cookie = k;
-	st->classes[k].free -= (uint32_t)count;
-	st->classes[k].pledged += (uint32_t)count;
-	st->free_credits -= (uint32_t)count;
-	return count;
+			     0) ||
+	    __builtin_expect(st->armed, 0) || __builtin_expect(n == 0, 0) ||
+	    __builtin_expect(room_of(st, k) < n, 0))
+		return reserve_slowly(st, k, permits, n);
+	return grant(st, k, permits, n);
 }
 
 /* Who only reserves and backs out never runs out of room, and has to hear of
@@ -180,8 +195,7 @@ shm_drop(struct weir_tx *tx, const struct weir_permit *permit)
 {
 	struct shm_tx *st = shm_tx_of(tx);
 
-	st->classes[permit->cookie].pledged--;
-	st->classes[permit->cookie].free++;
+	st->class_free[permit->cookie]++;
 	st->free_credits++;
 	backed_out(st);
 }
@@ -189,7 +203,7 @@ shm_drop(struct weir_tx *tx, const struct weir_permit *permit)
 /* ---- alloc ------------------------------------------------------------------- */
 
 /* Any free body of the class; its counts say that there is one. */
-static __attribute__((noinline)) uint32_t
+static inline uint32_t
 take_any(struct shm_tx *st, struct shm_tx_class *c)
 {
 	uint64_t *word;
@@ -204,24 +218,6 @@ take_any(struct shm_tx *st, struct shm_tx_class *c)
 	return (c->word_first + c->word_hint) * SHM_GROUP_SIZE + bit;
 }
 
-/* The inline area behind the header that this message will probably get, so
- * that a small message is one cache line. */
-static inline uint32_t
-take_inline(struct shm_tx *st)
-{
-	uint32_t body, bit;
-
-	if (st->slots == 0)
-		st->cursor = (uint32_t)st->seq;
-	body = st->cursor++ & st->mask;
-	bit = body % SHM_GROUP_SIZE;
-	if (__builtin_expect(
-		    (st->free_map[body / SHM_GROUP_SIZE] >> bit & 1) == 0, 0))
-		return take_any(st, &st->classes[0]);
-	st->free_map[body / SHM_GROUP_SIZE] &= ~(UINT64_C(1) << bit);
-	return body;
-}
-
 /* The smallest class that fits and has a body that nobody was promised; else
  * the pledged one. What the pledge was more goes back at once. */
 static inline unsigned int
@@ -229,30 +225,54 @@ settle(struct shm_tx *st, unsigned int pledged, uint32_t len)
 {
 	unsigned int k = class_for(st, len);
 
-	while (k != pledged && st->classes[k].free == 0)
+	if (k == pledged)
+		return k;
+	while (k != pledged && st->class_free[k] == 0)
 		k++;
-	st->classes[pledged].pledged--;
-	st->classes[pledged].free++;
-	st->classes[k].free--;
-	st->classes[k].allocated++;
+	st->class_free[pledged]++;
+	st->class_free[k]--;
 	return k;
 }
 
+static __attribute__((noinline)) void
+alloc_any(struct shm_tx *st, unsigned int k, struct weir_slot *slot)
+{
+	struct shm_tx_class *c = &st->classes[k];
+	uint32_t body = take_any(st, c);
+
+	slot->cookie = body;
+	slot->data = c->bytes + (uint64_t)(body - c->first) * c->stride;
+}
+
+/* A small message goes into the inline area behind the header that it will
+ * probably get, so that it is one cache line. */
 static void
 shm_alloc(struct weir_tx *tx, const struct weir_permit *permit, uint32_t len,
 	  struct weir_slot *slot)
 {
 	struct shm_tx *st = shm_tx_of(tx);
 	unsigned int k = settle(st, permit->cookie, len);
-	struct shm_tx_class *c = &st->classes[k];
-	uint32_t body = k == 0 ? take_inline(st) : take_any(st, c);
+	uint32_t body = (uint32_t)st->cursor++ & st->mask;
+	uint64_t *word = &st->free_map[body / SHM_GROUP_SIZE];
+	uint64_t bit = UINT64_C(1) << body % SHM_GROUP_SIZE;
 
-	st->slots++;
-	slot->cookie = (uintptr_t)k << 32 | body;
-	slot->data = c->bytes + (uint64_t)(body - c->first) * c->stride;
+	if (__builtin_expect(k != 0 || (*word & bit) == 0, 0)) {
+		alloc_any(st, k, slot);
+		return;
+	}
+	*word &= ~bit;
+	slot->cookie = body;
+	slot->data = st->cells[body].data;
 }
 
 /* ---- commit ------------------------------------------------------------------- */
+
+static __attribute__((cold, noinline)) void
+ring_peer(struct shm_tx *st)
+{
+	st->doorbells++;
+	weir_doorbell_ring(st->peer_bell);
+}
 
 /*
  * The header of cell (seq mod N) is free, N being the number of credits:
@@ -268,37 +288,33 @@ static void
 shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
 {
 	struct shm_tx *st = shm_tx_of(tx);
-	uint32_t body = (uint32_t)slot->cookie;
-	struct shm_cell *cell = &st->cells[st->seq & st->mask];
+	uint64_t seq = st->seq;
+	uint32_t body = (uint32_t)slot->cookie, len = slot->len;
+	struct shm_cell *cell = &st->cells[seq & st->mask];
 
 	st->out_map[body / SHM_GROUP_SIZE] |= UINT64_C(1)
 					      << body % SHM_GROUP_SIZE;
 	atomic_store_explicit(&cell->body, body, memory_order_relaxed);
 	atomic_store_explicit(&cell->generation, ++st->generation[body],
 			      memory_order_relaxed);
-	st->seq++;
 	/* Release: publishes header and body. Pairs with shm_recv(). */
-	atomic_store_explicit(&cell->word, st->seq << 32 | slot->len,
+	atomic_store_explicit(&cell->word, (seq + 1) << 32 | len,
 			      memory_order_release);
-	st->classes[slot->cookie >> 32].allocated--;
-	st->slots--;
-	st->payload_bytes += slot->len;
+	st->seq = seq + 1;
+	st->payload_bytes += len;
 	if (__builtin_expect(
-		    weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0)) {
-		weir_doorbell_ring(st->peer_bell);
-		st->doorbells++;
-	}
+		    weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))
+		ring_peer(st);
 }
 
 static void
 shm_discard(struct weir_tx *tx, const struct weir_slot *slot)
 {
 	struct shm_tx *st = shm_tx_of(tx);
-	unsigned int k = (unsigned int)(slot->cookie >> 32);
+	uint32_t body = (uint32_t)slot->cookie;
 
-	body_free(st, k, (uint32_t)slot->cookie);
-	st->classes[k].allocated--;
-	st->slots--;
+	body_free(st, st->group_class[body / SHM_GROUP_SIZE], body);
+	st->cursor--;
 	st->discarded++;
 	backed_out(st);
 }
@@ -360,7 +376,7 @@ shm_tx_arm(struct weir_tx *tx, uint32_t size)
 {
 	struct shm_tx *st = shm_tx_of(tx);
 
-	st->sleep.armed = true;
+	st->armed = true;
 	weir_shm_sleep_fd(&st->sleep, st->session, st->session->tx_bell);
 	weir_doorbell_arm(&st->session->own.front->tx.sleeping);
 	collect(st, true);
@@ -372,6 +388,33 @@ static void
 shm_tx_wake(struct weir_tx *tx)
 {
 	weir_doorbell_ring(shm_tx_of(tx)->session->tx_bell);
+}
+
+static uint32_t
+count_bits(const uint64_t *map, const struct shm_tx_class *c)
+{
+	uint32_t count = 0;
+
+	for (uint32_t w = 0; w < c->word_count; w++)
+		count += (uint32_t)__builtin_popcountll(map[c->word_first + w]);
+	return count;
+}
+
+static void
+class_stats(const struct shm_tx *st, unsigned int k,
+	    struct weir_class_stats *stats)
+{
+	const struct shm_tx_class *c = &st->classes[k];
+	uint32_t unused = count_bits(st->free_map, c);
+
+	*stats = (struct weir_class_stats){
+		.size = st->class_size[k],
+		.total = c->total,
+		.free = st->class_free[k],
+		.pledged = unused - st->class_free[k],
+		.outstanding = count_bits(st->out_map, c),
+	};
+	stats->allocated = c->total - unused - stats->outstanding;
 }
 
 static void
@@ -386,24 +429,14 @@ shm_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats)
 	stats->doorbells = st->doorbells;
 	stats->capacity = st->mask + 1;
 	stats->free = st->free_credits;
-	stats->allocated = st->slots;
+	stats->allocated = (uint32_t)(st->cursor - st->seq);
 	stats->class_count = st->class_count;
 	for (unsigned int k = 0; k < st->class_count; k++) {
-		const struct shm_tx_class *c = &st->classes[k];
-
-		stats->permitted += c->pledged;
-		stats->classes[k] = (struct weir_class_stats){
-			.size = c->size,
-			.total = c->total,
-			.free = c->free,
-			.pledged = c->pledged,
-			.allocated = c->allocated,
-			.outstanding =
-				c->total - c->free - c->pledged - c->allocated,
-		};
+		class_stats(st, k, &stats->classes[k]);
+		stats->outstanding += stats->classes[k].outstanding;
 	}
-	stats->outstanding = stats->capacity - stats->free - stats->permitted -
-			     stats->allocated;
+	stats->permitted = stats->capacity - stats->free - stats->allocated -
+			   stats->outstanding;
 }
 
 static void
@@ -458,10 +491,8 @@ early_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	(void)size;
 	(void)permits;
 	(void)n;
-	if (st->sleep.armed)
-		weir_shm_sleep_over(&st->sleep,
-				    &st->session->own.front->tx.sleeping,
-				    st->session->tx_bell);
+	if (st->armed)
+		awake(st);
 	rc = early_look(st);
 	return rc < 0 ? rc : 0;
 }
@@ -491,7 +522,7 @@ early_arm(struct weir_tx *tx, uint32_t size)
 	int rc = early_look(st);
 
 	(void)size;
-	st->sleep.armed = true;
+	st->armed = true;
 	return rc == 0 && weir_shm_sleep_fd(&st->sleep, st->session,
 					    st->session->tx_bell) >= 0;
 }
@@ -521,11 +552,11 @@ class_init(struct shm_tx *st, unsigned int k)
 	const struct shm_class *from = &own->header.classes[k];
 	struct shm_tx_class *c = &st->classes[k];
 
+	st->class_free[k] = from->count;
+	st->class_size[k] = from->size < own->header.msg_size_max
+				    ? from->size
+				    : own->header.msg_size_max;
 	*c = (struct shm_tx_class){
-		.free = from->count,
-		.size = from->size < own->header.msg_size_max
-				? from->size
-				: own->header.msg_size_max,
 		.bytes = own->bytes + from->offset,
 		.first = from->first,
 		.stride = from->stride,

@@ -326,7 +326,7 @@ age(struct shm_tx *st, struct shm_rx *sr, uint64_t seq)
 {
 	for (uint64_t s = seq - st->mask - 1; s < seq; s++)
 		atomic_store(&st->cells[s & st->mask].word, (s + 1) << 32);
-	st->seq = seq;
+	st->seq = st->cursor = seq;
 	sr->seq = seq;
 }
 
