@@ -84,7 +84,8 @@ if build build-clang CC=clang CXX=clang++ $everything; then
 		run_tests build-clang 0 --suite unit
 	fi
 fi
-if build build-asan CC=gcc CXX=g++ $everything -Dmisuse_checks=enabled \
+if build build-asan CC=gcc CXX=g++ $everything -Doptimization=1 \
+	-Dmisuse_checks=enabled \
 	-Db_sanitize=address,undefined; then
 	run_tests build-asan 0 --no-suite lint --no-suite consumers \
 		--timeout-multiplier 3 $repeat
