@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "weir.h"
 
@@ -36,6 +37,40 @@ weir_driver_load_error(void)
 	return load_error;
 }
 
+/*
+ * Where a library is when RUNPATH does not count, as under ASan, whose
+ * dlopen() takes the place of ours.
+ */
+void *
+weir_library_open(const char *name)
+{
+	static const char build_end[] = "/apps/weir/weir";
+	static const char *const build_places[] = { ".", "../../drivers/dpdk",
+						    NULL };
+	static const char *const places[] = { WEIR_LIBRARY_PLACE, NULL };
+	const char *const *place = places;
+	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	char exe[512], path[1024];
+	ssize_t len;
+
+	if (library != NULL)
+		return library;
+	len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (len <= 0)
+		return NULL;
+	exe[len] = '\0';
+	if (len >= (ssize_t)sizeof(build_end) &&
+	    strcmp(exe + len - (sizeof(build_end) - 1), build_end) == 0)
+		place = build_places;
+	*strrchr(exe, '/') = '\0';
+	for (; *place != NULL && library == NULL; place++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", exe, *place, name);
+		if (access(path, R_OK) == 0)
+			library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	}
+	return library;
+}
+
 /* @return the table, or NULL with load_error filled. */
 static const struct weir_driver *
 find_dpdk(void)
@@ -45,11 +80,13 @@ find_dpdk(void)
 #else
 	const struct weir_driver *driver;
 
-	dpdk_library = dlopen(DPDK_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	dpdk_library = weir_library_open(DPDK_LIBRARY);
 	if (dpdk_library == NULL) {
+		const char *error = dlerror();
+
 		snprintf(load_error, sizeof(load_error),
 			 "dpdk: %s; install libweir-dpdk and DPDK, or use shm:",
-			 dlerror());
+			 error != NULL ? error : "cannot be loaded");
 		return NULL;
 	}
 	driver = dlsym(dpdk_library, "weir_driver_dpdk");

@@ -26,6 +26,14 @@ int weir_driver_load(const char *scheme);
 /* @return why the last weir_driver_load() failed; "" if it did not. */
 const char *weir_driver_load_error(void);
 
+/*
+ * dlopen() a library of weir's: by RUNPATH and the loader's usual places,
+ * then beside this program (build tree, or the library folder of its prefix).
+ *
+ * @return handle, or NULL; dlerror() then speaks of the usual places.
+ */
+void *weir_library_open(const char *name);
+
 /* @return "DPDK 22.11.11" when the dpdk driver is loaded, else NULL. */
 const char *weir_driver_dpdk_version(void);
 

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "driver_load.h"
 #include "floor.h"
 #include "floor_dpdk.h"
 #include "perf.h"
@@ -62,7 +63,7 @@ find_module(struct weir_side *side)
 	static void *module;
 
 	if (module == NULL)
-		module = dlopen(FLOOR_MODULE, RTLD_NOW | RTLD_LOCAL);
+		module = weir_library_open(FLOOR_MODULE);
 	if (module != NULL)
 		*(void **)&open_fn = dlsym(module, WEIR_FLOOR_DPDK_SYMBOL);
 	if (open_fn == NULL)
