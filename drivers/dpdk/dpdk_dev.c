@@ -289,6 +289,8 @@ weir_dpdk_dev_close(struct dpdk_dev *dev)
 {
 	struct dpdk_env_guard guard;
 
+	if (dev->priv->memif != NULL)
+		weir_dpdk_memif_hide(dev->priv->memif);
 	if (dev->started && dev->priv->is_ours) {
 		weir_env_dpdk_guard_begin(&guard);
 		rte_eth_dev_stop(dev->port_id);

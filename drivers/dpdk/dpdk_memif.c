@@ -7,14 +7,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
+
+#include "clock.h"
 #include "dpdk_memif.h"
 #include "weir_driver.h"
+
+/* EAL's interrupt thread answers in microseconds, when it gets a CPU. */
+#define INTERRUPT_WAIT_NS UINT64_C(50000000)
 
 /* Bytes of the lock file. */
 enum {
@@ -159,7 +167,7 @@ claim_connector(struct dpdk_memif *memif, const char *name)
 		return weir_fail(-errno, "dpdk:%s: cannot open %s: %s", name,
 				 memif->lock_path, strerror(errno));
 	if (!is_locked(fd, LOCK_LISTENER) ||
-	    stat(memif->socket_path, &st) != 0) {
+	    stat(memif->socket_path, &st) != 0 || !S_ISSOCK(st.st_mode)) {
 		close(fd);
 		return weir_fail(-EAGAIN,
 				 "dpdk:%s: nobody listens; start the "
@@ -231,6 +239,48 @@ weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
 	}
 	*out = memif;
 	return 0;
+}
+
+/* ---- a closing listener ----------------------------------------------------- */
+
+static void
+ring_bell(void *arg)
+{
+	atomic_store((atomic_bool *)arg, true);
+}
+
+/* Wait until EAL's interrupt thread has been through its events once. */
+static void
+wait_for_interrupt_thread(void)
+{
+	uint64_t deadline_ns = weir_clock_ns() + INTERRUPT_WAIT_NS;
+	static atomic_bool rung; /* outlives a wait that was given up */
+
+	atomic_store(&rung, false);
+	if (rte_eal_alarm_set(1, ring_bell, &rung) != 0)
+		return;
+	while (!atomic_load(&rung) && weir_clock_ns() < deadline_ns)
+		sched_yield();
+	rte_eal_alarm_cancel(ring_bell, &rung);
+}
+
+void
+weir_dpdk_memif_hide(struct dpdk_memif *memif)
+{
+	int fd;
+
+	if (memif->role != DPDK_ROLE_LISTENER)
+		return;
+	pthread_mutex_lock(&claims.lock);
+	unlink(memif->socket_path);
+	/* The driver wants to remove something itself. */
+	fd = open(memif->socket_path, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	/* Twice: the first may come before others of the same round. */
+	wait_for_interrupt_thread();
+	wait_for_interrupt_thread();
+	pthread_mutex_unlock(&claims.lock);
 }
 
 void

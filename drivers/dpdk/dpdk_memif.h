@@ -34,6 +34,14 @@ struct dpdk_memif {
 int weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
 			  struct dpdk_memif **memif);
 
+/*
+ * Before a listener's device is stopped: nobody new can connect, and those who
+ * just did are known to the driver. It frees its listening socket without
+ * telling EAL's interrupt thread: a connection in its queue would be accepted
+ * by code that reads freed memory.
+ */
+void weir_dpdk_memif_hide(struct dpdk_memif *memif);
+
 /* Give the name back; after the device is gone. Frees memif. */
 void weir_dpdk_memif_release(struct dpdk_memif *memif);
 
