@@ -299,8 +299,7 @@ weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt, uint64_t now_ns)
 }
 
 void
-weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns,
-		   uint32_t times)
+weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns)
 {
 	for (uint64_t at = tx->una; at < tx->nxt; at += 64) {
 		uint64_t bits = in_flight64(tx, at, tx->nxt);
@@ -314,8 +313,7 @@ weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns,
 			tx->lost_rto++;
 		}
 	}
-	if (times >= ARQ_RTO_PATIENCE)
-		tx->cwnd = ARQ_RTO_CWND;
+	tx->cwnd = ARQ_RTO_CWND;
 }
 
 void

@@ -28,9 +28,8 @@
 
 /* RFC 9002 section 6.1.1: so many later arrivals make a packet lost. */
 #define ARQ_PACKET_THRESHOLD 3
-/* After so many time-outs in a row only so much is risked per time-out. */
-#define ARQ_RTO_PATIENCE 2
-#define ARQ_RTO_CWND     2
+/* What is risked after a time-out, until an acknowledgement comes. */
+#define ARQ_RTO_CWND 2
 
 struct tx_slot {
 	const uint8_t *payload;
@@ -138,9 +137,8 @@ void weir_arq_tx_delivered(struct arq_tx *tx, uint64_t sent_ns,
 uint64_t weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt,
 			    uint64_t now_ns);
 
-/** The timer ran out `times` times in a row: what is older than rto is lost. */
-void weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns,
-			uint32_t times);
+/** The timer ran out: what is older than rto is lost. */
+void weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns);
 
 /** Never send what was not sent yet. */
 void weir_arq_tx_give_up(struct arq_tx *tx);

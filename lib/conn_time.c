@@ -63,7 +63,7 @@ retransmission(struct weir_conn *conn, uint64_t now_ns)
 	conn->rto_fired_ns = now_ns;
 	conn->rto_times++;
 	conn->stats.rto++;
-	weir_arq_tx_on_rto(tx, now_ns, rto_ns, conn->rto_times);
+	weir_arq_tx_on_rto(tx, now_ns, rto_ns);
 	return now_ns +
 	       conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
 }

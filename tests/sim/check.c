@@ -159,6 +159,22 @@ check_no_recovery(struct side *side)
 			   (unsigned long long)s->ack_stale);
 }
 
+/* Repairs are in proportion to the damage, if nothing else went wrong. */
+static void
+check_economy(struct world *world)
+{
+	const struct sim_draw *draw = &world->draw;
+	uint64_t again =
+		world->sides[0].stats.tx_retx + world->sides[1].stats.tx_retx;
+
+	if (draw->jitter_ns != 0 || draw->partition > 0 || draw->stall > 0)
+		return;
+	if (again > 3 * world->hurt + 20)
+		world_fail(world, "%llu packets sent again for %llu hurt",
+			   (unsigned long long)again,
+			   (unsigned long long)world->hurt);
+}
+
 void
 check_end(struct world *world)
 {
@@ -169,4 +185,6 @@ check_end(struct world *world)
 		if (world->draw.fault_free && !vanished)
 			check_no_recovery(&world->sides[i]);
 	}
+	if (!vanished)
+		check_economy(world);
 }

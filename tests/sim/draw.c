@@ -84,6 +84,9 @@ draw_side(struct prng *prng, struct sim_draw *draw, int side)
 		draw->msgs[side] = (uint32_t)prng_range(prng, 500, 2500);
 	if (coin(prng))
 		draw->slow[side] = prng_unit(prng) * 0.2;
+	draw->ack_delay_ns[side] = 20 * US;
+	if (prng_below(prng, 4) == 0)
+		draw->ack_delay_ns[side] = prng_below(prng, 3 * MS);
 	draw->end[side] = coin(prng) ? SIM_CLOSE : SIM_CLOSE_LAST;
 }
 
@@ -113,5 +116,8 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	for (int side = 0; side < 2; side++)
 		draw_side(&prng, draw, side);
 	draw_ends(&prng, draw);
+	/* Who vanishes without a word is missed only by who asks. */
+	draw->keepalive = coin(&prng) || draw->end[0] >= SIM_ABORT ||
+			  draw->end[1] >= SIM_ABORT;
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

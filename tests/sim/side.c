@@ -97,6 +97,9 @@ config_init(struct side *side)
 	config->tx_window_packets = draw->tx_window[i];
 	config->tx_msgs = draw->tx_msgs[i];
 	config->msg_size_max = draw->msg_max[i];
+	config->max_ack_delay_ns = draw->ack_delay_ns[i];
+	if (!draw->keepalive)
+		config->keepalive_ns = 0;
 	/* Enough to outlive all chaos: giving up has tests of its own. */
 	config->accept_tries = 14;
 	config->linger_ns = 500 * MS;

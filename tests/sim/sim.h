@@ -50,6 +50,8 @@ struct sim_draw {
 	uint32_t msgs[2]; /* to send */
 	uint32_t msg_max[2];
 	double slow[2]; /* chance that a message is held for long */
+	uint64_t ack_delay_ns[2];
+	bool keepalive; /* else nothing but probes repeats what is lost */
 	enum sim_end end[2];
 };
 

@@ -164,8 +164,10 @@ arrival(struct world *world, int dir)
 	at += draw->packet_ns;
 	world->free_at_ns[dir] = at;
 	at += draw->delay_ns[dir];
-	if (chaos(world) && prng_chance(&world->net, draw->reorder[dir]))
+	if (chaos(world) && prng_chance(&world->net, draw->reorder[dir])) {
+		world->hurt++;
 		return at + prng_below(&world->net, 300 * US);
+	}
 	if (chaos(world) && draw->jitter_ns != 0)
 		at += prng_below(&world->net, draw->jitter_ns);
 	/* No overtaking but by the draw above. */
@@ -201,6 +203,7 @@ duplicate(struct world *world, int from, const struct packet *packet)
 	if (!chaos(world) || !prng_chance(&world->net, draw->dup[from]))
 		return;
 	world->count->duplicated++;
+	world->hurt++;
 	if (prng_chance(&world->net, draw->dup_late)) {
 		later = prng_below(&world->net, 10 * SEC);
 		world->count->late++;
@@ -215,6 +218,7 @@ world_send(struct world *world, int from, struct packet *packet)
 	world->count->packets++;
 	if (is_lost(world, from)) {
 		world->count->lost++;
+		world->hurt++;
 		world_trace(world, &world->sides[from], "  ... lost");
 		packet_free(world, packet);
 		return;

@@ -89,6 +89,7 @@ struct world {
 	uint64_t cut_until_ns[2];
 	uint64_t cut_look_ns;
 	struct prng net;
+	uint64_t hurt;        /* packets lost, repeated or out of order */
 	uint64_t packets_out; /* allocated, not freed */
 	struct packet *spare;
 	bool failed;
