@@ -291,6 +291,22 @@ exchange_over_pair(int side, int meet_fd)
 	close_in_turn(dev, side, meet_fd);
 }
 
+/* The connector does not wait for the listener to be gone or to come. */
+static void
+come_and_go(int side, int meet_fd)
+{
+	struct dpdk_dev_spec spec = spec_of(pair_endpoint, side);
+
+	for (int i = 0; i < 25; i++) {
+		struct dpdk_dev *dev = open_and_start(&spec);
+
+		wait_for_peer(dev);
+		meet(meet_fd);
+		exchange(dev);
+		close_in_turn(dev, side, meet_fd);
+	}
+}
+
 static void
 run_pair(const char *endpoint, uint32_t hugepages, side_fn fn)
 {
@@ -322,6 +338,14 @@ memif_without_hugepages(void **state)
 	run_pair("dpdk:plain", WEIR_HUGEPAGES_NEVER, exchange_over_pair);
 	assert_false(exists("plain.memif"));
 	assert_false(exists("plain.memif.lock"));
+}
+
+static void
+memif_pairs_come_and_go(void **state)
+{
+	(void)state;
+	run_pair("dpdk:often,mbufs=256", WEIR_HUGEPAGES_NEVER, come_and_go);
+	assert_false(exists("often.memif"));
 }
 
 static void
@@ -887,6 +911,7 @@ main(void)
 		cmocka_unit_test(memif_without_hugepages),
 		cmocka_unit_test(memif_with_hugepages),
 		cmocka_unit_test(memif_with_frames_of_9000),
+		cmocka_unit_test(memif_pairs_come_and_go),
 		cmocka_unit_test(memif_as_nobody),
 		cmocka_unit_test(memif_names_belong_to_one_pair),
 		cmocka_unit_test(memif_after_kill_the_next_start_works),
