@@ -102,7 +102,7 @@ def wrapped(title, items):
 def main(arguments):
     split = arguments.index("--")
     failures = list(arguments[split + 1:])
-    passed, skips = 0, {}  # skips: why -> (cases, {where: how many})
+    passed, skips = 0, {}  # skips: why -> (cases, {build: {program: how many}})
     for build in arguments[:split]:
         programs = read(build)
         if not programs:
@@ -116,20 +116,23 @@ def main(arguments):
             for case, why in program.skipped:
                 cases, places = skips.setdefault(why, ({}, {}))
                 cases[case] = True
-                place = f"{build}: {program.name}"
-                places[place] = places.get(place, 0) + 1
+                programs_of = places.setdefault(build, {})
+                name = program.name.split(" / ")[-1]
+                programs_of[name] = programs_of.get(name, 0) + 1
     if skips:
         print("\nskipped:")
         for why, (cases, places) in skips.items():
             print(f"  {why}")
             print(wrapped("cases: ", cases))
-            print(wrapped("in: ", [f"{place} ({count})" for place, count
-                                   in places.items()]))
+            for build, counts in places.items():
+                print(wrapped(f"{build}: ", [f"{name} ({count})" for
+                                             name, count in counts.items()]))
     if failures:
         print("\nfailed:")
         for failure in failures:
             print(f"  {failure}")
-    skipped = sum(sum(places.values()) for _, places in skips.values())
+    skipped = sum(sum(counts.values()) for _, places in skips.values()
+                  for counts in places.values())
     print(f"\n{passed} passed, {len(failures)} failed, {skipped} skipped")
     return 1 if failures else 0
 
