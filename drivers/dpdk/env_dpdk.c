@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -41,6 +42,9 @@
 #define ENV_LIBRARY_BYTES  (UINT64_C(256) << 20)
 
 #define ENV_ARGS_MAX 16
+
+/* Of EAL's runtime directory; our process id follows. */
+#define RUNTIME_PREFIX "weir-"
 
 static struct {
 	pthread_mutex_t lock;
@@ -375,7 +379,7 @@ build_args(struct eal_args *args, const struct dpdk_env_config *config)
 	 * A prefix of our own keeps the runtime directory apart from that of
 	 * other DPDK programs, although nothing is to stay in it.
 	 */
-	add_arg(args, "--file-prefix=weir-%d", (int)getpid());
+	add_arg(args, "--file-prefix=" RUNTIME_PREFIX "%d", (int)getpid());
 	add_arg(args, "--single-file-segments");
 	if (env.hugepages) {
 		add_arg(args, "--in-memory");
@@ -388,6 +392,23 @@ build_args(struct eal_args *args, const struct dpdk_env_config *config)
 	if (!config->telemetry)
 		add_arg(args, "--no-telemetry");
 	args->argv[args->count] = NULL;
+}
+
+/* Empty ones of processes that were killed while they started. */
+static void
+remove_dirs_of_the_dead(const char *parent)
+{
+	DIR *dir = opendir(parent);
+	struct dirent *entry;
+	int pid;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		if (sscanf(entry->d_name, RUNTIME_PREFIX "%d", &pid) == 1 &&
+		    kill(pid, 0) != 0 && errno == ESRCH)
+			unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+	closedir(dir);
 }
 
 /*
@@ -407,6 +428,7 @@ remove_runtime_dir(void)
 	slash = strrchr(path, '/');
 	if (slash != NULL && slash != path) {
 		*slash = '\0';
+		remove_dirs_of_the_dead(path);
 		rmdir(path);
 	}
 }
