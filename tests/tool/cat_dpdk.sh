@@ -5,6 +5,7 @@
 # tried: DPDK's memif may take the survivor down, see weir info.
 # cat_dpdk.sh WEIR
 . "$(dirname "$0")/lib.sh"
+no_leak_check
 
 if ! "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 	echo "no dpdk driver here"

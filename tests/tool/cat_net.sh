@@ -4,6 +4,7 @@
 # af_packet and af_xdp: content, killed peers, -D names, an absent peer.
 # Needs root. cat_net.sh WEIR
 . "$(dirname "$0")/lib.sh"
+no_leak_check
 
 if [ "$(id -u)" != 0 ] || ! command -v ip >/dev/null; then
 	echo "needs root and ip"
