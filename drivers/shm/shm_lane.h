@@ -144,6 +144,7 @@ struct shm_rx {
 	_Alignas(WEIR_CACHE_LINE) const struct shm_cell *cells;
 	uint64_t seq; /* of the next message */
 	uint32_t mask;
+	uint32_t inline_size_max; /* of what is read where it usually is */
 	uint32_t msg_size_max;
 	struct shm_track *track;
 	struct shm_session *session;
@@ -196,9 +197,17 @@ int weir_shm_session_progress(struct shm_session *session);
 /* Without taking a step. */
 bool weir_shm_session_is_up(struct shm_session *session);
 
-/* Is the peer gone? Looks once per ms of calls. @return session->dead. */
-bool weir_shm_session_watch(struct shm_session *session,
-			    struct shm_watch *watch);
+/* Every so many idle turns; then ask weir_shm_session_watch(). */
+static inline bool
+weir_shm_watch_due(struct shm_watch *watch)
+{
+	return ++watch->turns % 64 == 0;
+}
+
+/* Is the peer gone? Looks once per millisecond.
+ * @return -1 it is; 1 looked, it is there; 0 not looked. */
+int weir_shm_session_watch(struct shm_session *session,
+			   struct shm_watch *watch);
 
 /* Look now. */
 bool weir_shm_session_dead(struct shm_session *session);

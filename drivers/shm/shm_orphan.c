@@ -78,12 +78,30 @@ reap(uint32_t flag)
 	}
 }
 
-/* The peer's sender sleeps. */
-static __attribute__((cold, noinline)) void
-ring_peer(struct shm_session *s)
+/* Release: our last touch of the session. Pairs with all_done(). */
+static inline void
+mark_done(struct shm_session *s, uintptr_t cookie)
 {
-	weir_doorbell_ring(s->peer_tx_bell);
-	atomic_fetch_add_explicit(&s->release_bells, 1, memory_order_relaxed);
+	atomic_store_explicit(&s->track[(uint16_t)cookie].done,
+			      (uint16_t)(cookie >> 16), memory_order_release);
+}
+
+/* The peer's sender sleeps, or there is no membarrier and the fence has to
+ * tell. */
+static __attribute__((cold, noinline)) void
+release_slowly(struct shm_session *s, uintptr_t cookie)
+{
+	uint32_t flag = s->orphan_flag;
+	bool fence = s->fence;
+
+	if (weir_doorbell_wanted(&s->peer_tx->sleeping, fence)) {
+		weir_doorbell_ring(s->peer_tx_bell);
+		atomic_fetch_add_explicit(&s->release_bells, 1,
+					  memory_order_relaxed);
+	}
+	mark_done(s, cookie);
+	if (weir_doorbell_wanted(&flags[flag], fence))
+		reap(flag);
 }
 
 void
@@ -91,25 +109,23 @@ weir_shm_release(struct weir_store *store, const struct weir_msg *msg)
 {
 	struct shm_session *s =
 		WEIR_CONTAINER_OF(store, struct shm_session, store);
-	uint32_t body = (uint16_t)msg->cookie;
-	uint16_t generation = (uint16_t)(msg->cookie >> 16);
-	uint32_t flag = s->orphan_flag;
-	bool fence = s->fence;
+	uintptr_t cookie = msg->cookie;
+	uint32_t body = (uint16_t)cookie, flag = s->orphan_flag;
 
 	/* Release, both: our reads of the body come before the return word,
 	 * and that comes before the group word. Pairs with collect(). */
-	atomic_store_explicit(&s->returns[body], generation,
+	atomic_store_explicit(&s->returns[body], (uint16_t)(cookie >> 16),
 			      memory_order_release);
 	atomic_store_explicit(&s->groups[body / SHM_GROUP_SIZE],
-			      (uint32_t)(msg->cookie >> 32),
-			      memory_order_release);
-	if (__builtin_expect(weir_doorbell_wanted(&s->peer_tx->sleeping, fence),
-			     0))
-		ring_peer(s);
-	/* Release: our last touch of the session. Pairs with all_done(). */
-	atomic_store_explicit(&s->track[body].done, generation,
-			      memory_order_release);
-	if (__builtin_expect(weir_doorbell_wanted(&flags[flag], fence), 0))
+			      (uint32_t)(cookie >> 32), memory_order_release);
+	if (__builtin_expect(s->fence, 0) ||
+	    __builtin_expect(weir_doorbell_wanted(&s->peer_tx->sleeping, false),
+			     0)) {
+		release_slowly(s, cookie);
+		return;
+	}
+	mark_done(s, cookie);
+	if (__builtin_expect(weir_doorbell_wanted(&flags[flag], false), 0))
 		reap(flag);
 }
 

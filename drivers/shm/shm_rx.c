@@ -76,9 +76,23 @@ track_check(const struct shm_rx *sr, uint32_t body, uint32_t generation)
 	return -EPROTO;
 }
 
+static inline void
+hand_out(struct shm_rx *sr, uint32_t body, uint32_t generation, uint32_t len,
+	 const uint8_t *data, struct weir_msg *msg)
+{
+	atomic_store_explicit(&sr->track[body].last, (uint16_t)generation,
+			      memory_order_relaxed);
+	sr->seq++;
+	sr->payload_bytes += len;
+	msg->data = data;
+	msg->store = &sr->session->store;
+	msg->cookie = sr->seq << 32 | generation << 16 | body;
+	msg->len = len;
+}
+
 static inline int
-take(struct shm_rx *sr, uint64_t seq, const struct shm_cell *cell,
-     uint64_t word, struct weir_msg *msg)
+take(struct shm_rx *sr, const struct shm_cell *cell, uint64_t word,
+     struct weir_msg *msg)
 {
 	uint32_t body = atomic_load_explicit(&cell->body, memory_order_relaxed);
 	uint32_t generation =
@@ -87,22 +101,46 @@ take(struct shm_rx *sr, uint64_t seq, const struct shm_cell *cell,
 	const uint8_t *data = cell->data;
 	int rc;
 
-	if (__builtin_expect(body != (seq & sr->mask) || len > SHM_INLINE_SIZE,
-			     0))
+	if (body != (sr->seq & sr->mask) || len > SHM_INLINE_SIZE)
 		data = body_elsewhere(sr, body, len);
 	if (__builtin_expect(len > sr->msg_size_max || data == NULL, 0))
 		return -EPROTO;
 	rc = track_check(sr, body, generation);
 	if (__builtin_expect(rc != 0, 0))
 		return rc;
-	atomic_store_explicit(&sr->track[body].last, (uint16_t)generation,
-			      memory_order_relaxed);
-	sr->payload_bytes += len;
-	msg->data = data;
-	msg->store = &sr->session->store;
-	msg->cookie = (seq + 1) << 32 | generation << 16 | body;
-	msg->len = len;
+	hand_out(sr, body, generation, len, data, msg);
 	return 0;
+}
+
+/* All that is not as plain as can be. @return as shm_recv(). */
+static __attribute__((noinline)) int
+take_slowly(struct shm_rx *sr, const struct shm_cell *cell, uint64_t word,
+	    struct weir_msg *msg)
+{
+	int rc = take(sr, cell, word, msg);
+
+	return rc == 0 ? 1 : rc == -EAGAIN ? 0 : rc;
+}
+
+/* One small message behind its header, a few instructions. A hostile peer may
+ * have changed the header when the slow path loads it again; that path checks
+ * what it loads. */
+static inline int
+take_inline(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
+{
+	const struct shm_cell *cell = &sr->cells[sr->seq & sr->mask];
+	uint32_t body = atomic_load_explicit(&cell->body, memory_order_relaxed);
+	uint32_t generation =
+		atomic_load_explicit(&cell->generation, memory_order_relaxed);
+	uint32_t len = (uint32_t)word;
+
+	if (__builtin_expect(body != (sr->seq & sr->mask) ||
+				     len > sr->inline_size_max,
+			     0) ||
+	    __builtin_expect(track_check(sr, body, generation) != 0, 0))
+		return take_slowly(sr, cell, word, msg);
+	hand_out(sr, body, generation, len, cell->data, msg);
+	return 1;
 }
 
 /* ---- nothing there ---------------------------------------------------------------- */
@@ -150,66 +188,73 @@ is_stale(const struct shm_rx *sr, uint64_t word)
 }
 
 static __attribute__((noinline)) int
+idle_slowly(struct shm_rx *sr, uint64_t end, uint64_t word)
+{
+	if (end >> 32 != SHM_END_OPEN)
+		return ended(sr, end);
+	if (!is_stale(sr, word))
+		return -EPROTO;
+	return weir_shm_session_watch(sr->session, &sr->watch) < 0 ? died(sr)
+								   : 0;
+}
+
+static inline int
 idle(struct shm_rx *sr, uint64_t word)
 {
 	/* Acquire: pairs with end_sending(). */
 	uint64_t end =
 		atomic_load_explicit(&sr->peer->end, memory_order_acquire);
 
-	if (__builtin_expect(end >> 32 != SHM_END_OPEN, 0))
-		return ended(sr, end);
-	if (__builtin_expect(!is_stale(sr, word), 0))
-		return -EPROTO;
-	if (weir_shm_session_watch(sr->session, &sr->watch))
-		return died(sr);
-	return 0;
+	if (__builtin_expect(end >> 32 == SHM_END_OPEN, 1) &&
+	    __builtin_expect(is_stale(sr, word), 1) &&
+	    __builtin_expect(!weir_shm_watch_due(&sr->watch), 1))
+		return 0;
+	return idle_slowly(sr, end, word);
 }
 
 static __attribute__((cold, noinline)) void
 awake(struct shm_rx *sr)
 {
-	if (!sr->armed)
-		return;
 	sr->armed = false;
 	weir_shm_sleep_over(&sr->session->own.front->rx.sleeping,
 			    sr->session->rx_bell);
+}
+
+/* Several messages, or one that is not where it usually is. */
+static __attribute__((noinline)) int
+recv_many(struct shm_rx *sr, struct weir_msg *msgs, uint32_t n)
+{
+	uint32_t count = 0;
+	int rc = 0;
+
+	while (count < n) {
+		uint64_t word = next_word(sr);
+
+		if (!is_next(sr, word))
+			break;
+		rc = take(sr, &sr->cells[sr->seq & sr->mask], word,
+			  &msgs[count]);
+		if (__builtin_expect(rc != 0, 0))
+			break;
+		count++;
+	}
+	return count > 0 || rc == -EAGAIN ? (int)count : rc;
 }
 
 static int
 shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
-	uint64_t seq = sr->seq;
-	int rc, count = 0;
+	uint64_t word;
 
-	if (__builtin_expect(sr->armed || n == 0, 0)) {
+	if (__builtin_expect(sr->armed, 0))
 		awake(sr);
-		if (n == 0)
-			return 0;
-	}
-	do {
-		const struct shm_cell *cell = &sr->cells[seq & sr->mask];
-		/* Acquire: the header and the body come with it. Pairs with
-		 * shm_commit(). */
-		uint64_t word =
-			atomic_load_explicit(&cell->word, memory_order_acquire);
-
-		if ((uint32_t)(word >> 32) != (uint32_t)(seq + 1)) {
-			if (count == 0)
-				return idle(sr, word);
-			break;
-		}
-		rc = take(sr, seq, cell, word, &msgs[count]);
-		if (__builtin_expect(rc != 0, 0)) {
-			if (count == 0 && rc != -EAGAIN)
-				return rc;
-			break;
-		}
-		seq++;
-		count++;
-	} while (count < n);
-	sr->seq = seq;
-	return count;
+	word = next_word(sr);
+	if (!is_next(sr, word))
+		return idle(sr, word);
+	if (n != 1)
+		return recv_many(sr, msgs, n);
+	return take_inline(sr, word, msgs);
 }
 
 /* ---- not on the data path -------------------------------------------------------- */
@@ -335,6 +380,9 @@ weir_shm_rx_attach(struct shm_rx *sr)
 	sr->mask = h->cell_count - 1;
 	sr->body_limit = h->body_limit;
 	sr->msg_size_max = h->msg_size_max;
+	sr->inline_size_max = h->msg_size_max < SHM_INLINE_SIZE
+				      ? h->msg_size_max
+				      : SHM_INLINE_SIZE;
 	sr->track = s->track;
 	sr->peer = s->peer_tx;
 	sr->rx.ops = &weir_shm_rx_ops;

@@ -23,9 +23,6 @@
 
 #define RETRY_NS UINT64_C(1000000)
 
-/* Idle turns between two readings of the cycle counter. */
-#define WATCH_TURNS 64u
-
 /* ---- life ---------------------------------------------------------------------- */
 
 static void
@@ -392,20 +389,15 @@ weir_shm_session_dead(struct shm_session *s)
 	return dead;
 }
 
-bool
+int
 weir_shm_session_watch(struct shm_session *s, struct shm_watch *watch)
 {
-	uint64_t now;
+	uint64_t now = weir_cycles();
 
 	if (atomic_load_explicit(&s->dead, memory_order_acquire) != 0)
-		return true;
-	if (++watch->turns < WATCH_TURNS)
-		return false;
-	watch->turns = 1;
-	now = weir_cycles();
+		return -1;
 	if (now - watch->last_cycles < s->cycles_per_ms)
-		return false;
+		return 0;
 	watch->last_cycles = now;
-	watch->turns = 0;
-	return weir_shm_session_dead(s);
+	return weir_shm_session_dead(s) ? -1 : 1;
 }

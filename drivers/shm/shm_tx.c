@@ -133,6 +133,20 @@ grant(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
 	return (int)n;
 }
 
+/* Once per millisecond of having no room.
+ * @return true: there may be room, or a dead peer now. */
+static bool
+look_around(struct shm_tx *st)
+{
+	int rc = weir_shm_session_watch(st->session, &st->watch);
+
+	if (rc < 0)
+		peer_died(st);
+	else if (rc > 0)
+		collect(st, true);
+	return rc != 0;
+}
+
 /* Found too little room, or a peer that is gone. */
 static __attribute__((noinline)) int
 reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
@@ -149,13 +163,10 @@ reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
 	room = room_of(st, k);
 	if (room == 0) {
 		st->reserve_waits++;
-		if (weir_shm_session_watch(st->session, &st->watch)) {
-			peer_died(st);
-			return peer_gone(st);
-		}
-		if (st->watch.turns != 0)
+		if (!weir_shm_watch_due(&st->watch) || !look_around(st))
 			return 0;
-		collect(st, true);
+		if (st->peer == &st->dead)
+			return peer_gone(st);
 		room = room_of(st, k);
 		if (room == 0)
 			return 0;
@@ -186,7 +197,7 @@ static inline void
 backed_out(struct shm_tx *st)
 {
 	if (++st->backed_out % BACKED_OUT_LOOK == 0 &&
-	    weir_shm_session_watch(st->session, &st->watch))
+	    weir_shm_session_watch(st->session, &st->watch) < 0)
 		peer_died(st);
 }
 
