@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# weir perf: runs with a peer of its own and against perf serve, on whatever
+# links there are; output formats, exit codes, interrupts, dead peers. Checks
+# what is counted and promised, never how fast it was.
+# perf.sh WEIR
+. "$(dirname "$0")/lib.sh"
+
+# holds FILE EXPRESSION: a Python expression over the JSON object r.
+holds() {
+	python3 - "$1" "$2" <<-'EOF' || fail "$CASE: $2 does not hold for $(cat "$1")"
+		import json, sys
+		r = json.load(open(sys.argv[1]))
+		sys.exit(0 if eval(sys.argv[2]) else 1)
+	EOF
+}
+
+# self LINK KIND ARGUMENT...: a run that must be clean; JSON in $DIR/json.
+self() {
+	local link=$1 kind=$2
+
+	shift 2
+	timeout 60 "$WEIR" perf "$kind" "$link" --self -J -t 100ms -O 10ms "$@" \
+		>"$DIR/json" 2>"$DIR/err"
+	equal "exit code of $kind $link $*" 0 $?
+	if [ ! -s "$DIR/json" ]; then
+		fail "$CASE: no result: $(cat "$DIR/err")"
+		return
+	fi
+	[ ! -s "$DIR/err" ] || fail "$CASE: stderr: $(cat "$DIR/err")"
+	holds "$DIR/json" "r['schema'] == 'weir.perf/1'"
+	holds "$DIR/json" "sum(r['integrity'].values()) == 0"
+	holds "$DIR/json" "r['test']['kind'] == '$kind'"
+	holds "$DIR/json" "r['all'] is None or r['all']['rtt_ns']['samples'] > 0"
+}
+
+# perf_of LINK SIZE...: round trips and one way, with and without --verify.
+perf_of() {
+	local link=$1
+
+	shift
+	for size; do
+		self "$link" lat -s "$size" --verify
+		holds "$DIR/json" "r['result']['rtt_ns'] is not None"
+		self "$link" bw -s "$size" -b 7 --verify
+		holds "$DIR/json" "r['result']['rtt_ns'] is None"
+	done
+	self "$link" lat
+	holds "$DIR/json" "r['test']['size'] == 64"
+	holds "$DIR/json" "r['placement'] in (None, 'smt', 'near', 'far', 'same')"
+	holds "$DIR/json" "r['floor'] is not None"
+	self "$link" bw -b 1
+}
+
+begin "mem, two threads"
+perf_of mem: 0 49
+
+begin "shm, two processes"
+perf_of shm: 0 1 8 48 49 1024 65536
+
+begin "messages of 1 MiB"
+self shm: lat -s 1Mi
+self shm: bw -s 1Mi
+
+if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
+	begin "dpdk, two processes, memif"
+	for size in 0 64 65536; do
+		self dpdk: lat -s $size --verify
+		self dpdk: bw -s $size --verify
+	done
+fi
+
+begin "one CPU for both sides"
+timeout 60 taskset -c "$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')" \
+	"$WEIR" perf lat shm: --self -J -t 300ms >"$DIR/json"
+equal "exit code" 0 $?
+holds "$DIR/json" "r['placement'] in (None, 'same')"
+
+begin "a sweep is one JSON object, a CSV has a header and rows"
+timeout 60 "$WEIR" perf sweep mem: --self -s 8,64 -t 50ms -O 0s -J \
+	>"$DIR/json"
+holds "$DIR/json" "[x['test']['size'] for x in r['runs']] == [8, 64]"
+timeout 60 "$WEIR" perf lat shm: --self -t 300ms -f csv -o "$DIR/csv"
+grep -q '^kind,endpoint,size,placement' "$DIR/csv" ||
+	fail "$CASE: $(cat "$DIR/csv")"
+
+begin "serve answers one client after the other"
+background server -v perf serve "shm:$NAME" -n 3
+listening server
+for kind in lat bw; do
+	timeout 30 "$WEIR" perf $kind "shm:$NAME" -J -t 100ms -O 10ms --verify \
+		>"$DIR/json" 2>"$DIR/err"
+	equal "exit code of $kind" 0 $?
+	holds "$DIR/json" "r['result']['messages'] > 0"
+	holds "$DIR/json" "sum(r['integrity'].values()) == 0"
+	holds "$DIR/json" "r['floor'] is None and r['ratio'] is None"
+done
+timeout 30 "$WEIR" perf lat "shm:$NAME" -s 1Mi 2>"$DIR/err"
+equal "exit code for a message too long" 2 $?
+one_line "$DIR/err" "shorter messages"
+ended server 0
+
+begin "an assertion that does not hold is exit code 5"
+timeout 30 "$WEIR" perf lat mem: --self -t 100ms --assert 'rtt.max<1ns' \
+	>/dev/null 2>"$DIR/err"
+equal "exit code" 5 $?
+grep -q 'does not hold' "$DIR/err" || fail "$CASE: $(cat "$DIR/err")"
+timeout 30 "$WEIR" perf lat mem: --self -t 100ms --assert 'lost==0' \
+	>/dev/null 2>"$DIR/err"
+equal "exit code when it holds" 0 $?
+
+begin "an interrupt prints what there is, exit code 130"
+background run perf lat shm: --self -t 60s -O 0s -n 1000G
+until_true pgrep -P "${PIDS[run]}" >/dev/null
+sleep 0.5 # until it measures; later or earlier changes nothing
+kill -INT "${PIDS[run]}"
+ended run 130
+
+begin "a peer that dies is exit code 1 and one line"
+for kind in lat bw; do
+	background run perf $kind shm: --self -t 60s -O 60s
+	until_true pgrep -P "${PIDS[run]}" >/dev/null
+	sleep 0.5
+	pkill -KILL -P "${PIDS[run]}"
+	ended run 1
+	grep -q '^weir: shm:.*' "$DIR/run.err" ||
+		fail "$CASE: $(cat "$DIR/run.err")"
+done
+
+begin "a peer dies with its run"
+background run perf lat shm: --self -t 60s -O 60s
+until_true pgrep -P "${PIDS[run]}" >/dev/null
+peer=$(pgrep -P "${PIDS[run]}")
+kill -KILL "${PIDS[run]}"
+ended run 137
+until_true gone "$peer"
+
+begin "bad input is exit code 2 and one line"
+while read -r pattern arguments; do
+	# shellcheck disable=SC2086 # words
+	timeout 30 "$WEIR" perf $arguments >"$DIR/out" 2>"$DIR/err"
+	equal "exit code of perf $arguments" 2 $?
+	one_line "$DIR/err" "$pattern"
+done <<-'EOF'
+	lat lap shm: --self
+	serve serve shm: --self
+	16Mi lat shm: --self -s 17Mi
+	shm lat shn: --self
+	understood lat shm: --self --assert p99<20us
+	--cpu lat shm: --self --cpu 0
+	--cpu lat shm: --self --cpu x
+	leave lat shm: --self -a -s 8
+	--self lat shm: --peer shm:x
+EOF
+
+begin "nothing is left behind"
+nothing_left
+finish
