@@ -7,11 +7,11 @@ PREFIX ?= /usr/local
 
 build:
 	@config/packages.sh --check build
-	@config/setup.sh build
+	@config/setup.sh build -Dtests=false -Dtool=enabled
 	@ninja -C build
 
 help:
-	@echo "make             build the library and the tool in build/"
+	@echo "make             build the libraries and the tool in build/"
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
 	@echo "make check       every test on four builds; about 7 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
@@ -24,7 +24,7 @@ help:
 
 demo:
 	@config/packages.sh demo
-	@config/setup.sh build
+	@config/setup.sh build -Dtests=false -Dtool=enabled
 	@ninja -C build
 	@config/demo.sh build
 
@@ -38,7 +38,7 @@ check-long:
 
 bench:
 	@config/packages.sh demo
-	@config/setup.sh build
+	@config/setup.sh build -Dtests=false -Dtool=enabled
 	@ninja -C build
 	@config/bench.sh build
 

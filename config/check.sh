@@ -5,7 +5,7 @@
 #
 #     config/check.sh [--long]
 #
-#     build        gcc, optimised     every test, style rules, outside users
+#     build-gcc    gcc, optimised     every test, style rules, outside users
 #     build-clang  clang, optimised   no warning; the unit tests
 #     build-asan   gcc, ASan + UBSan  every test, misuse checks on, no
 #                                     huge pages
@@ -75,8 +75,8 @@ everything="-Ddpdk=enabled -Dtool=enabled -Dman=enabled"
 repeat=
 [ "$long" = yes ] && repeat="--repeat 10"
 
-if build build CC=gcc CXX=g++ $everything; then
-	run_tests build 256
+if build build-gcc CC=gcc CXX=g++ $everything; then
+	run_tests build-gcc 256
 fi
 if build build-clang CC=clang CXX=clang++ $everything; then
 	if [ "$long" = yes ]; then
@@ -97,8 +97,9 @@ if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \
 	run_tests build-tsan 0 --no-suite lint --no-suite consumers \
 		--no-suite sim --timeout-multiplier 4 $repeat
 fi
-if [ "$long" = yes ] && command -v valgrind >/dev/null; then
-	run_tests build 0 --suite unit --timeout-multiplier 20 \
+if [ "$long" = yes ] && command -v valgrind >/dev/null &&
+	build build-valgrind CC=gcc CXX=g++ $everything; then
+	run_tests build-valgrind 0 --suite unit --timeout-multiplier 20 \
 		--wrap 'valgrind -q --error-exitcode=9 --leak-check=full'
 fi
 

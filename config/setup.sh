@@ -18,11 +18,12 @@ build*) ;;
 	;;
 esac
 
-# meson keeps the compiler of the first set-up for ever, so a directory with
-# other options than these is made anew.
+# meson keeps the compiler of the first set-up for ever, so a directory that
+# was made here with other options is made anew. One that somebody made by
+# hand is taken as it is.
 stamp=$dir/weir-options
-if [ -f "$dir/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-	exit 0
+if [ -f "$dir/build.ninja" ]; then
+	[ -f "$stamp" ] && [ "$(cat "$stamp")" != "$wanted" ] || exit 0
 fi
 rm -rf "$dir"
 
