@@ -49,9 +49,11 @@ said near 'dead'
 next_start_works
 
 begin 'an idle peer is killed'
-background far cat -v -l $EP < <(sleep $LIMIT)
+held silence
+background far cat -v -l $EP <silence
 listening far
-background near cat -v $EP < <(echo one; sleep $LIMIT)
+held line one
+background near cat -v $EP <line
 until_true test -s far.out
 kill -KILL "${PIDS[near]}"
 ended near 137
@@ -118,9 +120,11 @@ for signal in INT TERM; do
 done
 
 begin 'SIGINT while idle'
-background far cat -v -l $EP < <(sleep $LIMIT)
+held silence
+background far cat -v -l $EP <silence
 listening far
-background near cat -v $EP < <(echo one; sleep $LIMIT)
+held line one
+background near cat -v $EP <line
 until_true test -s far.out
 sleep 0.3
 kill -INT "${PIDS[far]}"
@@ -152,9 +156,11 @@ if [ -c /dev/full ]; then
 fi
 
 begin 'idle, it sleeps'
-background far cat -v -l $EP < <(sleep $LIMIT)
+held silence
+background far cat -v -l $EP <silence
 listening far
-background near cat -v $EP < <(echo one; sleep $LIMIT)
+held line one
+background near cat -v $EP <line
 until_true test -s far.out
 ticks() { cut -d' ' -f14,15 "/proc/${PIDS[$1]}/stat" | tr ' ' '+'; }
 before=$(($(ticks near) + $(ticks far)))

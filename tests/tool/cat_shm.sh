@@ -92,7 +92,8 @@ ended far 0
 equal 'output' "$(seq 10)" "$(cat far.out)"
 
 begin 'count: the receiver leaves after N'
-background far cat -v -n 3 -l "shm:$NAME" < <(sleep $LIMIT)
+held silence
+background far cat -v -n 3 -l "shm:$NAME" <silence
 listening far
 seq 3 | timeout $LIMIT "$WEIR" cat "shm:$NAME"
 equal 'exit code' 0 $?
@@ -110,7 +111,8 @@ ended far 0
 equal 'output' "$(seq 20)" "$(cat far.out)"
 
 begin 'one way only: neither waits for its unused side'
-background far cat -v --recv-only -f file -l "shm:$NAME" < <(sleep $LIMIT)
+held silence
+background far cat -v --recv-only -f file -l "shm:$NAME" <silence
 listening far
 timeout $LIMIT "$WEIR" cat --send-only -f file "shm:$NAME" <bytes
 equal 'exit code' 0 $?
@@ -118,14 +120,13 @@ ended far 0
 same bytes far.out
 
 begin 'a conversation: an answer comes before the input ends'
-mkfifo ask
-background far cat -v -l "shm:$NAME" < <(echo welcome; sleep $LIMIT)
+held greeting welcome
+held silence
+background far cat -v -l "shm:$NAME" <greeting
 listening far
-exec 5<>ask
-timeout $LIMIT "$WEIR" cat -n 1 "shm:$NAME" <ask >near.out
+timeout $LIMIT "$WEIR" cat -n 1 "shm:$NAME" <silence >near.out
 equal 'exit code' 0 $?
 equal 'output' welcome "$(cat near.out)"
-exec 5>&-
 ended far 0
 
 begin 'input that does not fit'

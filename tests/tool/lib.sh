@@ -18,8 +18,8 @@ declare -A PIDS=()
 cleanup() {
 	for name in "${!PIDS[@]}"; do
 		kill -KILL "${PIDS[$name]}" 2>/dev/null
+		wait "${PIDS[$name]}" 2>/dev/null
 	done
-	wait 2>/dev/null
 	rm -rf "$DIR"
 }
 trap cleanup EXIT
@@ -77,6 +77,16 @@ background() {
 	: >"$DIR/$name.err"
 	"$WEIR" "$@" <&0 >"$DIR/$name.out" 2>"$DIR/$name.err" &
 	PIDS[$name]=$!
+}
+
+# held NAME [LINE]: make $DIR/NAME, an input that holds LINE and does not end.
+held() {
+	local fd
+
+	rm -f "$DIR/$1"
+	mkfifo "$DIR/$1"
+	exec {fd}<>"$DIR/$1" # stays open: the end never comes
+	[ $# = 1 ] || echo "$2" >&"$fd"
 }
 
 # ended NAME EXPECTED: wait for the end of a background weir.
