@@ -25,6 +25,14 @@ weir_arq_rx_size(uint32_t window)
 }
 
 void
+weir_arq_rx_limits(struct arq_rx *rx, uint32_t frag_size, uint32_t msg_size_max)
+{
+	rx->frag_size = frag_size;
+	rx->msg_size_max = msg_size_max;
+	rx->plain_max = frag_size < msg_size_max ? frag_size : msg_size_max;
+}
+
+void
 weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn, uint32_t window,
 		 uint32_t credit)
 {
@@ -36,7 +44,8 @@ weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn, uint32_t window,
 	rx->bits.words = (uint64_t *)(rx->ring + size);
 	rx->bits.mask = size - 1;
 	rx->ring_mask = size - 1;
-	rx->nxt = seq_first(isn);
+	rx->first = seq_first(isn);
+	rx->nxt = rx->first;
 	rx->head = rx->nxt;
 	rx->hi = rx->nxt;
 	allowance_init(&rx->window, rx->nxt, window);
@@ -94,6 +103,7 @@ take_fin(struct arq_rx *rx)
 	/* Only an abort may cut a message short. */
 	if (rx->msg_open && !rx->fin_abort && !rx->stopped)
 		return violation(WIRE_E_FIN);
+	rx->data_end = rx->nxt;
 	rx->nxt = rx->fin_seq + 1;
 	rx->ended = true;
 	return ARQ_RX_FILLED;
@@ -171,15 +181,36 @@ data_out_of_order(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	return ARQ_RX_FILLED;
 }
 
+/* A whole message in one packet, in order: the common case at one glance. */
+static bool
+is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
+{
+	const uint8_t whole = WIRE_F_FIRST | WIRE_F_LAST;
+
+	return (hdr->flags & whole) == whole && hdr->payload_len == hdr->mlo &&
+	       hdr->mlo <= rx->plain_max && !rx->msg_open &&
+	       rx->started != rx->credit.told;
+}
+
 int
 weir_arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 		 void *ref)
 {
+	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
+
 	if (seq != rx->nxt || rx->parked != 0 || rx->fin_known || rx->stopped ||
 	    seq >= rx->window.told)
 		return data_out_of_order(rx, seq, hdr, ref);
 	store(rx, seq, hdr, ref);
-	return take_in_order(rx, &rx->ring[seq & rx->ring_mask]);
+	if (!is_plain(rx, hdr))
+		return take_in_order(rx, packet);
+	packet->offset = 0;
+	packet->msg_len = hdr->mlo;
+	rx->started++;
+	rx->msgs++;
+	rx->bytes += hdr->mlo;
+	rx->nxt++;
+	return ARQ_RX_KEPT;
 }
 
 int

@@ -22,6 +22,7 @@
 #include "sack.h"
 
 struct arq_rx {
+	uint64_t first;
 	uint64_t head;
 	uint64_t nxt;
 	uint64_t hi; /* one past the highest parked */
@@ -43,10 +44,12 @@ struct arq_rx {
 	bool ended;     /* FIN taken in order */
 	bool stopped;   /* nobody reads here any more */
 	uint64_t fin_seq;
+	uint64_t data_end; /* nxt when FIN was taken */
 
 	uint32_t frag_size;
 	uint32_t msg_size_max;
-	uint32_t held; /* consumed, not released */
+	uint32_t plain_max; /* the smaller of both */
+	uint32_t held;      /* consumed, not released */
 
 	/* What is to be given back: in order before read_end, and parked. */
 	uint64_t read_end;
@@ -71,6 +74,10 @@ enum arq_rx_result {
 size_t weir_arq_rx_size(uint32_t window);
 void weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn,
 		      uint32_t window, uint32_t credit);
+
+/** What was negotiated; before the first packet. */
+void weir_arq_rx_limits(struct arq_rx *rx, uint32_t frag_size,
+			uint32_t msg_size_max);
 
 /** Take a DATA packet. @return enum arq_rx_result, or above it a violation. */
 int weir_arq_rx_data(struct arq_rx *rx, uint64_t seq,

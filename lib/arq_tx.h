@@ -165,8 +165,11 @@ arq_tx_has_unsent(const struct arq_tx *tx)
 static inline bool
 arq_tx_has_room(const struct arq_tx *tx)
 {
-	return tx->nxt - tx->una < tx->window &&
-	       arq_tx_in_flight(tx) < tx->cwnd;
+	uint64_t flight = tx->nxt - tx->una;
+
+	/* Nothing sacked or lost makes flight larger: one compare suffices. */
+	return flight < tx->cwnd ||
+	       (flight < tx->window && arq_tx_in_flight(tx) < tx->cwnd);
 }
 
 static inline bool

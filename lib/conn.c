@@ -169,14 +169,12 @@ on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 	int rc = weir_arq_rx_data(&conn->rx, seq, hdr, ref);
 
 	if (__builtin_expect(rc == ARQ_RX_KEPT, 1)) {
-		conn->stats.rx_data++;
 		ack_soon(conn, hdr->flags, now_ns);
 		return 1;
 	}
 	conn->due |= DUE_ACK;
 	switch (rc) {
 	case ARQ_RX_FILLED:
-		conn->stats.rx_data++;
 		if (conn->rx.broken != 0)
 			weir_conn_violation(conn,
 					    (enum wire_error)(conn->rx.broken -
@@ -186,7 +184,6 @@ on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 			weir_conn_check_ends(conn, now_ns);
 		return 1;
 	case ARQ_RX_PARKED:
-		conn->stats.rx_data++;
 		return 1;
 	case ARQ_RX_DUP:
 		conn->stats.drops[CONN_DROP_DUPLICATE]++;
@@ -275,6 +272,29 @@ prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
 	return false;
 }
 
+/* One-way traffic says the same in every packet, only later. */
+static bool
+ack_has_news(const struct weir_conn *conn, const struct wire_hdr *hdr,
+	     uint64_t now_ns)
+{
+	return hdr->ack != (uint32_t)conn->tx.una ||
+	       hdr->ts_echo != conn->echo_seen ||
+	       hdr->window != (uint32_t)conn->tx.limit ||
+	       hdr->credit != (uint16_t)conn->peer_credit ||
+	       hdr->sack_words != 0 || seq_before(hdr->ts, conn->ack_ts) ||
+	       now_ns - conn->ack_ns > CONN_TS_FRESH_NS;
+}
+
+static int
+take_ack(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
+{
+	if (ack_has_news(conn, hdr, now_ns))
+		return weir_conn_apply_ack(conn, hdr, now_ns);
+	conn->ack_ts = hdr->ts;
+	conn->ack_ns = now_ns;
+	return 0;
+}
+
 int
 weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    void *ref, uint64_t now_ns)
@@ -285,7 +305,7 @@ weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 	}
 	weir_conn_note_arrival(conn, hdr, now_ns);
 	if (hdr->flags & WIRE_F_ACKV)
-		if (weir_conn_apply_ack(conn, hdr, now_ns) != 0)
+		if (take_ack(conn, hdr, now_ns) != 0)
 			return 0;
 	if ((hdr->flags & WIRE_F_STOP) && !conn->peer_stopped)
 		weir_conn_on_stop(conn, now_ns);
@@ -419,7 +439,6 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->sack_words = (uint8_t)words;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST);
 	note_ack_sent(conn, now_ns);
-	conn->stats.tx_packets++;
 }
 
 /* FIN: like data for the window, like control for the driver. */
@@ -428,6 +447,7 @@ emit_fin(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	 uint64_t now_ns, struct conn_tx_packet *out)
 {
 	emit_slot(conn, slot, seq, now_ns, out);
+	conn->stats.tx_packets++;
 	out->ref = NULL;
 	out->kind = CONN_TX_CONTROL;
 	out->whole = false;
@@ -468,7 +488,6 @@ next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 
 	if (conn->tx.una == seq)
 		went_busy(conn, now_ns);
-	conn->stats.tx_data++;
 	emit_slot(conn, slot, seq, now_ns, out);
 	if (needs_ack(conn))
 		out->flags |= WIRE_F_ACKREQ;
@@ -508,6 +527,7 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	} else {
 		emit_slot(conn, slot, seq, now_ns, out);
 		out->kind = CONN_TX_RETX;
+		conn->retx_data++;
 	}
 	out->flags |= WIRE_F_RETX | WIRE_F_ACKREQ;
 	return 1;
@@ -652,5 +672,5 @@ weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		hdr.hlen = (uint8_t)(len / 8);
 		memset(end, 0, out->hdr_len - len);
 	}
-	weir_wire_encode(&hdr, dst);
+	wire_encode(&hdr, dst);
 }

@@ -383,7 +383,7 @@ struct conn_stats {
 	uint64_t tx_pings;
 	/* received */
 	uint64_t rx_packets; /* with our token */
-	uint64_t rx_data;    /* DATA accepted */
+	uint64_t rx_data;    /* DATA in order */
 	uint64_t rx_bytes;
 	uint64_t rx_msgs;      /* whole messages in order */
 	uint64_t rx_reordered; /* DATA that arrived before its turn */

@@ -225,6 +225,12 @@ void
 weir_conn_stats(const struct weir_conn *conn, struct conn_stats *out)
 {
 	*out = conn->stats;
+	/* What the windows know anyway is not counted per packet. */
+	out->tx_data =
+		conn->tx.nxt - seq_first(conn->config.isn) - conn->tx.fin_sent;
+	out->tx_packets += out->tx_data + conn->retx_data;
+	out->rx_data = (conn->rx.ended ? conn->rx.data_end : conn->rx.nxt) -
+		       conn->rx.first;
 	out->tx_msgs = conn->tx.pushed;
 	out->tx_msgs_acked = conn->tx.popped;
 	out->rx_msgs = conn->rx.msgs;

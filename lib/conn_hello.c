@@ -203,7 +203,7 @@ weir_conn_build_reject(const struct wire_hdr *init, enum wire_error reason,
 	/* Echoing token and number shows that the INIT was seen. */
 	weir_wire_get_params(init->params, &params);
 	hdr.token = params.token;
-	weir_wire_encode(&hdr, dst);
+	wire_encode(&hdr, dst);
 	return WIRE_HDR_LEN + weir_wire_put_error(&error, dst + WIRE_HDR_LEN);
 }
 
@@ -240,8 +240,7 @@ adopt_peer(struct weir_conn *conn, const struct wire_params *params)
 
 	weir_arq_rx_init(&conn->rx, conn->rx_mem, params->isn,
 			 config->rx_window_packets, config->rx_credit_msgs);
-	conn->rx.frag_size = limits->frag_size;
-	conn->rx.msg_size_max = config->msg_size_max;
+	weir_arq_rx_limits(&conn->rx, limits->frag_size, config->msg_size_max);
 	conn->tx.frag_size = limits->frag_size;
 	conn->rx.stopped = conn->stop_flag != 0;
 }

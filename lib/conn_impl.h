@@ -87,7 +87,8 @@ struct weir_conn {
 	struct wire_params peer;
 	struct conn_limits limits;
 	struct conn_config config;
-	struct conn_stats stats;
+	struct conn_stats stats; /* tx_packets here: without DATA */
+	uint64_t retx_data;
 	void *rx_mem;
 };
 

@@ -58,19 +58,15 @@ get_u64(const uint8_t *from)
 static void
 swap_header(struct wire_hdr *hdr)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	hdr->seq = __builtin_bswap32(hdr->seq);
-	hdr->token = __builtin_bswap64(hdr->token);
-	hdr->ack = __builtin_bswap32(hdr->ack);
-	hdr->window = __builtin_bswap32(hdr->window);
-	hdr->ts = __builtin_bswap32(hdr->ts);
-	hdr->ts_echo = __builtin_bswap32(hdr->ts_echo);
-	hdr->credit = __builtin_bswap16(hdr->credit);
-	hdr->ack_delay = __builtin_bswap16(hdr->ack_delay);
-	hdr->mlo = __builtin_bswap32(hdr->mlo);
-#else
-	(void)hdr;
-#endif
+	hdr->seq = WIRE_LE32(hdr->seq);
+	hdr->token = WIRE_LE64(hdr->token);
+	hdr->ack = WIRE_LE32(hdr->ack);
+	hdr->window = WIRE_LE32(hdr->window);
+	hdr->ts = WIRE_LE32(hdr->ts);
+	hdr->ts_echo = WIRE_LE32(hdr->ts_echo);
+	hdr->credit = WIRE_LE16(hdr->credit);
+	hdr->ack_delay = WIRE_LE16(hdr->ack_delay);
+	hdr->mlo = WIRE_LE32(hdr->mlo);
 }
 
 static enum wire_drop
@@ -139,28 +135,20 @@ check_control(const struct wire_hdr *hdr, uint32_t len)
 	}
 }
 
-enum wire_drop
-weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
+/* Anything but plain DATA. */
+static enum wire_drop
+decode_rare(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 {
-	uint32_t hdr_len;
+	uint32_t hdr_len = out->hlen * 8u;
 
-	if (len < WIRE_HDR_LEN)
-		return WIRE_DROP_SHORT;
-	memcpy(out, bytes, WIRE_HDR_LEN);
-	swap_header(out);
 	if (out->vt >> 4 != WIRE_VERSION_MAX)
 		return WIRE_DROP_VERSION;
 	if (out->flags & (WIRE_F_TRAILER | WIRE_F_KEYPHASE))
 		return WIRE_DROP_FLAGS;
-	hdr_len = out->hlen * 8u;
 	if (hdr_len < WIRE_HDR_LEN || hdr_len > WIRE_HDR_MAX || hdr_len > len)
 		return WIRE_DROP_HLEN;
 	out->payload = bytes + hdr_len;
 	out->payload_len = len - hdr_len;
-	out->sack_words = 0;
-	out->sack = NULL;
-	out->params = NULL;
-	out->error = NULL;
 	if (hdr_len != WIRE_HDR_LEN) {
 		enum wire_drop rc = decode_exts(bytes, hdr_len, out);
 
@@ -172,16 +160,24 @@ weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 	return check_control(out, len);
 }
 
-void
-weir_wire_encode(const struct wire_hdr *hdr, uint8_t *dst)
+enum wire_drop
+weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	struct wire_hdr swapped = *hdr;
-
-	swap_header(&swapped);
-	hdr = &swapped;
-#endif
-	memcpy(dst, hdr, WIRE_HDR_LEN);
+	if (len < WIRE_HDR_LEN)
+		return WIRE_DROP_SHORT;
+	memcpy(out, bytes, WIRE_HDR_LEN);
+	swap_header(out);
+	out->sack_words = 0;
+	out->sack = NULL;
+	out->params = NULL;
+	out->error = NULL;
+	out->payload = bytes + WIRE_HDR_LEN;
+	out->payload_len = len - WIRE_HDR_LEN;
+	if (out->vt == (WIRE_VERSION_MAX << 4 | WIRE_DATA) &&
+	    out->hlen == WIRE_HDR_LEN / 8 &&
+	    !(out->flags & (WIRE_F_TRAILER | WIRE_F_KEYPHASE)))
+		return WIRE_OK;
+	return decode_rare(bytes, len, out);
 }
 
 uint32_t

@@ -21,6 +21,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define WIRE_VERSION_MIN 1
 #define WIRE_VERSION_MAX 1
@@ -188,7 +189,7 @@ const char *weir_wire_drop_name(enum wire_drop reason);
 const char *weir_wire_type_name(uint8_t type);
 
 /** Write the 40 bytes of a header; extensions follow separately. */
-void weir_wire_encode(const struct wire_hdr *hdr, uint8_t *dst);
+static inline void wire_encode(const struct wire_hdr *hdr, uint8_t *dst);
 
 /** Extensions: each writes at dst and returns its length in bytes. */
 uint32_t weir_wire_put_sack(const uint64_t *words, uint32_t count,
@@ -212,6 +213,45 @@ static inline uint16_t
 wire_token_index(uint64_t token)
 {
 	return (uint16_t)token;
+}
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define WIRE_LE16(v) __builtin_bswap16(v)
+#define WIRE_LE32(v) __builtin_bswap32(v)
+#define WIRE_LE64(v) __builtin_bswap64(v)
+#else
+#define WIRE_LE16(v) (v)
+#define WIRE_LE32(v) (v)
+#define WIRE_LE64(v) (v)
+#endif
+
+/* Field by field: a header that is built in registers goes straight out. */
+static inline void
+wire_encode(const struct wire_hdr *hdr, uint8_t *dst)
+{
+	uint32_t seq = WIRE_LE32(hdr->seq);
+	uint64_t token = WIRE_LE64(hdr->token);
+	uint32_t ack = WIRE_LE32(hdr->ack);
+	uint32_t window = WIRE_LE32(hdr->window);
+	uint32_t ts = WIRE_LE32(hdr->ts);
+	uint32_t ts_echo = WIRE_LE32(hdr->ts_echo);
+	uint16_t credit = WIRE_LE16(hdr->credit);
+	uint16_t ack_delay = WIRE_LE16(hdr->ack_delay);
+	uint32_t mlo = WIRE_LE32(hdr->mlo);
+
+	dst[0] = hdr->vt;
+	dst[1] = hdr->flags;
+	dst[2] = hdr->hlen;
+	dst[3] = hdr->ce;
+	memcpy(dst + 4, &seq, 4);
+	memcpy(dst + 8, &token, 8);
+	memcpy(dst + 16, &ack, 4);
+	memcpy(dst + 20, &window, 4);
+	memcpy(dst + 24, &ts, 4);
+	memcpy(dst + 28, &ts_echo, 4);
+	memcpy(dst + 32, &credit, 2);
+	memcpy(dst + 34, &ack_delay, 2);
+	memcpy(dst + 36, &mlo, 4);
 }
 
 #endif

@@ -27,8 +27,7 @@ setup(void **state)
 
 	f->mem = malloc(weir_arq_rx_size(WINDOW));
 	weir_arq_rx_init(&f->rx, f->mem, ISN, WINDOW, CREDIT);
-	f->rx.frag_size = 100;
-	f->rx.msg_size_max = 1000;
+	weir_arq_rx_limits(&f->rx, 100, 1000);
 	f->first = seq_first(ISN);
 	*state = f;
 	return 0;

@@ -329,6 +329,29 @@ silence_doubles_the_timeout(void **state)
 	assert_true(weir_conn_deadline(pair->a.conn) > pair->now);
 }
 
+/* RFC 9002 6.2.1: the peer may wait that long before it acknowledges. */
+static void
+a_slow_acknowledger_is_not_a_loss(void **state)
+{
+	struct pair *pair = *state;
+	struct conn_stats stats;
+
+	pair->b.config.max_ack_delay_ns = 2 * MS;
+	pair_open(pair);
+	for (int i = 0; i < 100; i++) {
+		pair->a.sent = pair->a.delivered = 0;
+		pair->b.sent = pair->b.delivered = 0;
+		pair_push(&pair->a, bytes, 10);
+		pair_run(pair, 700 * US);
+		pair_read(&pair->b);
+		while (weir_conn_pop_acked(pair->a.conn) != NULL)
+			;
+	}
+	stats = pair_stats(&pair->a);
+	assert_int_equal(stats.rto + stats.tlp + stats.tx_retx, 0);
+	assert_in_range(pair_stats(&pair->b).tx_acks, 20, 60);
+}
+
 static void
 reordering_alone_repairs_nothing(void **state)
 {
@@ -758,6 +781,7 @@ main(void)
 		CASE(a_lost_packet_is_sent_once_more),
 		CASE(a_lost_tail_is_found_by_a_probe),
 		CASE(silence_doubles_the_timeout),
+		CASE(a_slow_acknowledger_is_not_a_loss),
 		CASE(reordering_alone_repairs_nothing),
 		CASE(a_duplicate_is_counted_and_acked),
 		CASE(round_trips_are_measured_without_the_hold_time),
