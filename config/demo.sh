@@ -31,15 +31,17 @@ mkdir -m 700 "$WEIR_RUNTIME_DIR"
 file=$(find -L /usr/lib/*-linux-gnu -maxdepth 1 -name "*.so*" \
 	-type f -size +50M -size -250M \
 	2>/dev/null | sort | head -n 1)
+name=$file
 if [ -z "$file" ]; then
 	file=$work/archives
+	name="the compiler and DPDK's archives"
 	cat "$(gcc -print-prog-name=cc1)" "$(gcc -print-prog-name=lto1)" \
 		/usr/lib/*/librte_*.a >"$file"
 fi
 size=$(stat -L -c %s "$file")
 sum=$(sha256sum <"$file")
 echo "A file through weir cat, from one process to another:"
-echo "    $file, $((size / 1000000)) MB"
+echo "    $name, $((size / 1000000)) MB"
 
 stream() {
 	local endpoint=$1 begin end ms

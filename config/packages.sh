@@ -58,7 +58,8 @@ fi
 
 echo "weir: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
-apt="apt-get -q -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2"
+apt="apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2
+	-o Dpkg::Use-Pty=0"
 update() {
 	# One source that cannot be reached must not stop the others.
 	$apt update || echo "weir: apt-get update had errors, going on" >&2
