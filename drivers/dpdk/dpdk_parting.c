@@ -48,7 +48,7 @@ say(struct dpdk_port *port, const struct dpdk_addr *src,
 	uint32_t len = weir_wire_put_error(&error, body);
 
 	hdr.hlen = (uint8_t)((WIRE_HDR_LEN + len) / 8);
-	weir_wire_encode(&hdr, packet);
+	wire_encode(&hdr, packet);
 	memcpy(packet + WIRE_HDR_LEN, body, len);
 	weir_dpdk_hdr_init(&front, &port->dev->mac, &port->dev->peer_mac, src,
 			   dst);
