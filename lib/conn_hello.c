@@ -203,7 +203,7 @@ weir_conn_build_reject(const struct wire_hdr *init, enum wire_error reason,
 	/* Echoing token and number shows that the INIT was seen. */
 	weir_wire_get_params(init->params, &params);
 	hdr.token = params.token;
-	wire_encode(&hdr, dst);
+	weir_wire_encode(&hdr, dst);
 	return WIRE_HDR_LEN + weir_wire_put_error(&error, dst + WIRE_HDR_LEN);
 }
 

@@ -180,6 +180,12 @@ weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 	return decode_rare(bytes, len, out);
 }
 
+void
+weir_wire_encode(const struct wire_hdr *hdr, uint8_t *dst)
+{
+	wire_encode(hdr, dst);
+}
+
 uint32_t
 weir_wire_put_sack(const uint64_t *words, uint32_t count, uint8_t *dst)
 {

@@ -189,7 +189,7 @@ const char *weir_wire_drop_name(enum wire_drop reason);
 const char *weir_wire_type_name(uint8_t type);
 
 /** Write the 40 bytes of a header; extensions follow separately. */
-static inline void wire_encode(const struct wire_hdr *hdr, uint8_t *dst);
+void weir_wire_encode(const struct wire_hdr *hdr, uint8_t *dst);
 
 /** Extensions: each writes at dst and returns its length in bytes. */
 uint32_t weir_wire_put_sack(const uint64_t *words, uint32_t count,
@@ -225,7 +225,10 @@ wire_token_index(uint64_t token)
 #define WIRE_LE64(v) (v)
 #endif
 
-/* Field by field: a header that is built in registers goes straight out. */
+/*
+ * The same for the data path. Field by field: a header that is built in
+ * registers goes straight out.
+ */
 static inline void
 wire_encode(const struct wire_hdr *hdr, uint8_t *dst)
 {

@@ -162,7 +162,7 @@ build(const struct golden *g, uint8_t *dst)
 		len += weir_wire_put_error(&e, dst + len);
 	}
 	hdr.hlen = (uint8_t)(len / 8);
-	wire_encode(&hdr, dst);
+	weir_wire_encode(&hdr, dst);
 	if (g->payload != NULL) {
 		memcpy(dst + len, g->payload, strlen(g->payload));
 		len += (uint32_t)strlen(g->payload);
