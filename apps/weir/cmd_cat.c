@@ -243,8 +243,10 @@ wait_up(struct cat *cat)
 	} while ((rc == 0 || rc == -EINTR) && weir_tool_signal == 0);
 	if (weir_tool_signal != 0)
 		return WEIR_EXIT_INTERRUPT;
-	/* A short-lived peer may have come and gone already. */
-	if (rc == 1 || rc == WEIR_EOF)
+	/* A short-lived peer may have come and gone already: what it said is
+	 * to be had first, and then how it went. */
+	if (rc == 1 || rc == WEIR_EOF || rc == -ECONNRESET ||
+	    (args.listen && rc == -ETIMEDOUT))
 		return 0;
 	return weir_tool_fail(cat->endpoint, rc);
 }
