@@ -134,6 +134,7 @@ device_close(struct dpdk_port *port)
 	if (port->dev == NULL)
 		return;
 	weir_dpdk_batch_drop(port);
+	weir_dpdk_freed_flush(port);
 	while (port->spare_count != 0)
 		rte_pktmbuf_free(port->spares[--port->spare_count]);
 	weir_dpdk_dev_close(port->dev);

@@ -69,6 +69,31 @@ weir_dpdk_spare(struct dpdk_port *port)
 	return port->spares[--port->spare_count];
 }
 
+void
+weir_dpdk_freed_flush(struct dpdk_port *port)
+{
+	if (port->freed_count != 0)
+		rte_mempool_put_bulk(port->freed[0]->pool, (void **)port->freed,
+				     port->freed_count);
+	port->freed_count = 0;
+}
+
+void
+weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m)
+{
+	if (__builtin_expect(m->nb_segs != 1, 0)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	m = rte_pktmbuf_prefree_seg(m);
+	if (m == NULL)
+		return;
+	if (port->freed_count == DPDK_FREED ||
+	    (port->freed_count != 0 && port->freed[0]->pool != m->pool))
+		weir_dpdk_freed_flush(port);
+	port->freed[port->freed_count++] = m;
+}
+
 /* ---- transmit -------------------------------------------------------------- */
 
 void
@@ -287,35 +312,81 @@ receive_other(struct dpdk_port *port, enum dpdk_hdr_result result,
 	}
 }
 
+/*
+ * The packet in a frame from the other end of a pair (memif, net_ring): it is
+ * weir's own, and memory does not lie; only what keeps us inside the frame is
+ * looked at. @return false: not as usual, have it parsed.
+ */
+static inline bool
+pair_packet(const uint8_t *frame, uint32_t frame_len, uint32_t *len)
+{
+	uint32_t udp_len;
+
+	if (frame_len < DPDK_HDR_LEN)
+		return false;
+	udp_len = (uint32_t)frame[38] << 8 | frame[39];
+	*len = udp_len - 8;
+	return frame[12] == 0x08 && frame[13] == 0x00 && /* IPv4, */
+	       frame[14] == 0x45 && frame[23] == 17 &&   /* no options, UDP */
+	       udp_len >= 8 && udp_len <= frame_len - 34;
+}
+
+static bool
+receive_parse(struct dpdk_port *port, const struct rte_mbuf *m,
+	      struct dpdk_hdr_in *in)
+{
+	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
+
+	if (!port->dev->no_wire)
+		policy_for(port, m);
+	if (m->nb_segs == 1)
+		result = weir_dpdk_hdr_parse(&port->policy,
+					     rte_pktmbuf_mtod(m, uint8_t *),
+					     m->data_len, in);
+	if (__builtin_expect(result == DPDK_HDR_PACKET, 1))
+		return true;
+	receive_other(port, result, m);
+	return false;
+}
+
+/* Not a packet of an established link. */
+static void
+receive_stray(struct dpdk_port *port, const struct rte_mbuf *m,
+	      enum wire_drop drop, const struct wire_hdr *hdr)
+{
+	struct dpdk_hdr_in in;
+
+	if (!receive_parse(port, m, &in))
+		return;
+	if (drop == WIRE_OK)
+		weir_dpdk_on_stray(port, &in, hdr);
+	else if (weir_dpdk_is_our_port(port, in.dst.port))
+		port->stats.rx_malformed++;
+	else
+		port->stats.rx_foreign++;
+}
+
 /* @return true if the connection keeps the mbuf. */
 static bool
 receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
+	uint32_t index, len = 0, offset = DPDK_HDR_LEN;
+	enum wire_drop drop;
 	struct dpdk_flow *flow;
 	struct dpdk_hdr_in in;
 	struct wire_hdr hdr;
-	uint32_t index;
 
-	if (!port->dev->no_wire)
-		policy_for(port, m);
-	if (m->nb_segs == 1)
-		result = weir_dpdk_hdr_parse(&port->policy, frame, m->data_len,
-					     &in);
-	if (__builtin_expect(result != DPDK_HDR_PACKET, 0)) {
-		receive_other(port, result, m);
-		return false;
+	if (!port->dev->paired || m->nb_segs != 1 ||
+	    !pair_packet(frame, m->data_len, &len)) {
+		if (!receive_parse(port, m, &in))
+			return false;
+		offset = in.offset;
+		len = in.len;
 	}
-	if (weir_wire_decode(frame + in.offset, in.len, &hdr) != WIRE_OK) {
-		if (weir_dpdk_is_our_port(port, in.dst.port))
-			port->stats.rx_malformed++;
-		else
-			port->stats.rx_foreign++;
-		return false;
-	}
-	if (__builtin_expect(hdr.token == 0, 0)) {
-		weir_dpdk_on_stray(port, &in, &hdr);
+	drop = weir_wire_decode(frame + offset, len, &hdr);
+	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0, 0)) {
+		receive_stray(port, m, drop, &hdr);
 		return false;
 	}
 	index = wire_token_index(hdr.token);
@@ -337,7 +408,7 @@ port_receive(struct dpdk_port *port)
 
 	for (uint16_t i = 0; i < count; i++)
 		if (!receive_one(port, mbufs[i]))
-			rte_pktmbuf_free(mbufs[i]);
+			weir_dpdk_free(port, mbufs[i]);
 	port->stats.rx_packets += count;
 	return count;
 }
@@ -404,7 +475,7 @@ flow_deliver(struct dpdk_flow *flow)
 		if (!deliver_fragment(flow, p))
 			break;
 		weir_conn_rx_consume(flow->conn);
-		rte_pktmbuf_free(m);
+		weir_dpdk_free(flow->port, m);
 		weir_conn_rx_release(flow->conn, 1, 0);
 	}
 	if (flow->delivered != before)
@@ -692,6 +763,7 @@ weir_dpdk_poll(struct weir_port *p)
 			weir_dpdk_arp_step(port);
 	}
 	events += port_service(port);
+	weir_dpdk_freed_flush(port);
 	if (port->dev != NULL && !port->still)
 		weir_dpdk_batch_send(port);
 	if (__builtin_expect(port->parting_due, 0))

@@ -437,7 +437,7 @@ weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
 		return;
 	}
 	place->mbuf = NULL;
-	rte_pktmbuf_free(m);
+	weir_dpdk_free(flow->port, m);
 	if (!place_refill(flow, index))
 		flow->owed[flow->owed_count++] = index;
 }
@@ -559,7 +559,7 @@ weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index)
 
 	flow->held_free[flow->held_free_count++] = index;
 	if (held.mbuf != NULL) {
-		rte_pktmbuf_free(held.mbuf);
+		weir_dpdk_free(flow->port, held.mbuf);
 		return 1;
 	}
 	dpdk_large_give(&flow->rx_large, held.large);

@@ -28,6 +28,9 @@
 /* Fresh mbufs at hand: every packet that is not a slot's first needs one. */
 #define DPDK_SPARES 64
 
+/* Mbufs that wait to be put back to their pool together, within one poll. */
+#define DPDK_FREED 32
+
 /* Packets of one link per turn, so that others get theirs. */
 #define DPDK_FLOW_QUOTA 32
 
@@ -82,6 +85,8 @@ struct dpdk_port {
 	uint32_t batch_count;
 	struct rte_mbuf *spares[DPDK_SPARES];
 	uint32_t spare_count;
+	struct rte_mbuf *freed[DPDK_FREED]; /* all of one pool */
+	uint32_t freed_count;
 	uint32_t packet_max; /* bytes of a weir packet, header included */
 	uint32_t frag_size;  /* payload of one packet */
 
@@ -149,6 +154,10 @@ void weir_dpdk_batch_send(struct dpdk_port *port);
 
 /* A fresh mbuf for a packet of our own, or NULL. */
 struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
+
+/* As rte_pktmbuf_free(), many at a time. */
+void weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m);
+void weir_dpdk_freed_flush(struct dpdk_port *port);
 
 /* Put a frame without payload, e.g. ARP or a stateless answer, in the batch. */
 void weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,
