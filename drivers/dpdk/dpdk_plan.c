@@ -59,6 +59,10 @@ plan_pools(const struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 	if (weir_dpdk_driver_is(dev, "net_af_xdp")) {
 		tx->reserve += XDP_QUEUE_MBUFS;
 		rx->reserve += XDP_QUEUE_MBUFS;
+		/* The driver registers the number of mbufs times the size of
+		 * one with the kernel, which refuses to send or to fill what
+		 * lies behind: gaps would push many mbufs out there. */
+		tx->packed = rx->packed = true;
 	}
 	if (tx->budget == 0)
 		tx->budget = DPDK_DEV_MBUFS;

@@ -11,6 +11,8 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include <rte_mbuf_pool_ops.h>
+
 #include "clock.h"
 #include "dpdk_compat.h"
 #include "dpdk_pool.h"
@@ -88,6 +90,40 @@ fail_no_memory(const struct dpdk_pool_spec *spec, uint32_t count)
 			 count, (unsigned long long)(bytes >> 20) + 1);
 }
 
+/* As rte_pktmbuf_pool_create(), which has no way to say that nobody asks for
+ * the physical address of these mbufs. */
+static struct rte_mempool *
+create_packed(const char *name, uint32_t count, uint16_t priv_size,
+	      const struct dpdk_pool_spec *spec)
+{
+	struct rte_pktmbuf_pool_private about = {
+		.mbuf_data_room_size = (uint16_t)spec->data_room,
+		.mbuf_priv_size = priv_size,
+	};
+	struct rte_mempool *mp;
+
+	mp = rte_mempool_create_empty(name, count,
+				      (unsigned int)sizeof(struct rte_mbuf) +
+					      priv_size + spec->data_room,
+				      POOL_CACHE_SIZE, sizeof(about),
+				      spec->numa_node,
+				      RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (mp == NULL)
+		return NULL;
+	if (rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL) !=
+	    0) {
+		rte_mempool_free(mp);
+		return NULL;
+	}
+	rte_pktmbuf_pool_init(mp, &about);
+	if (rte_mempool_populate_default(mp) < 0) {
+		rte_mempool_free(mp);
+		return NULL;
+	}
+	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return mp;
+}
+
 int
 weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 {
@@ -100,9 +136,12 @@ weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 	if (pool == NULL)
 		return fail_no_memory(spec, count);
 	snprintf(name, sizeof(name), "weir_%s_%u", spec->what, next_serial());
-	pool->mp = rte_pktmbuf_pool_create(name, count, POOL_CACHE_SIZE,
-					   priv_size, (uint16_t)spec->data_room,
-					   spec->numa_node);
+	pool->mp = spec->packed
+			   ? create_packed(name, count, priv_size, spec)
+			   : rte_pktmbuf_pool_create(name, count,
+						     POOL_CACHE_SIZE, priv_size,
+						     (uint16_t)spec->data_room,
+						     spec->numa_node);
 	if (pool->mp == NULL) {
 		free(pool);
 		return fail_no_memory(spec, count);

@@ -37,6 +37,7 @@ struct dpdk_pool_spec {
 	uint16_t priv_size; /* rounded up to 64, keeps payloads aligned */
 	int numa_node;
 	bool lingers;
+	bool packed; /* mbufs may cross pages: no gaps between them */
 };
 
 /* @return 0 and one reference; -ENOMEM with weir_fail(). */

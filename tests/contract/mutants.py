@@ -148,6 +148,7 @@ MUTANTS = [
     ('shm: the dead are silent', ('shm-process',), SHM_RX,
      'return end >> 32 != SHM_END_OPEN ? ended(sr, end) : -ETIMEDOUT;',
      'return end >> 32 != SHM_END_OPEN ? ended(sr, end) : 0;'),
+    ('shm: death is the end of the stream', ('shm-process',), SHM_RX,
      'ended(sr, end) : -ETIMEDOUT;', 'ended(sr, end) : WEIR_EOF;'),
     ('shm: a commit rings nobody', SHM_ALL, SHM_TX,
      'weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0)) {', '0, 0)) {'),

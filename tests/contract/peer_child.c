@@ -77,6 +77,11 @@ child_exec(int fd, int netns)
 	char number[16];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* A child that is made anew must not keep A's sockets alive: not all
+	 * that DPDK opens closes by itself on exec. */
+	for (int other = 3; other < 1024; other++)
+		if (other != fd && other != netns)
+			close(other);
 	if (netns >= 0 && setns(netns, 0) != 0)
 		_exit(99);
 	snprintf(number, sizeof(number), "%d", fd);
