@@ -323,9 +323,10 @@ meter_run(struct meter *meter, const char *endpoint)
 	return rc;
 }
 
-/* The meter hangs up while the peer does, or each would wait for the other. */
-static void
-meter_close(struct meter *meter)
+/* The meter hangs up while the peer does, or each would wait for the other.
+ * @return rc, or what the peer's end makes of it. */
+static int
+meter_close(struct meter *meter, int rc)
 {
 	if (meter->self.page != NULL && meter->side.port != NULL) {
 		weir_self_gate(&meter->self, false, 0);
@@ -334,6 +335,9 @@ meter_close(struct meter *meter)
 	weir_side_close(&meter->side);
 	weir_self_stop(&meter->self);
 	free(meter->tally);
+	if (rc == 0 && meter->self.ended && meter->self.status != 0)
+		rc = report_lost_peer(&meter->self, meter->side.endpoint);
+	return rc;
 }
 
 static int
@@ -393,7 +397,7 @@ weir_perf_self(const struct weir_perf_args *args, weir_perf_report_fn report,
 		meter->ticks_per_ns = weir_ticks_calibrate(CALIBRATE_NS);
 		rc = meter_run(meter, endpoint);
 	}
-	meter_close(meter);
+	rc = meter_close(meter, rc);
 	free(meter);
 	return rc;
 }
