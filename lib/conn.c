@@ -17,7 +17,8 @@ weir_conn_note_arrival(struct weir_conn *conn, const struct wire_hdr *hdr,
 	conn->last_rx_ns = now_ns;
 	conn->now_ns = now_ns;
 	/* The newest clock is echoed, with the time it lay here. */
-	if (!seq_before(hdr->ts, conn->echo_ts)) {
+	if (!seq_before(hdr->ts, conn->echo_ts) ||
+	    now_ns - conn->echo_ns > CONN_TS_FRESH_NS) {
 		conn->echo_ts = hdr->ts;
 		conn->echo_ns = now_ns;
 	}

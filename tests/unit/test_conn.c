@@ -558,6 +558,53 @@ an_idle_link_stays_alive(void **state)
 	assert_int_equal(pair_stats(&pair->a).pauses, 0);
 }
 
+/* Without keepalive, clocks may go more than half round between packets. */
+static void
+a_long_silence_confuses_no_clock(void **state)
+{
+	struct pair *pair = *state;
+
+	pair->a.config.keepalive_ns = 0;
+	pair->b.config.keepalive_ns = 0;
+	pair_open(pair);
+	for (int i = 0; i < 5; i++) {
+		pair_run(pair, (uint64_t)(i + 1) * 50 * S);
+		pair_push(&pair->a, bytes, 10);
+		pair_push(&pair->b, bytes, 10);
+		pair_run(pair, MS);
+		assert_int_equal(pair_read(&pair->a), 1);
+		assert_int_equal(pair_read(&pair->b), 1);
+		assert_non_null(weir_conn_pop_acked(pair->a.conn));
+		assert_int_equal(pair_last(&pair->b).ts_echo >> 20,
+				 (uint32_t)(pair->now >> 6) >> 20);
+	}
+	assert_int_equal(pair_stats(&pair->a).rto, 0);
+	assert_int_equal(pair_stats(&pair->a).tx_retx, 0);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+}
+
+/* Who does not ask for signs of life misses them only when he waits. */
+static void
+an_unanswered_message_is_death_enough(void **state)
+{
+	struct pair *pair = *state;
+	uint64_t start;
+
+	pair->a.config.keepalive_ns = 0;
+	pair_open(pair);
+	pair_wait(pair, 20 * S);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	send_one(pair, true);
+	start = pair->now;
+	while (weir_conn_status(pair->a.conn) == 0) {
+		pair_wait(pair, 10 * MS);
+		pair_flush(pair, &pair->a);
+		assert_true(pair->now < start + 20 * S);
+	}
+	assert_int_equal(weir_conn_status(pair->a.conn), -ETIMEDOUT);
+	assert_in_range(pair->now - start, 3 * S - 100 * MS, 6 * S + 100 * MS);
+}
+
 static void
 a_silent_peer_is_dead_in_time(void **state)
 {
@@ -792,6 +839,8 @@ main(void)
 		CASE(probes_back_off),
 		CASE(a_stale_packet_gives_no_credit),
 		CASE(an_idle_link_stays_alive),
+		CASE(a_long_silence_confuses_no_clock),
+		CASE(an_unanswered_message_is_death_enough),
 		CASE(a_silent_peer_is_dead_in_time),
 		CASE(in_order_messages_outlive_their_sender),
 		CASE(our_own_pause_kills_nobody),

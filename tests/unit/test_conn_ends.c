@@ -301,23 +301,53 @@ a_malformed_init_is_dropped(void **state)
 static void
 a_choice_that_was_not_offered_is_refused(void **state)
 {
-	struct pair *pair = *state;
-	struct wire_params params;
-	struct wire_hdr hdr;
-	uint8_t ext[WIRE_PARAMS_LEN];
+	static const struct {
+		uint64_t features;
+		uint32_t isn_off, frag_size;
+		uint16_t modes;
+		uint8_t version_max;
+		int error;
+	} cases[] = {
+		{ 4, 0, 100, 1, 1, -EPROTONOSUPPORT },
+		{ 0, 0, 100, 2, 1, -EPROTONOSUPPORT },
+		{ 0, 0, 100, 3, 1, -EPROTONOSUPPORT },
+		{ 0, 0, 100, 1, 2, -EPROTONOSUPPORT },
+		{ 0, 0, 101, 1, 1, -EPROTO },
+		{ 0, 1, 100, 1, 1, -EPROTO },
+	};
 
-	pair_make(pair);
-	pair_flush(pair, &pair->a);
-	pair_deliver(pair, &pair->a, &pair->b);
-	pair_flush(pair, &pair->b);
-	hdr = pair_last(&pair->b);
-	weir_wire_get_params(hdr.params, &params);
-	hdr.params = ext;
-	params.features = 4;
-	weir_wire_put_params(&params, ext);
-	weir_conn_on_packet(pair->a.conn, &hdr, NULL, pair->now);
-	assert_int_equal(weir_conn_status(pair->a.conn), -EPROTONOSUPPORT);
-	assert_int_equal(pair_stats(&pair->a).drops[CONN_DROP_PARAMS], 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct wire_params params;
+		uint8_t ext[WIRE_PARAMS_LEN];
+		struct wire_hdr hdr;
+		struct pair *pair;
+
+		teardown(state);
+		setup(state);
+		pair = *state;
+		pair_make(pair);
+		pair_flush(pair, &pair->a);
+		pair_deliver(pair, &pair->a, &pair->b);
+		pair_flush(pair, &pair->b);
+		hdr = pair_last(&pair->b);
+		weir_wire_get_params(hdr.params, &params);
+		params.features = cases[i].features;
+		params.isn += cases[i].isn_off;
+		params.frag_size = cases[i].frag_size;
+		params.modes = cases[i].modes;
+		params.version_max = cases[i].version_max;
+		weir_wire_put_params(&params, ext);
+		hdr.params = ext;
+		weir_conn_on_packet(pair->a.conn, &hdr, NULL, pair->now);
+		assert_int_equal(weir_conn_status(pair->a.conn),
+				 cases[i].error);
+		assert_int_equal(pair_stats(&pair->a).drops[CONN_DROP_PARAMS],
+				 1);
+		/* The server need not wait for its timer. */
+		pair_flush(pair, &pair->a);
+		pair_deliver(pair, &pair->a, &pair->b);
+		assert_int_equal(weir_conn_status(pair->b.conn), -ECONNRESET);
+	}
 }
 
 static void
@@ -665,6 +695,50 @@ stopping_what_has_all_arrived_is_no_error(void **state)
 }
 
 static void
+stopping_before_it_is_open_works(void **state)
+{
+	struct pair *pair = *state;
+
+	pair_make(pair);
+	weir_conn_stop_rx(pair->a.conn);
+	weir_conn_stop_rx(pair->a.conn);
+	pair_run(pair, MS);
+	assert_int_equal(weir_conn_tx_state(pair->b.conn), -ECONNRESET);
+	pair_push(&pair->a, bytes, 10);
+	pair_run(pair, MS);
+	assert_int_equal(pair_read(&pair->b), 1);
+}
+
+static void
+a_reset_while_lingering_is_no_error(void **state)
+{
+	struct pair *pair = *state;
+	struct wire_hdr hdr = { .vt = WIRE_VERSION_MAX << 4 | WIRE_RESET };
+
+	pair_open(pair);
+	weir_conn_close_tx(pair->a.conn);
+	weir_conn_close_tx(pair->b.conn);
+	pair_run(pair, MS);
+	hdr.token = pair->a.config.token;
+	hdr.seq = pair->b.config.isn + 1;
+	weir_conn_on_packet(pair->a.conn, &hdr, NULL, pair->now);
+	assert_int_equal(weir_conn_status(pair->a.conn), CONN_CLOSED);
+	assert_true(weir_conn_finished(pair->a.conn));
+}
+
+static void
+drops_have_names(void **state)
+{
+	(void)state;
+	for (int a = 0; a < CONN_DROPS; a++)
+		for (int b = 0; b < a; b++)
+			assert_string_not_equal(
+				weir_conn_drop_name((enum conn_drop)a),
+				weir_conn_drop_name((enum conn_drop)b));
+	assert_string_equal(weir_conn_drop_name(CONN_DROPS), "unknown");
+}
+
+static void
 both_halves_gone_ends_the_link(void **state)
 {
 	struct pair *pair = *state;
@@ -840,6 +914,9 @@ main(void)
 		CASE(a_stopped_peer_cannot_send),
 		CASE(a_lost_stop_is_repeated),
 		CASE(stopping_what_has_all_arrived_is_no_error),
+		CASE(stopping_before_it_is_open_works),
+		CASE(a_reset_while_lingering_is_no_error),
+		CASE(drops_have_names),
 		CASE(both_halves_gone_ends_the_link),
 		CASE(an_abort_resets_both_directions),
 		CASE(a_lost_reset_is_said_again),
