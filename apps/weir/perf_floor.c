@@ -59,6 +59,10 @@ open_memory(struct weir_side *side, struct weir_self *self, bool meter)
 static weir_floor_dpdk_open_fn
 find_module(struct weir_side *side)
 {
+#ifdef WEIR_DPDK_BUILT_IN
+	(void)side;
+	return weir_floor_dpdk_open;
+#else
 	weir_floor_dpdk_open_fn open_fn = NULL;
 	static void *module;
 
@@ -69,6 +73,7 @@ find_module(struct weir_side *side)
 	if (open_fn == NULL)
 		side->floor_missing = FLOOR_MODULE " is not installed";
 	return open_fn;
+#endif
 }
 
 static void
