@@ -25,10 +25,15 @@ static unsigned int line_count;
 static void
 keep_line(enum weir_log_level level, const char *line)
 {
+	/* "dpdk: " alone passes on what DPDK and its libraries muse about. */
+	bool musing = strncmp(line, "dpdk: ", 6) == 0 &&
+		      strncmp(line, "dpdk: environment", 17) != 0;
+
 	weir_tool_log(level, line);
-	if (level <= WEIR_LOG_INFO && line_count < LINES_MAX &&
-	    strncmp(line, "EAL", 3) != 0)
-		snprintf(lines[line_count++], sizeof(lines[0]), "%s", line);
+	if (level > (musing ? WEIR_LOG_WARN : WEIR_LOG_INFO) ||
+	    line_count == LINES_MAX)
+		return;
+	snprintf(lines[line_count++], sizeof(lines[0]), "%s", line);
 }
 
 static void

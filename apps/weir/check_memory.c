@@ -83,8 +83,8 @@ check_hugepages(struct check *check)
 		seen = true;
 		f = weir_check_add(check, unused > 0 ? CHECK_OK : CHECK_INFO,
 				   "hugepages",
-				   "node %d: %llu of %llu pages free (%s of "
-				   "%s each)",
+				   "node %d: %llu of %llu pages free (%s in "
+				   "pages of %s)",
 				   node, (unsigned long long)unused,
 				   (unsigned long long)total,
 				   weir_check_bytes(unused * page_bytes),
