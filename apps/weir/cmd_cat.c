@@ -160,6 +160,12 @@ check_usage(const char *endpoint)
 				endpoint);
 		return WEIR_EXIT_USAGE;
 	}
+	if (strstr(endpoint, ",dev=net_ring") != NULL) {
+		weir_tool_error("%s: net_ring stays inside one process; leave "
+				"dev= out for a memif pair between two",
+				endpoint);
+		return WEIR_EXIT_USAGE;
+	}
 	if (args.hex && args.frame != CAT_FRAME_LINE) {
 		weir_tool_error("--hex: writes lines; leave out --frame");
 		return WEIR_EXIT_USAGE;

@@ -37,6 +37,7 @@ refused 2 "unknown key 'colour'" cat shm:$NAME,colour=red
 refused 2 "not key=value" cat shm:$NAME,colour
 refused 2 "not key=value" cat shm:$NAME,
 refused 2 "use shm:" cat mem:demo
+refused 2 "inside one process" cat dpdk:demo,dev=net_ring
 refused 2 "longer than" cat "shm:$(printf 'x%.0s' {1..600})"
 refused 2 "shm:" cat -l "shm:$(printf 'x%.0s' {1..300})"
 refused 2 "not an endpoint" check demo
