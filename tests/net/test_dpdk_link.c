@@ -858,8 +858,8 @@ malformed_endpoints_are_refused_with_a_line(void **state)
 		"dpdk:10.0.0.1:7400,dev=net_null0",
 		"dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1",
 		"dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1/40",
-		"dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1/24,"
-		"peer-mac=zz",
+		("dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1/24,"
+		 "peer-mac=zz"),
 		"dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1/24,mtu=1",
 		"dpdk:10.0.0.1:7400,colour=red",
 	};
