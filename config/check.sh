@@ -31,7 +31,8 @@ build() {
 	local dir=$1
 
 	say "building $*"
-	if config/setup.sh "$@" && ninja -C "$dir" >"$dir/ninja.txt" 2>&1; then
+	if config/setup.sh "$@" && ninja -k 0 -C "$dir" \
+		>"$dir/ninja.txt" 2>&1; then
 		tail -n 1 "$dir/ninja.txt"
 		return 0
 	fi
