@@ -156,6 +156,11 @@ struct shm_rx {
 	struct shm_sleep sleep;
 };
 
+struct shm_link {
+	struct weir_link link;
+	struct shm_session *session;
+};
+
 /* Halves of a link that is up, or is not yet. */
 extern const struct weir_tx_ops weir_shm_tx_ops;
 extern const struct weir_rx_ops weir_shm_rx_ops;
