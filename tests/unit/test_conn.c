@@ -352,6 +352,28 @@ a_slow_acknowledger_is_not_a_loss(void **state)
 	assert_in_range(pair_stats(&pair->b).tx_acks, 20, 60);
 }
 
+/* The same for a message that crosses the acknowledgement of the last one. */
+static void
+a_slow_acknowledgement_may_be_crossed(void **state)
+{
+	struct pair *pair = *state;
+	struct conn_stats stats;
+
+	pair->b.config.max_ack_delay_ns = 2 * MS;
+	pair_open(pair);
+	send_one(pair, false);
+	pair_deliver(pair, &pair->a, &pair->b);
+	pair_wait(pair, 2 * MS);
+	assert_int_equal(pair_flush(pair, &pair->b), 1);
+	send_one(pair, false);
+	pair_deliver(pair, &pair->b, &pair->a);
+	pair_deliver(pair, &pair->a, &pair->b);
+	pair_run(pair, 3 * MS);
+	stats = pair_stats(&pair->a);
+	assert_int_equal(stats.rto + stats.tlp + stats.tx_retx, 0);
+	assert_int_equal(pair_read(&pair->b), 2);
+}
+
 static void
 reordering_alone_repairs_nothing(void **state)
 {
@@ -829,6 +851,7 @@ main(void)
 		CASE(a_lost_tail_is_found_by_a_probe),
 		CASE(silence_doubles_the_timeout),
 		CASE(a_slow_acknowledger_is_not_a_loss),
+		CASE(a_slow_acknowledgement_may_be_crossed),
 		CASE(reordering_alone_repairs_nothing),
 		CASE(a_duplicate_is_counted_and_acked),
 		CASE(round_trips_are_measured_without_the_hold_time),
