@@ -328,6 +328,12 @@ step_wait(struct shm_session *s, uint64_t now_ns)
 	weir_shm_session_up(s, s->sock);
 	weir_doorbell_ring(s->tx_bell);
 	weir_doorbell_ring(s->rx_bell);
+	/* A half that was closed while the answer was under way could not ring
+	 * yet, and the listener's side may be asleep already. */
+	if (atomic_load(&s->own.front->tx.end) >> 32 != SHM_END_OPEN)
+		weir_doorbell_ring(s->peer_rx_bell);
+	if (atomic_load(&s->own.front->rx.gone) != 0)
+		weir_doorbell_ring(s->peer_tx_bell);
 	return 1;
 }
 
