@@ -108,5 +108,11 @@ while read -r thing; do
 	[ -n "$thing" ] && failures+=("left behind: $thing")
 done < <(comm -13 <(echo "$before") <(config/leftovers.sh | sort))
 
+if [ "$long" = yes ]; then
+	say "planted faults"
+	python3 tests/contract/mutants.py . ||
+		failures+=("a planted fault was not found")
+fi
+
 say "result"
 exec python3 config/summary.py "${tested[@]}" -- "${failures[@]}"
