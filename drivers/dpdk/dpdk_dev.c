@@ -151,10 +151,10 @@ open_stages(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	int rc;
 
-	dev->priv->memif_zero_copy = spec->kind == DPDK_DEV_MEMIF &&
-				     spec->role == DPDK_ROLE_CONNECTOR &&
-				     weir_env_dpdk_is_ours() &&
-				     weir_dpdk_memfd_keep();
+	dev->priv->memif_zero_copy =
+		spec->zero_copy && spec->kind == DPDK_DEV_MEMIF &&
+		spec->role == DPDK_ROLE_CONNECTOR && weir_env_dpdk_is_ours() &&
+		weir_dpdk_memfd_keep();
 	rc = weir_dpdk_make(dev, spec);
 	if (rc == 0)
 		rc = weir_dpdk_learn(dev, spec);

@@ -48,7 +48,7 @@ enum dpdk_dev_kind {
 
 enum dpdk_dev_role {
 	DPDK_ROLE_LISTENER,  /* memif: server */
-	DPDK_ROLE_CONNECTOR, /* memif: client, zero copy */
+	DPDK_ROLE_CONNECTOR, /* memif: client */
 };
 
 /* What to open. Zeros are defaults. It holds its own strings. */
@@ -67,7 +67,8 @@ struct dpdk_dev_spec {
 	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */
 	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
 	bool telemetry;
-	bool is_pci; /* EXISTING: a PCI address, to be probed */
+	bool is_pci;    /* EXISTING: a PCI address, to be probed */
+	bool zero_copy; /* MEMIF: the client sends from its own mbufs */
 };
 
 #define DPDK_DEV_MBUFS      4096u

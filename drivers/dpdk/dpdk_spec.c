@@ -4,6 +4,7 @@
  * out; touches no DPDK.
  *
  *     dpdk:demo                                  a memif pair named demo
+ *     dpdk:demo,dev.zero-copy=yes                 whose client sends in place
  *     dpdk:demo,dev=net_ring                     two ports of this process
  *     dpdk:IP:PORT,dev=net_af_packet0,dev.iface=v0
  *     dpdk:IP:PORT,dev=0000:3b:00.0
@@ -136,6 +137,15 @@ name_device(const struct weir_endpoint *ep, const char *dev,
 	return 0;
 }
 
+/* The one thing that may be said of a memif pair; the rest is weir's. */
+static void
+take_memif_args(struct dpdk_dev_spec *spec)
+{
+	spec->zero_copy = strcmp(spec->args, "zero-copy=yes") == 0;
+	if (spec->zero_copy || strcmp(spec->args, "zero-copy=no") == 0)
+		spec->args[0] = '\0';
+}
+
 int
 weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 			 struct dpdk_dev_spec *spec)
@@ -156,10 +166,13 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 		rc = weir_endpoint_u64(ep, "queue", 0, UINT16_MAX, &queue);
 	if (rc != 0)
 		return rc;
+	if (spec->kind == DPDK_DEV_MEMIF)
+		take_memif_args(spec);
 	if (spec->args[0] != '\0' && spec->kind != DPDK_DEV_VDEV)
 		return weir_fail(-EINVAL,
 				 "dpdk: dev.* keys are for virtual devices "
-				 "that weir makes (dev=net_...N), not for %s",
+				 "that weir makes (dev=net_...N), not for %s; "
+				 "memif pairs know dev.zero-copy=yes|no",
 				 spec->name);
 	spec->mtu = (uint32_t)mtu;
 	spec->tx_mbufs = (uint32_t)mbufs;

@@ -52,7 +52,7 @@ static const struct variant variants[] = {
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_TRUSTED | VARIANT_CONNECTS,
 	  4,
 	  1,
-	  { { "dpdk:contract-%", NULL } } },
+	  { { "dpdk:contract-%,dev.zero-copy=yes", NULL } } },
 	{ "dpdk-af_packet",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH,
 	  20,
