@@ -457,8 +457,8 @@ WEIR_API int weir_tx_try_send(struct weir_tx *tx, const void *data,
 
 /**
  * Pass a received message on to another link. On success both are consumed,
- * on -EMSGSIZE only the permit. Never waits. Copies unless the two sides
- * share memory; weir_tx_stats.copied_bytes tells.
+ * on -EMSGSIZE only the permit. Never waits. Copies the bytes, as
+ * weir_tx_stats.copied_bytes tells.
  *
  * @return 0; -EMSGSIZE.
  */

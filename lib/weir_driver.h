@@ -157,7 +157,7 @@ WEIR_API void weir_log(enum weir_log_level level, const char *format, ...)
 
 /**
  * The directory for sockets, made with mode 0700 if it is not there:
- * $WEIR_RUNTIME_DIR, $XDG_RUNTIME_DIR/weir, /run/weir as root, or
+ * $WEIR_RUNTIME_DIR, /run/weir as root, $XDG_RUNTIME_DIR/weir, or
  * /tmp/weir-UID. Refused unless it is ours and no one else can write to it.
  *
  * @return 0; -EACCES, -ENOTDIR, -ENAMETOOLONG (weir_fail).
