@@ -410,7 +410,7 @@ static inline int weir_tx_reserve_burst(struct weir_tx *tx, uint32_t size_hint,
  * thread of a port with a poller it polls meanwhile.
  *
  * @return 1; 0 the deadline passed; -ECANCELED woken by weir_tx_cancel();
- *         -EINTR a signal was handled; else as above.
+ *         -EINTR a signal was handled while it slept; else as above.
  */
 WEIR_API int weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 				  uint64_t deadline_ns,

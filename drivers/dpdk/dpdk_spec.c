@@ -28,6 +28,9 @@
 #define MBUFS_MIN 256
 #define MBUFS_MAX (1u << 20)
 
+/* As many as any ethdev has. */
+#define QUEUE_MAX 1023
+
 bool
 weir_dpdk_is_ip_address(const char *address)
 {
@@ -163,7 +166,7 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 		rc = weir_endpoint_u64(ep, "mbufs", MBUFS_MIN, MBUFS_MAX,
 				       &mbufs);
 	if (rc == 0)
-		rc = weir_endpoint_u64(ep, "queue", 0, UINT16_MAX, &queue);
+		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
 	if (rc != 0)
 		return rc;
 	if (spec->kind == DPDK_DEV_MEMIF)
@@ -173,6 +176,12 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				 "dpdk: dev.* keys are for virtual devices "
 				 "that weir makes (dev=net_...N), not for %s; "
 				 "memif pairs know dev.zero-copy=yes|no",
+				 spec->name);
+	if (queue != 0 && (spec->kind != DPDK_DEV_EXISTING || spec->is_pci))
+		return weir_fail(-EINVAL,
+				 "dpdk: queue= names a queue of a port that "
+				 "the application runs; %s is weir's own, "
+				 "leave queue= out",
 				 spec->name);
 	spec->mtu = (uint32_t)mtu;
 	spec->tx_mbufs = (uint32_t)mbufs;
