@@ -262,8 +262,7 @@ WEIR_API int weir_port_open(const char *endpoint,
  * retransmissions, timers, set-up of links. Owner only. Never waits. For
  * mem and shm there is nothing to do and 0 is returned.
  *
- * @return number of events handled, 0 if idle; negative: the device is gone,
- *         its links have been ended with the same value.
+ * @return number of events handled, 0 if idle.
  */
 WEIR_API int weir_port_poll(struct weir_port *port);
 
@@ -279,8 +278,7 @@ WEIR_API int weir_port_fd(struct weir_port *port);
  * Prepare to sleep on weir_port_fd(). Owner only; the next poll disarms.
  *
  * @param deadline_ns when to poll at the latest, WEIR_FOREVER if never.
- * @return 1 safe to sleep; 0 there is work now, or the device cannot wake us;
- *         negative as weir_port_poll().
+ * @return 1 safe to sleep; 0 there is work now, or the device cannot wake us.
  */
 WEIR_API int weir_port_arm(struct weir_port *port, uint64_t *deadline_ns);
 
@@ -298,8 +296,10 @@ WEIR_API int weir_port_close(struct weir_port *port);
 /**
  * Listen at the endpoint's address. The config applies to accepted links.
  *
- * @return 0; -EINVAL; -EADDRINUSE; -EACCES; -ENOMEM; -EOPNOTSUPP mode or
- *         flag that the driver does not know.
+ * @return 0; -EINVAL; -EADDRINUSE; -EACCES; -ENOMEM; -EMFILE; -EOPNOTSUPP
+ *         mode or flag that the driver does not know; -ENOTDIR,
+ *         -ENAMETOOLONG the runtime directory; -ENODEV, -EBUSY a device
+ *         that is named after the endpoint. Nothing is left behind.
  */
 WEIR_API int weir_listener_open(struct weir_port *port, const char *endpoint,
 				const struct weir_link_config *config,
@@ -333,7 +333,7 @@ WEIR_API int weir_link_accept_wait(struct weir_listener *listener,
  * the halves can be used at once and answer 0 until the link is up. An
  * absent listener is retried for connect_timeout_ns.
  *
- * @return 0; -EINVAL; -ENOMEM; -EACCES; -EOPNOTSUPP.
+ * @return 0; -EINVAL; -ENOMEM; -EMFILE; -EACCES; -EOPNOTSUPP.
  */
 WEIR_API int weir_link_connect(struct weir_port *port, const char *endpoint,
 			       const struct weir_link_config *config,
@@ -351,9 +351,9 @@ WEIR_API int weir_link_split(struct weir_link *link, struct weir_tx **tx,
 
 /**
  * Put a link together from two halves, of different links or drivers even.
- * Consumes both; its status is the first error of either.
+ * On success it owns both; its status is the first error of either.
  *
- * @return 0; -ENOMEM; -EINVAL.
+ * @return 0; -ENOMEM, -EINVAL a half is NULL: the caller keeps both.
  */
 WEIR_API int weir_link_join(struct weir_tx *tx, struct weir_rx *rx,
 			    struct weir_link **link);
@@ -361,8 +361,9 @@ WEIR_API int weir_link_join(struct weir_tx *tx, struct weir_rx *rx,
 /**
  * @return -EINPROGRESS while being set up; 0 up; WEIR_EOF both directions
  *         were closed and everything sent is with the peer; -ECONNREFUSED,
- *         -EACCES, -ETIMEDOUT, -ECONNRESET, -EPROTO, -EOPNOTSUPP. Thread of
- *         the link's creator; polls the port on its owner's thread.
+ *         -EACCES, -ETIMEDOUT, -ECONNRESET, -EPROTO, -EOPNOTSUPP; while
+ *         being set up also -ENOMEM, -EMFILE, -ENODEV, -EBUSY. Thread of the
+ *         link's creator; polls the port on its owner's thread.
  */
 WEIR_API int weir_link_status(struct weir_link *link);
 
