@@ -474,6 +474,11 @@ weir_dpdk_flow_up(struct dpdk_flow *flow)
 	int rc;
 
 	weir_conn_limits(flow->conn, &limits);
+	if (limits.peer_port != 0) {
+		/* docs/wire.md, data_port: all but INIT and ACCEPT go there. */
+		flow->peer.port = limits.peer_port;
+		weir_dpdk_hdr_set_dst_port(&flow->hdr, limits.peer_port);
+	}
 	flow->frag_size = limits.frag_size;
 	flow->msg_size_max =
 		min_u32(flow->config.msg_size_max, limits.msg_size_max);

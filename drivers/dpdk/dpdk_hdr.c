@@ -172,6 +172,13 @@ weir_dpdk_hdr_set_dst_mac(struct dpdk_hdr *hdr,
 }
 
 void
+weir_dpdk_hdr_set_dst_port(struct dpdk_hdr *hdr, uint16_t udp_port)
+{
+	/* Neither prepared sum covers the UDP header. */
+	put_be16(hdr->bytes + L2_LEN + L3_LEN + UDPH_DST, udp_port);
+}
+
+void
 weir_dpdk_hdr_write(const struct dpdk_hdr *hdr, uint8_t *frame,
 		    uint16_t packet_len, uint16_t ip_id)
 {

@@ -49,6 +49,9 @@ void weir_dpdk_hdr_init(struct dpdk_hdr *hdr,
 void weir_dpdk_hdr_set_dst_mac(struct dpdk_hdr *hdr,
 			       const struct rte_ether_addr *mac);
 
+/* The peer wants its packets at another UDP port than it sent from. */
+void weir_dpdk_hdr_set_dst_port(struct dpdk_hdr *hdr, uint16_t udp_port);
+
 /*
  * Write hdr->len bytes to frame, which ends where the packet begins.
  *

@@ -372,6 +372,25 @@ a_range_of_ports_is_ours(void **state)
 			 DPDK_HDR_FOREIGN_PORT);
 }
 
+static void
+the_peer_may_move_to_another_port(void **state)
+{
+	struct dpdk_addr moved = { addr_b.ip, 7555 };
+	uint8_t expected[DPDK_HDR_LEN + 8] = { 0 };
+	uint8_t frame[DPDK_HDR_LEN + 8] = { 0 };
+	struct dpdk_hdr hdr;
+
+	(void)state;
+	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &moved);
+	weir_dpdk_hdr_write(&hdr, expected, 8, 1);
+	weir_dpdk_hdr_udp_cksum(&hdr, expected, 0);
+	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
+	weir_dpdk_hdr_set_dst_port(&hdr, moved.port);
+	weir_dpdk_hdr_write(&hdr, frame, 8, 1);
+	weir_dpdk_hdr_udp_cksum(&hdr, frame, 0);
+	assert_memory_equal(frame, expected, sizeof(frame));
+}
+
 int
 main(void)
 {
@@ -390,6 +409,7 @@ main(void)
 		cmocka_unit_test(an_offload_finds_the_pseudo_header),
 		cmocka_unit_test(congestion_marks_are_seen),
 		cmocka_unit_test(a_range_of_ports_is_ours),
+		cmocka_unit_test(the_peer_may_move_to_another_port),
 	};
 
 	return cmocka_run_group_tests_name("dpdk_hdr", tests, NULL, NULL);
