@@ -296,7 +296,8 @@ WEIR_API int weir_port_close(struct weir_port *port);
 /**
  * Listen at the endpoint's address. The config applies to accepted links.
  *
- * @return 0; -EINVAL; -EADDRINUSE; -EACCES; -ENOMEM; -EMFILE; -EOPNOTSUPP
+ * @return 0; -EINVAL; -EADDRINUSE; -EEXIST another kind of file is there;
+ *         -EACCES; -ENOMEM; -EMFILE; -EOPNOTSUPP
  *         mode or flag that the driver does not know; -ENOTDIR,
  *         -ENAMETOOLONG the runtime directory; -ENODEV, -EBUSY a device
  *         that is named after the endpoint. Nothing is left behind.

@@ -178,6 +178,18 @@ someone_listens(const struct shm_address *a)
 	return alive;
 }
 
+/* @return 1; 0 there is nothing; -EEXIST something else, no matter what a link
+ * points to; other errors. */
+static int
+is_socket(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	return S_ISSOCK(st.st_mode) ? 1 : -EEXIST;
+}
+
 /* Under a name of its own first, so that nobody can connect before mode and
  * group are set. */
 static int
@@ -190,7 +202,10 @@ bind_file(const struct shm_address *a, const struct shm_policy *policy, int fd)
 
 	if (n < 0 || (size_t)n >= sizeof(tmp.sun_path))
 		return -ENAMETOOLONG;
-	unlink(tmp.sun_path);
+	/* Left by one who had our number and was killed here. What is not a
+	 * socket is not ours, and bind() says so. */
+	if (is_socket(tmp.sun_path) == 1)
+		unlink(tmp.sun_path);
 	if (bind(fd, (struct sockaddr *)&tmp, sizeof(tmp)) != 0)
 		return -errno;
 	if (chmod(tmp.sun_path, policy->access_mode & 0777) != 0 ||
@@ -212,7 +227,12 @@ listen_file(const struct shm_address *a, const struct shm_policy *policy,
 
 	if (lock < 0)
 		return lock;
-	rc = someone_listens(a) ? -EADDRINUSE : bind_file(a, policy, fd);
+	/* To connect to any other file answers like a dead listener does. */
+	rc = is_socket(a->sun.sun_path);
+	if (rc == 1 && someone_listens(a))
+		rc = -EADDRINUSE;
+	if (rc >= 0)
+		rc = bind_file(a, policy, fd);
 	close(lock);
 	return rc;
 }
@@ -244,6 +264,11 @@ weir_shm_listen(const struct shm_address *address,
 				 "shm:%s: someone listens there already; use "
 				 "another name or stop the other listener",
 				 address->name);
+	if (rc == -EEXIST)
+		return weir_fail(rc,
+				 "shm:%s: '%s' is not a socket; choose another "
+				 "path=",
+				 address->name, address->sun.sun_path);
 	return weir_fail(rc, "shm:%s: cannot listen: %s; choose another path=",
 			 address->name, strerror(-rc));
 }
@@ -260,7 +285,8 @@ weir_shm_unlisten(const struct shm_address *address, int fd)
 	lock = lock_directory(address);
 	close(fd);
 	/* Dead now, unless another one has taken the path over. */
-	if (lock >= 0 && !someone_listens(address))
+	if (lock >= 0 && is_socket(address->sun.sun_path) == 1 &&
+	    !someone_listens(address))
 		unlink(address->sun.sun_path);
 	if (lock >= 0)
 		close(lock);

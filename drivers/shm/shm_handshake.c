@@ -160,13 +160,21 @@ bell_ok(int fd)
 	       (n < 0 || strcmp(target, "anon_inode:[eventfd]") == 0);
 }
 
+static bool
+brought_something(const struct msghdr *msg)
+{
+	return msg->msg_controllen != 0 || (msg->msg_flags & MSG_CTRUNC) != 0;
+}
+
 static int
 judge(ssize_t n, const struct msghdr *msg, const struct shm_hello *hello,
       const struct surplus *got)
 {
 	unsigned int want = hello->type == SHM_REFUSE ? 0 : SHM_FDS;
 
-	if (n == 0)
+	/* A hang-up brings nothing along; an empty message at least the sender's
+	 * credentials. */
+	if (n == 0 && !brought_something(msg))
 		return -ECONNRESET;
 	if ((msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
 	    n != (ssize_t)sizeof(*hello) || !hello_ok(hello) ||
@@ -196,7 +204,7 @@ weir_shm_receive(int sock, struct shm_hello *hello, int fds[SHM_FDS],
 		fds[i] = -1;
 	(void)setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n == 0) {
+	if (n == 0 && !brought_something(&msg)) {
 		/* Linux looks for a message first and for the hang-up then: both
 		 * may come in between. Seen once in some 5,000 short links.
 		 * After a hang-up nothing more comes, so this is the last word. */

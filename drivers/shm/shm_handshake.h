@@ -84,7 +84,8 @@ int weir_shm_address(const struct weir_endpoint *ep,
 		     struct shm_address *address);
 
 /* Bind and listen; replaces the file of a dead listener.
- * @return socket; -EADDRINUSE, -EACCES, ... (weir_fail). */
+ * @return socket; -EADDRINUSE; -EEXIST some other file; -EACCES, ...
+ * (weir_fail). */
 int weir_shm_listen(const struct shm_address *address,
 		    const struct shm_policy *policy);
 

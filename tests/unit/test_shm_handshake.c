@@ -127,6 +127,32 @@ a_message_has_exactly_three_descriptors(void **state)
 		close(fds[i]);
 }
 
+/* Not a hang-up, though recvmsg() returns 0 for both; wire_close() counts the
+ * descriptors. */
+static void
+an_empty_message_leaves_no_descriptor_behind(void **state)
+{
+	struct shm_hello hello;
+	struct shm_creds creds;
+	int fds[64], got[SHM_FDS];
+	struct wire w;
+
+	(void)state;
+	for (int i = 0; i < 64; i++)
+		fds[i] = open_bell(EFD_NONBLOCK);
+	for (size_t n = 0; n <= 64; n = n < 8 ? n + 1 : n * 2)
+		assert_int_equal(judged("", 0, fds, n), -EPROTO);
+	/* Nor what follows it. */
+	w = wire_open();
+	send_raw(&w, "", 0, fds, 3);
+	send_raw(&w, "", 0, fds, 3);
+	assert_int_equal(weir_shm_receive(w.ends[1], &hello, got, &creds),
+			 -EPROTO);
+	wire_close(&w);
+	for (int i = 0; i < 64; i++)
+		close(fds[i]);
+}
+
 static void
 every_field_of_a_message_is_checked(void **state)
 {
@@ -362,6 +388,63 @@ a_killed_listener_is_replaced(void **state)
 	place_check_and_remove(&place);
 }
 
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+check_file(const char *path, const char *text)
+{
+	char line[32] = "";
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	assert_string_equal(line, text);
+	fclose(f);
+}
+
+/* A typing error in path= costs nobody a file: not at open, not at close. */
+static void
+no_other_file_is_replaced(void **state)
+{
+	struct place place = place_make();
+	struct weir_listener *listener;
+	struct weir_port *port;
+	char notes[80];
+
+	(void)state;
+	snprintf(notes, sizeof(notes), "%s/notes", place.dir);
+	assert_int_equal(weir_port_open("shm:", NULL, &port), 0);
+	write_file(place.socket, "dear");
+	assert_int_equal(
+		weir_listener_open(port, place.endpoint, NULL, &listener),
+		-EEXIST);
+	assert_non_null(strstr(weir_last_error(), "is not a socket"));
+	check_file(place.socket, "dear");
+	assert_int_equal(rename(place.socket, notes), 0);
+	assert_int_equal(symlink(notes, place.socket), 0);
+	assert_int_equal(
+		weir_listener_open(port, place.endpoint, NULL, &listener),
+		-EEXIST);
+	check_file(place.socket, "dear");
+	assert_int_equal(unlink(place.socket), 0);
+	assert_int_equal(
+		weir_listener_open(port, place.endpoint, NULL, &listener), 0);
+	assert_int_equal(rename(notes, place.socket), 0);
+	weir_listener_close(listener);
+	check_file(place.socket, "dear");
+	assert_int_equal(unlink(place.socket), 0);
+	assert_int_equal(weir_port_close(port), 0);
+	place_check_and_remove(&place);
+}
+
 /* ---- strangers at the door --------------------------------------------------------- */
 
 /* Connections that say nothing: a bounded number of descriptors, and whoever
@@ -582,12 +665,14 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_has_exactly_three_descriptors),
+		cmocka_unit_test(an_empty_message_leaves_no_descriptor_behind),
 		cmocka_unit_test(every_field_of_a_message_is_checked),
 		cmocka_unit_test(a_bell_must_not_hold_us_up),
 		cmocka_unit_test(unclear_endpoints_are_refused),
 		cmocka_unit_test(a_socket_can_be_handed_over),
 		cmocka_unit_test(a_socket_file_comes_and_goes),
 		cmocka_unit_test(a_killed_listener_is_replaced),
+		cmocka_unit_test(no_other_file_is_replaced),
 		cmocka_unit_test(silent_strangers_keep_nobody_out),
 		cmocka_unit_test(a_refusal_has_a_reason),
 		cmocka_unit_test(other_users_need_the_listeners_leave),
