@@ -250,7 +250,9 @@ prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
 {
 	uint8_t type = wire_hdr_type(hdr);
 
-	if (type == WIRE_INIT && conn->state == CONN_ACCEPT_SENT) {
+	/* An INIT names no token: who sends one with ours is a stranger. */
+	if (type == WIRE_INIT && hdr->token == 0 &&
+	    conn->state == CONN_ACCEPT_SENT) {
 		weir_conn_hello_packet(conn, hdr, now_ns);
 		return false;
 	}

@@ -162,7 +162,7 @@ weir_permit_alloc(struct weir_permit *permit, uint32_t len,
 		tx->out--;
 		slot->tx = NULL;
 		WEIR_LEAVE(tx);
-		return -90; /* EMSGSIZE */
+		return -EMSGSIZE;
 	}
 	slot->tx = tx;
 	slot->len = len;

@@ -328,14 +328,11 @@ dpdk_tx_arm(struct weir_tx *tx, uint32_t size)
 
 	if (rc < 0)
 		return 0; /* cannot sleep: try again */
-	weir_doorbell_drain(rc);
-	dt->armed = true;
+	dt->armed = true; /* the next reserve disarms */
 	weir_doorbell_arm(&flow->tx_sleeping);
 	rc = tx_has_news(dt, size);
 	if (rc == 0)
 		return 1;
-	dt->armed = false;
-	half_disarm(&flow->tx_sleeping, &flow->tx_fd);
 	return rc < 0 ? rc : 0;
 }
 
@@ -516,14 +513,11 @@ dpdk_rx_arm(struct weir_rx *rx)
 
 	if (rc < 0)
 		return 0;
-	weir_doorbell_drain(rc);
-	dr->armed = true;
+	dr->armed = true; /* the next recv disarms */
 	weir_doorbell_arm(&flow->rx_sleeping);
 	rc = weir_spsc_ready(&flow->ready_q) != 0 ? 1 : rx_end(flow);
 	if (rc == 0)
 		return 1;
-	dr->armed = false;
-	half_disarm(&flow->rx_sleeping, &flow->rx_fd);
 	return rc < 0 ? rc : 0;
 }
 

@@ -272,6 +272,33 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 }
 
 /* A device that EAL knows; one that the application runs is only borrowed. */
+/* A device of weir's own has one queue pair. */
+static int
+refuse_queue(const struct dpdk_dev_spec *spec)
+{
+	if (spec->queue_id == 0)
+		return 0;
+	return weir_fail(-EINVAL,
+			 "dpdk: queue= names a queue of a port that the "
+			 "application runs; %s is weir's own, leave queue= out",
+			 spec->name);
+}
+
+static int
+check_queue(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
+	    const struct rte_eth_dev_info *info)
+{
+	if (spec->queue_id >= info->nb_rx_queues ||
+	    spec->queue_id >= info->nb_tx_queues)
+		return weir_fail(-EINVAL,
+				 "dpdk: port %u has %u rx and %u tx queues, "
+				 "none is number %u",
+				 dev->port_id, info->nb_rx_queues,
+				 info->nb_tx_queues, spec->queue_id);
+	dev->queue_id = spec->queue_id;
+	return 0;
+}
+
 static int
 find_existing(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
@@ -299,8 +326,8 @@ find_existing(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		return weir_fail(rc, "dpdk %s: does not describe itself",
 				 spec->name);
 	dev->priv->is_ours = info.nb_rx_queues == 0;
-	dev->queue_id = dev->priv->is_ours ? 0 : spec->queue_id;
-	return 0;
+	return dev->priv->is_ours ? refuse_queue(spec)
+				  : check_queue(dev, spec, &info);
 }
 
 static int
@@ -312,16 +339,8 @@ find_given(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	    rte_eth_dev_info_get(spec->port_id, &info) != 0)
 		return weir_fail(-ENODEV, "dpdk: there is no port %u",
 				 spec->port_id);
-	if (spec->queue_id >= info.nb_rx_queues ||
-	    spec->queue_id >= info.nb_tx_queues)
-		return weir_fail(-EINVAL,
-				 "dpdk: port %u has %u rx and %u tx queues, "
-				 "none is number %u",
-				 spec->port_id, info.nb_rx_queues,
-				 info.nb_tx_queues, spec->queue_id);
 	dev->port_id = spec->port_id;
-	dev->queue_id = spec->queue_id;
-	return 0;
+	return check_queue(dev, spec, &info);
 }
 
 int
@@ -339,7 +358,7 @@ weir_dpdk_make(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		if (!weir_env_dpdk_is_ours() &&
 		    rte_eth_dev_get_port_by_name(spec->name, &port_id) == 0)
 			return find_existing(dev, spec);
-		return make_vdev(dev, spec);
+		return refuse_queue(spec) != 0 ? -EINVAL : make_vdev(dev, spec);
 	case DPDK_DEV_EXISTING:
 		return find_existing(dev, spec);
 	default:

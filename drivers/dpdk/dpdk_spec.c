@@ -177,12 +177,12 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				 "that weir makes (dev=net_...N), not for %s; "
 				 "memif pairs know dev.zero-copy=yes|no",
 				 spec->name);
-	if (queue != 0 && (spec->kind != DPDK_DEV_EXISTING || spec->is_pci))
+	if (queue != 0 &&
+	    (spec->kind == DPDK_DEV_MEMIF || spec->kind == DPDK_DEV_RING))
 		return weir_fail(-EINVAL,
 				 "dpdk: queue= names a queue of a port that "
-				 "the application runs; %s is weir's own, "
-				 "leave queue= out",
-				 spec->name);
+				 "the application runs; a pair is weir's own, "
+				 "leave queue= out");
 	spec->mtu = (uint32_t)mtu;
 	spec->tx_mbufs = (uint32_t)mbufs;
 	spec->rx_mbufs = (uint32_t)mbufs;

@@ -393,6 +393,30 @@ a_half_open_link_expires(void **state)
 }
 
 static void
+a_stranger_cannot_wear_a_half_open_link_out(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t *init, token[8];
+
+	pair_make(pair);
+	pair_flush(pair, &pair->a);
+	pair_deliver(pair, &pair->a, &pair->b);
+	pair_flush(pair, &pair->b);
+	/* INIT with a token, which no honest peer sends. */
+	init = pair->a.wire[0].bytes;
+	memcpy(token, init + 8, sizeof(token));
+	memset(init + 8, 0x5a, sizeof(token));
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(pair_hand(pair, &pair->a, 0, &pair->b), 0);
+	assert_int_equal(pair_flush(pair, &pair->b), 0);
+	assert_int_equal(pair_stats(&pair->b).drops[CONN_DROP_TOKEN], 20);
+	memcpy(init + 8, token, sizeof(token));
+	pair_run(pair, MS);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(weir_conn_status(pair->b.conn), 0);
+}
+
+static void
 a_later_life_supersedes(void **state)
 {
 	struct pair *pair = *state;
@@ -900,6 +924,7 @@ main(void)
 		CASE(a_choice_that_was_not_offered_is_refused),
 		CASE(a_forged_accept_is_ignored),
 		CASE(a_half_open_link_expires),
+		CASE(a_stranger_cannot_wear_a_half_open_link_out),
 		CASE(a_later_life_supersedes),
 		CASE(bad_configurations_are_named),
 		CASE(close_delivers_everything_then_eof),
