@@ -309,7 +309,13 @@ carrier_open(struct fixture *f, uint32_t end, uint64_t k,
 	order.config = c == f->a ? *a : *b;
 	order_at(f, c, order, true);
 	order.step = STEP_ACCEPT;
-	order_at(f, l, order, true);
+	order_at(f, l, order, false);
+	if (!peer_try_finish(l, weir_now_ns() + peer_limit_ns()))
+		fail_msg("nothing to accept; the connecting side says: %s",
+			 weir_strerror((int)peer_do(c, STEP_STATUS, .end = end,
+						    .k = k)
+					       .rc));
+	assert_int_equal(l->answer.rc, 0);
 }
 
 void
