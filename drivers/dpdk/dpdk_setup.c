@@ -233,6 +233,11 @@ connect_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
 				 "dpdk:%s: own address unknown; open the port "
 				 "with local=IP/LEN",
 				 text);
+	if (addr->ip == port->local_ip)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: that is local=, our own address; "
+				 "write the peer's",
+				 text);
 	if (!port->mac_given &&
 	    ((addr->ip ^ port->local_ip) & port->net_mask) != 0)
 		return weir_fail(-EINVAL,
@@ -282,6 +287,27 @@ weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 
 /* ---- listen ------------------------------------------------------------------------- */
 
+/* Could anyone reach that address? */
+static int
+listen_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
+	     const char *text)
+{
+	if (port->spec.kind == DPDK_DEV_MEMIF ||
+	    port->spec.kind == DPDK_DEV_RING)
+		return 0;
+	if (!weir_dpdk_is_ip_address(text))
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: not an address to listen at; write "
+				 "dpdk:*:PORT or dpdk:IP:PORT",
+				 text);
+	if (addr->ip != 0 && addr->ip != port->local_ip)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: not our address, which is what "
+				 "local= says; write dpdk:*:PORT",
+				 text);
+	return 0;
+}
+
 int
 weir_dpdk_listener_open(struct weir_listener *listener,
 			const struct weir_endpoint *ep)
@@ -304,6 +330,8 @@ weir_dpdk_listener_open(struct weir_listener *listener,
 				 ep->address);
 	}
 	rc = weir_dpdk_address(port, ep->address, &addr);
+	if (rc == 0)
+		rc = listen_check(port, &addr, ep->address);
 	if (rc != 0)
 		return rc;
 	for (struct dpdk_listener *o = port->listeners; o; o = o->next)

@@ -95,6 +95,10 @@ refused 2 "unknown key 'colour'" cat "$EP,colour=red"
 refused 2 'mtu' cat -l "$EP,mtu=many"
 refused 2 'local' cat -l 'dpdk:10.9.9.1:7400,dev=net_null0,local=10.9.9.300/24'
 refused 2 '10\.9\.9\.300' cat 'dpdk:10.9.9.300:7400,dev=net_null0,local=10.9.9.1/24'
+refused 2 'own address' cat 'dpdk:10.9.9.1:7400,dev=net_null0,local=10.9.9.1/24'
+refused 2 '10\.9\.9\.300' cat -l 'dpdk:10.9.9.300:7400,dev=net_null0,local=10.9.9.1/24'
+refused 2 'not our address' cat -l 'dpdk:10.9.9.77:7400,dev=net_null0,local=10.9.9.1/24'
+refused 2 'not an address' cat -l 'dpdk:0:7400,dev=net_null0,local=10.9.9.1/24'
 refused 2 'port' cat -l 'dpdk:10.9.9.1:99999,dev=net_null0,local=10.9.9.1/24'
 refused 3 'net_nosuch0' cat -l 'dpdk:10.9.9.1:7400,dev=net_nosuch0,local=10.9.9.1/24'
 refused 3 'weir-none' cat -l 'dpdk:10.9.9.1:7400,dev=net_af_packet0,dev.iface=weir-none,local=10.9.9.1/24'
