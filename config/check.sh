@@ -60,7 +60,10 @@ run_tests() {
 
 # Far above what a quiet machine needs; a hanging test has limits of its own.
 limit=900
-[ "$long" = yes ] && limit=7200
+if [ "$long" = yes ]; then
+	limit=7200
+	export WEIR_CHECK_LONG=1 # larger files in tests/tool
+fi
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
 export LSAN_OPTIONS=suppressions=$PWD/config/lsan.supp:print_suppressions=0

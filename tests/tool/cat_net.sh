@@ -36,7 +36,7 @@ for side in "$A v0" "$B v1"; do
 done
 
 cd "$DIR" || exit 1
-head -c 4000011 /dev/urandom >bytes
+head -c ${WEIR_CHECK_LONG:+20}4000011 /dev/urandom >bytes # long: 204 MB
 printf 'one\n\nthree\n' >short
 # What runs in the namespaces; background takes the program from WEIR.
 PROGRAM=$WEIR

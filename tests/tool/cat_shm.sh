@@ -42,6 +42,11 @@ pair 'bytes, both ways at once' bytes bytes --frame=file
 pair 'bytes: one way' bytes empty --frame=file
 pair 'bytes in small messages' lines bytes --frame=file -s 64
 pair 'bytes in large messages' bytes lines --frame=file -s 4Mi
+if [ -n "${WEIR_CHECK_LONG:-}" ]; then
+	head -c 1073741824 /dev/urandom >gigabyte
+	pair 'a gigabyte' gigabyte empty --frame=file
+	rm -f gigabyte far.out
+fi
 
 begin 'a last line without newline is a message'
 background far cat -v -l "shm:$NAME" </dev/null
