@@ -6,13 +6,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "slices.h"
 #include "spin.h"
 #include "ticks.h"
 
-#define LINE        64u
-#define WORD        8u
-#define RETURN_STEP 64u
-#define CELLS_MAX   1024u
+#define LINE 64u
+#define WORD 8u
+
+/* Cells are returned 64 at a time, but no more than this many bytes: with few
+ * and large cells the sender would wait for the receiver and it for him. */
+#define RETURN_STEP  64u
+#define RETURN_BYTES 8192u
+
+#define CELLS_MAX 1024u
 
 /* Cells of one line: as many as fit the first-level cache beside the work.
  * More are slower, and a floor is the best that the machine can do. */
@@ -239,12 +245,13 @@ ring_sink(struct weir_load *load, struct weir_flow *flow)
 {
 	struct floor_ring *ring = (struct floor_ring *)load;
 	struct weir_spin spin = { .limit = load->spin_limit };
-	uint64_t first = ring->count, start = 0, quiet_ns = 0;
+	uint64_t first = ring->count, quiet_ns = 0;
+	struct weir_slices slices;
 
+	weir_slices_begin(&slices, load->gate->slice_ticks, load->size);
 	for (;;) {
 		if (ring_take(ring) != 0) {
-			if (start == 0)
-				start = weir_ticks();
+			weir_slices_note(&slices, ring->count - first);
 			weir_spin_reset(&spin);
 			quiet_ns = 0;
 			continue;
@@ -262,8 +269,7 @@ ring_sink(struct weir_load *load, struct weir_flow *flow)
 		(void)weir_spin_stream(&spin);
 	}
 	flow->messages = ring->count - first;
-	flow->timed = flow->messages > 0 ? flow->messages - 1 : 0;
-	flow->ticks = start != 0 ? weir_ticks() - start : 0;
+	weir_slices_end(&slices, flow);
 	return 0;
 }
 
@@ -316,7 +322,9 @@ weir_floor_ring_open(const struct weir_load *shape, void *area, uint32_t cells)
 	ring->word = ring->stride - WORD;
 	ring->mask = cells - 1;
 	ring->limit = cells;
-	ring->step = cells / 4 < RETURN_STEP ? (cells < 4 ? 1 : cells / 4)
-					     : RETURN_STEP;
+	ring->step = RETURN_STEP;
+	while (ring->step > 1 && (ring->step > cells / 4 ||
+				  ring->step * ring->stride > RETURN_BYTES))
+		ring->step /= 2;
 	return &ring->load;
 }

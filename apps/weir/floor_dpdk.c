@@ -20,6 +20,7 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "slices.h"
 #include "spin.h"
 #include "ticks.h"
 #include "weir_dpdk.h"
@@ -342,27 +343,23 @@ raw_sink(struct weir_load *load, struct weir_flow *flow)
 {
 	struct floor_raw *raw = (struct floor_raw *)load;
 	struct weir_spin spin = { .limit = load->spin_limit };
-	uint64_t frames = 0, first = 0, start = 0, last = 0, quiet_ns = 0;
+	uint64_t frames = 0, quiet_ns = 0;
+	struct weir_slices slices;
 
+	weir_slices_begin(&slices, load->gate->slice_ticks,
+			  load->size / raw->parts);
 	for (;;) {
 		uint32_t taken = take_burst(raw);
 		bool open = weir_gate_open(load->gate);
 
 		if (taken > 0) {
 			frames += taken;
-			if (start == 0) {
-				start = weir_ticks();
-				first = frames;
-			}
-			if (!open)
-				last = weir_ticks();
+			weir_slices_note(&slices, frames);
 			quiet_ns = 0;
 			weir_spin_reset(&spin);
 			continue;
 		}
 		if (!open) {
-			if (last == 0)
-				last = weir_ticks();
 			if (frames >= load->gate->sent * raw->parts)
 				break;
 			/* A device may lose frames: they never come. */
@@ -374,8 +371,8 @@ raw_sink(struct weir_load *load, struct weir_flow *flow)
 		(void)weir_spin_stream(&spin);
 	}
 	flow->messages = frames / raw->parts;
-	flow->timed = (frames - first) / raw->parts;
-	flow->ticks = start != 0 && last > start ? last - start : 0;
+	weir_slices_end(&slices, flow);
+	flow->ticks *= raw->parts; /* timed are frames */
 	return 0;
 }
 

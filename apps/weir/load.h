@@ -29,13 +29,13 @@ struct weir_load;
 struct weir_gate {
 	_Alignas(64) _Atomic uint32_t open; /* 0: come back when all is in */
 	_Atomic uint64_t sent; /* by send() in this window; valid once closed */
+	uint64_t slice_ticks;  /* see slices.h; set before the first window */
 };
 
-/* What the receiver of a one-way window saw. The messages of the first burst
- * start the clock and are not counted in timed. */
+/* What the receiver of a one-way window saw; timed and ticks by slices.h. */
 struct weir_flow {
 	uint64_t messages; /* all */
-	uint64_t timed;    /* from the first burst to the last message */
+	uint64_t timed;    /* those of the slice that speaks for the window */
 	uint64_t ticks;    /* how long those took, weir_ticks() */
 };
 

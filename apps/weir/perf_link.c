@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "slices.h"
 #include "spin.h"
 #include "ticks.h"
 
@@ -286,19 +287,18 @@ link_sink(struct weir_load *load, struct weir_flow *flow)
 {
 	struct weir_perf_link *link = (struct weir_perf_link *)load;
 	struct weir_spin spin = { .limit = load->spin_limit };
-	uint64_t got = 0, first = 0, start = 0;
+	struct weir_slices slices;
+	uint64_t got = 0;
 	int rc;
 
+	weir_slices_begin(&slices, load->gate->slice_ticks, load->size);
 	for (;;) {
 		rc = weir_perf_link_take(link);
 		if (rc < 0)
 			return rc;
 		if (rc > 0) {
 			got += (uint64_t)rc;
-			if (start == 0) {
-				start = weir_ticks();
-				first = got;
-			}
+			weir_slices_note(&slices, got);
 			weir_spin_reset(&spin);
 			continue;
 		}
@@ -313,8 +313,7 @@ link_sink(struct weir_load *load, struct weir_flow *flow)
 		(void)weir_spin_stream(&spin);
 	}
 	flow->messages = got;
-	flow->timed = got - first;
-	flow->ticks = start != 0 ? weir_ticks() - start : 0;
+	weir_slices_end(&slices, flow);
 	return 0;
 }
 

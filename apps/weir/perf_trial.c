@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "perf.h"
+#include "slices.h"
 #include "ticks.h"
 #include "tool.h"
 
@@ -109,7 +110,6 @@ time_batches(struct weir_load *load, struct window *window, uint64_t span)
 		window->ticks_batch[window->batches++] = now - before;
 	}
 	window->messages = (uint64_t)window->batches * window->batch;
-	window->rate = (double)window->messages / (double)(now - start);
 	return 0;
 }
 
@@ -133,6 +133,23 @@ time_singles(struct weir_load *load, struct window *window, uint64_t span)
 	return 0;
 }
 
+/* Keep a sample, and so a window, short on slow devices. The fastest sample
+ * tells: one that lost its CPU for a while says nothing about the device. */
+static void
+fit_batch(struct progress *run, enum weir_self_which which,
+	  const struct window *window)
+{
+	double most = BATCH_MAX_NS * run->trial->ticks_per_ns;
+	uint64_t best = UINT64_MAX;
+
+	for (uint32_t i = 0; i < window->batches; i++)
+		if (window->ticks_batch[i] < best)
+			best = window->ticks_batch[i];
+	if (window->batches > 0 && (double)best > most)
+		run->batch[which] =
+			(uint32_t)(window->batch * most / (double)best) + 1;
+}
+
 static int
 lat_window(struct progress *run, enum weir_self_which which,
 	   struct window *window)
@@ -153,11 +170,7 @@ lat_window(struct progress *run, enum weir_self_which which,
 	if (rc != 0 || answer != 0)
 		return answer == -ECHILD || rc == 0 ? answer : rc;
 
-	window->rate *= trial->ticks_per_ns * 1e9;
-	/* Keep a sample, and so a window, short on slow devices. */
-	if (window->rate * BATCH_MAX_NS < window->batch * 1e9)
-		run->batch[which] =
-			(uint32_t)(window->rate * BATCH_MAX_NS / 1e9) + 1;
+	fit_batch(run, which, window);
 	return 0;
 }
 
@@ -355,6 +368,8 @@ run_windows(struct progress *run)
 	uint64_t warm_ns = start_ns + args->warmup_ns;
 	int rc = settle(run, WEIR_SELF_TEST);
 
+	run->trial->self->page->gate.slice_ticks =
+		(uint64_t)(WEIR_SLICE_NS * run->trial->ticks_per_ns);
 	if (rc == 0)
 		rc = probe(run, &run->place);
 	if (rc == 0)

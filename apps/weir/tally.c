@@ -84,8 +84,8 @@ compare_doubles(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* The median window: one that lost its CPU to something else for a while
- * does not drag the figure down. */
+/* The median window of one-way messages: one that lost its CPU to something
+ * else for a while does not drag the figure down. */
 static double
 median(const double *values, uint32_t count)
 {
@@ -97,6 +97,18 @@ median(const double *values, uint32_t count)
 	qsort(sorted, count, sizeof(sorted[0]), compare_doubles);
 	return count % 2 != 0 ? sorted[count / 2]
 			      : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+/* Round trips per second of a closed loop: what its median time comes to. So
+ * it always agrees with the times beside it, and time that a side spent
+ * without its CPU is in neither. */
+static double
+round_trips_per_s(const struct weir_hist *batch_ps,
+		  const struct weir_hist *rtt_ns)
+{
+	if (batch_ps->total > 0)
+		return 1e12 / quantile(batch_ps, 0.5);
+	return rtt_ns != NULL ? 1e9 / quantile(rtt_ns, 0.5) : NAN;
 }
 
 void
@@ -118,10 +130,13 @@ weir_tally_figures(const struct weir_tally *tally, enum weir_placement place,
 	figures->batch_p99_ns = quantile(&from->batch_ps, 0.99) / 1000;
 	figures->floor_p50_ns = quantile(&from->floor_batch_ps, 0.5) / 1000;
 	figures->floor_p99_ns = quantile(&from->floor_batch_ps, 0.99) / 1000;
-	figures->msgs_per_s = median(from->rate, from->windows);
+	figures->msgs_per_s =
+		one_way ? median(from->rate, from->windows)
+			: round_trips_per_s(&from->batch_ps, &from->rtt_ns);
 	figures->bytes_per_s = figures->msgs_per_s * size;
 	figures->floor_msgs_per_s =
-		median(from->floor_rate, from->floor_windows);
+		one_way ? median(from->floor_rate, from->floor_windows)
+			: round_trips_per_s(&from->floor_batch_ps, NULL);
 	figures->floor_bytes_per_s = figures->floor_msgs_per_s * floor_size;
 	figures->ratio = figures->ratio_p99 = NAN;
 	if (from->windows < WEIR_TALLY_ENOUGH)

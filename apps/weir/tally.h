@@ -26,7 +26,7 @@ struct weir_tally_place {
 	struct weir_hist rtt_ns;   /* single round trips */
 	struct weir_hist batch_ps; /* means of a batch of round trips */
 	struct weir_hist floor_batch_ps;
-	double rate[WEIR_TALLY_WINDOWS]; /* messages per second, by window */
+	double rate[WEIR_TALLY_WINDOWS]; /* one way: messages/s, by window */
 	double floor_rate[WEIR_TALLY_WINDOWS + 1];
 };
 

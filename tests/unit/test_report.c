@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "report.h"
+#include "slices.h"
 
 static struct weir_perf_args args;
 
@@ -156,6 +157,77 @@ a_rate_is_the_median_window(void **state)
 	weir_tally_figures(tally, WEIR_PLACE_NEAR, true, 64, 64, &f);
 	assert_true(close_to(f.msgs_per_s, 5e6));
 	free(tally);
+}
+
+/* Most of the windows of round trips lost their CPU for a while: the rate is
+ * still what the times beside it say, on both sides. */
+static void
+a_rate_of_round_trips_agrees_with_them(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_tally_place *near = &tally->places[WEIR_PLACE_NEAR];
+	struct weir_figures f;
+
+	(void)state;
+	add_windows(tally, WEIR_PLACE_NEAR, 40, 200, 100);
+	for (int i = 0; i < 30; i++) {
+		near->rate[i] = near->floor_rate[i] = 119;
+		weir_hist_record(&near->batch_ps, 200000000);
+		weir_hist_record(&near->floor_batch_ps, 200000000);
+	}
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, false, 32, 32, &f);
+	assert_true(close_to(f.msgs_per_s, 5e6));
+	assert_true(close_to(f.bytes_per_s, 32 * 5e6));
+	assert_true(close_to(f.floor_msgs_per_s, 1e7));
+	assert_true(close_to(f.msgs_per_s * f.batch_p50_ns, 1e9));
+	assert_true(close_to(f.floor_msgs_per_s * f.floor_p50_ns, 1e9));
+	weir_hist_reset(&near->batch_ps); /* as without a peer of our own */
+	weir_tally_figures(tally, WEIR_PLACE_NEAR, false, 32, 32, &f);
+	assert_true(close_to(f.msgs_per_s, 5e6));
+	free(tally);
+}
+
+/* Ten messages per tick in slices of 1,000 ticks, and a hole of 50,000 ticks:
+ * the hole is in one slice, so the window's rate stays ten. */
+static void
+a_hole_in_a_window_is_not_in_its_rate(void **state)
+{
+	struct weir_slices slices;
+	struct weir_flow flow = { 0 };
+	uint64_t count = 500, now = 1000000;
+
+	(void)state;
+	weir_slices_begin(&slices, 1000, 64);
+	weir_slices_look(&slices, count, now);
+	for (int i = 0; i < 50; i++) {
+		now += i == 25 ? 50000 : 100;
+		count += 1000;
+		weir_slices_look(&slices, count, now);
+	}
+	weir_slices_end(&slices, &flow);
+	assert_int_equal(slices.n, 5);
+	assert_int_equal(flow.timed, flow.ticks * 10);
+}
+
+/* Too short for slices: everything after the first burst. */
+static void
+a_short_window_counts_whole(void **state)
+{
+	struct weir_slices slices;
+	struct weir_flow flow = { 0 };
+
+	(void)state;
+	weir_slices_begin(&slices, 1000, 1 << 20);
+	assert_int_equal(slices.step, 1);
+	weir_slices_end(&slices, &flow);
+	assert_int_equal(flow.timed, 0);
+	assert_int_equal(flow.ticks, 0);
+	weir_slices_look(&slices, 3, 500);
+	weir_slices_look(&slices, 4, 900);
+	weir_slices_look(&slices, 7, 1700);
+	weir_slices_end(&slices, &flow);
+	assert_int_equal(flow.timed, 4);
+	assert_int_equal(flow.ticks, 1200);
 }
 
 /* ---- JSON ---------------------------------------------------------------------- */
@@ -376,6 +448,9 @@ main(void)
 		cmocka_unit_test(ratio_of_rates),
 		cmocka_unit_test(too_few_windows_have_no_ratio),
 		cmocka_unit_test(a_rate_is_the_median_window),
+		cmocka_unit_test(a_rate_of_round_trips_agrees_with_them),
+		cmocka_unit_test(a_hole_in_a_window_is_not_in_its_rate),
+		cmocka_unit_test(a_short_window_counts_whole),
 		cmocka_unit_test(json_has_the_promised_keys),
 		cmocka_unit_test(json_without_self_has_no_floor),
 		cmocka_unit_test(json_says_when_windows_are_few),
