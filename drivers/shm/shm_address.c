@@ -8,9 +8,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm_handshake.h"
+
+/* For a directory's lock, one a millisecond. */
+#define LOCK_TRIES 100
 
 #define BACKLOG 64
 
@@ -144,6 +148,23 @@ socket_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Others hold it for the few system calls of a bind. Whoever may read the
+ * directory can take it too, so nobody waits for it without end. */
+static int
+lock_within(int fd, uint32_t tries_of_1ms)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (tries_of_1ms-- == 0)
+			return -EBUSY;
+		nanosleep(&nap, NULL);
+	}
+	return 0;
+}
+
 /* Hold the directory's lock: it guards the check for a dead listener, and
  * leaves no lock file behind. */
 static int
@@ -151,17 +172,18 @@ lock_directory(const struct shm_address *a)
 {
 	char dir[sizeof(a->sun.sun_path)];
 	char *slash;
-	int fd;
+	int fd, rc;
 
 	snprintf(dir, sizeof(dir), "%s", a->sun.sun_path);
 	slash = strrchr(dir, '/');
 	slash[slash == dir] = '\0';
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_EX) != 0) {
+	if (fd < 0)
+		return -errno;
+	rc = lock_within(fd, LOCK_TRIES);
+	if (rc != 0)
 		close(fd);
-		fd = -1;
-	}
-	return fd < 0 ? -errno : fd;
+	return rc != 0 ? rc : fd;
 }
 
 static bool
