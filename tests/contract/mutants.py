@@ -26,6 +26,7 @@ MEM = 'drivers/mem/mem_datapath.c'
 LANE = 'drivers/mem/mem_lane.c'
 SHM_TX = 'drivers/shm/shm_tx.c'
 SHM_RX = 'drivers/shm/shm_rx.c'
+SHM_HALF = 'drivers/shm/shm_tx_half.c'
 SHM_ALL = ('shm', 'shm-process')
 
 # name, variants, file, piece, replacement
@@ -132,14 +133,15 @@ MUTANTS = [
      'msgs[i].len = desc->len;', 'msgs[i].len = (desc->len + 7u) & ~7u;'),
 
     ('shm: leak on discard', ('shm',), SHM_TX,
-     'body_free(st, k, (uint32_t)slot->cookie);\n', ''),
+     'body_free(st, st->group_class[body / SHM_GROUP_SIZE], body);\n'
+     '\tst->cursor--;', '(void)body;\n\tst->cursor--;'),
     ('shm: EOF before drain', SHM_ALL, SHM_RX,
      'if ((uint32_t)end == (uint32_t)sr->seq) {', 'if (1) {'),
-    ('shm: an abort looks like a close', SHM_ALL, SHM_TX,
+    ('shm: an abort looks like a close', SHM_ALL, SHM_HALF,
      'end_sending(st, SHM_END_ABORTED);', 'end_sending(st, SHM_END_CLOSED);'),
-    ('shm: close is ignored', ('shm',), SHM_TX,
-     'end_sending(st, SHM_END_CLOSED);\n\treturn 0;\n}\n\nstatic uint32_t\n'
-     'shm_capacity', 'return 0;\n}\n\nstatic uint32_t\nshm_capacity'),
+    ('shm: close is ignored', ('shm',), SHM_HALF,
+     'return weir_shm_peer_gone(st);\n\tend_sending(st, SHM_END_CLOSED);',
+     'return weir_shm_peer_gone(st);'),
     ('shm: double use of a body', SHM_ALL, SHM_TX,
      '\t*word &= *word - 1;\n', ''),
     ('shm: a body held is used again', SHM_ALL, SHM_TX,
@@ -151,18 +153,19 @@ MUTANTS = [
     ('shm: death is the end of the stream', ('shm-process',), SHM_RX,
      'ended(sr, end) : -ETIMEDOUT;', 'ended(sr, end) : WEIR_EOF;'),
     ('shm: a commit rings nobody', SHM_ALL, SHM_TX,
-     'weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0)) {', '0, 0)) {'),
+     'weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))\n'
+     '\t\tring_peer(st);', '0, 0))\n\t\tring_peer(st);'),
+    ('shm: an end rings nobody', SHM_ALL, SHM_HALF,
+     'weir_doorbell_wanted(&s->peer.front->rx.sleeping, s->fence))', '0)'),
     ('shm: arm does not look again (receive)', SHM_ALL, SHM_RX,
      'return end >> 32 == SHM_END_OPEN && is_stale(sr, next_word(sr));',
      'return end >> 32 == SHM_END_OPEN;'),
-    ('shm: arm does not look again (send)', SHM_ALL, SHM_TX,
-     'return room_of(st, class_for(st, size)) == 0 &&\n', 'return 1 &&\n'),
+    ('shm: arm does not look again (send)', SHM_ALL, SHM_HALF,
+     'return shm_room_of(st, shm_class_for(st, size)) == 0 &&\n',
+     'return 1 &&\n'),
     ('shm: the pledge is not given back', ('shm',), SHM_TX,
-     'st->classes[pledged].pledged--;\n\tst->classes[pledged].free++;',
-     'st->classes[pledged].pledged--;'),
-    ('shm: a class takes a little more', ('shm',), SHM_TX,
-     'while (size > st->classes[k].size)',
-     'while (size > st->classes[k].size + 8)'),
+     'st->class_free[pledged]++;\n\tst->class_free[k]--;',
+     'st->class_free[k]--;'),
     ('shm: a gone receiver is not noticed', ('shm',), SHM_TX,
      '? -ECONNRESET\n\t\t       : -ETIMEDOUT', '? 0\n\t\t       : -ETIMEDOUT'),
 ]
