@@ -11,7 +11,10 @@ import subprocess
 import sys
 
 HEAD = (f"  {'link':<6} {'test':<4} {'bytes':>8}  {'cpus':<5}"
-        f" {'weir':>22} {'floor':>16} {'ratio':>6}")
+        f" {'weir':>23} {'floor':>14} {'ratio':>6}")
+FOOT = ("  lat: round trip, ratio weir / floor (1 is best, lower is better);"
+        " bw: one way,\n  ratio weir / floor (1 is best, higher is better);"
+        " cpus: near or far from each other")
 
 
 def microseconds(value_ns):
@@ -66,7 +69,7 @@ def measure(weir, seconds, spec):
     report = json.loads(done.stdout)
     for place, result, floor, ratio in rows(kind, int(size), report):
         print(f"  {endpoint:<6} {kind:<4} {size:>8}  {place:<5}"
-              f" {result:>22} {floor:>16} {ratio:>6}", flush=True)
+              f" {result:>23} {floor:>14} {ratio:>6}", flush=True)
     for warning in report.get("warnings") or []:
         print(f"      {warning.get('text', warning)}")
     return True
@@ -78,7 +81,9 @@ def main(arguments):
     if specs[0] == "--seconds":
         seconds, specs = int(specs[1]), specs[2:]
     print(HEAD, flush=True)
-    return 0 if all([measure(weir, seconds, spec) for spec in specs]) else 1
+    good = all([measure(weir, seconds, spec) for spec in specs])
+    print(FOOT)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@
  *
  *   ring (one way)       cells of that shape, so that the working set is
  *                        that of the link under test; the reader returns
- *                        them by one word, 64 at a time
+ *                        them by one word, 64 at a time, or large
+ *                        ones 8 KiB at a time
  *
  *      [ payload ... | number, length ] [ ... ] [ ... ]    [ returned ]
  *

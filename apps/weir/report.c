@@ -68,14 +68,16 @@ heading(const struct weir_report *report, FILE *to)
 	if (args->kind == WEIR_PERF_LAT)
 		fprintf(to,
 			"\n%s in us, closed loop, one in flight; floor and "
-			"ratio: 32 timed at once\n"
+			"ratio (link / floor, 1 is best): 32 timed at once\n"
 			"size[B] place windows messages      p50     p90     "
 			"p99   p99.9  p99.99      max    mean | floor p50     "
 			"p99 | ratio  at p99\n",
 			args->half ? "Half of the round trip" : "Round trip");
 	else
 		fprintf(to,
-			"\nOne way, counted at the receiver, bursts of %u\n"
+			"\nOne way, counted at the receiver, bursts of %u; "
+			"MB: 10^6 bytes of payload; ratio: link / floor, 1 is "
+			"best\n"
 			"size[B] place windows messages   M msg/s       MB/s "
 			"| floor M msg/s       MB/s | ratio\n",
 			(unsigned int)args->burst);

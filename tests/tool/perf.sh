@@ -47,6 +47,9 @@ perf_of() {
 	done
 	self "$link" lat
 	holds "$DIR/json" "r['test']['size'] == 64"
+	# Rates say the same as the times beside them, if any window counts.
+	holds "$DIR/json" "not r['result']['msgs_per_s'] or abs(r['result']['msgs_per_s'] * r['result']['rtt32_ns']['p50'] / 1e9 - 1) < 0.05"
+	holds "$DIR/json" "r['floor'] is None or not r['floor']['msgs_per_s'] or abs(r['floor']['msgs_per_s'] * r['floor']['rtt_ns']['p50'] / 1e9 - 1) < 0.05"
 	holds "$DIR/json" "r['placement'] in (None, 'smt', 'near', 'far', 'same')"
 	holds "$DIR/json" "r['floor'] is not None"
 	self "$link" bw -b 1
