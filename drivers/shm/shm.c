@@ -12,6 +12,7 @@
  *     shm_tx shm_rx  the data path; shm_tx_half the rest of a send half
  *     shm_orphan     releases, and the end after the end
  *     shm_sleep      what a half sleeps on
+ *     shm_bell       what the peer rings
  *
  * This file: ports and links as the core wants them.
  */

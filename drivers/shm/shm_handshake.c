@@ -4,14 +4,12 @@
 
 #include "shm_handshake.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shm_bell.h"
 #include "shm_layout.h"
 
 #ifndef SO_PEERPIDFD
@@ -145,21 +143,6 @@ hello_ok(const struct shm_hello *h)
 	       h->reason >= -4095;
 }
 
-/* An eventfd that does not block; anything else could hold us up when rung.
- * Where there is no /proc we have to believe it. */
-static bool
-bell_ok(int fd)
-{
-	char path[40], target[32] = "";
-	int flags = fcntl(fd, F_GETFL);
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	return flags >= 0 && (flags & O_NONBLOCK) != 0 &&
-	       (n < 0 || strcmp(target, "anon_inode:[eventfd]") == 0);
-}
-
 static bool
 brought_something(const struct msghdr *msg)
 {
@@ -180,8 +163,10 @@ judge(ssize_t n, const struct msghdr *msg, const struct shm_hello *hello,
 	    n != (ssize_t)sizeof(*hello) || !hello_ok(hello) ||
 	    got->count != want || !got->creds)
 		return -EPROTO;
-	if (want != 0 && (!bell_ok(got->fds[SHM_FD_TX_BELL]) ||
-			  !bell_ok(got->fds[SHM_FD_RX_BELL])))
+	if (want != 0 && (!weir_shm_bell_ok(got->fds[SHM_FD_TX_BELL]) ||
+			  !weir_shm_bell_ok(got->fds[SHM_FD_RX_BELL]) ||
+			  weir_shm_bell_same(got->fds[SHM_FD_TX_BELL],
+					     got->fds[SHM_FD_RX_BELL])))
 		return -EPROTO;
 	return 1;
 }

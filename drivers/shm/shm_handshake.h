@@ -12,7 +12,7 @@
  *
  * One message each way over an AF_UNIX SEQPACKET socket, which then only
  * serves to notice that the other process is gone. The three descriptors are
- * the segment, the doorbell of the send half and that of the receive half.
+ * the segment, and the doors of the bells of send half and receive half.
  *
  * By default the name is an abstract one made of our user id, the value of
  * WEIR_RUNTIME_DIR and the link's name: it vanishes with its owner, so not

@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "shm_bell.h"
 #include "shm_handshake.h"
 #include "shm_segment.h"
 
@@ -50,9 +51,9 @@ struct shm_session {
 	_Atomic uint64_t release_bells;
 	struct shm_segment own;
 	struct shm_segment peer;
-	uint8_t *group_class; /* of the peer's bodies */
-	int tx_bell;          /* ours */
-	int rx_bell;
+	uint8_t *group_class;    /* of the peer's bodies */
+	struct shm_bell tx_bell; /* ours */
+	struct shm_bell rx_bell;
 	uint64_t cycles_per_ms;
 
 	/* Under lock. */
@@ -222,11 +223,11 @@ bool weir_shm_session_dead(struct shm_session *session);
 /* The half's descriptor, made at the first call, and brought up to date with
  * the state of the set-up. @return it; -EMFILE and the like. */
 int weir_shm_sleep_fd(struct shm_sleep *sleep, struct shm_session *session,
-		      int bell);
+		      const struct shm_bell *bell);
 void weir_shm_sleep_close(struct shm_sleep *sleep);
 
 /* The next reserve or recv after arming. */
-void weir_shm_sleep_over(_Atomic uint32_t *sleeping, int bell);
+void weir_shm_sleep_over(_Atomic uint32_t *sleeping, struct shm_bell *bell);
 
 /* ---- shm_tx.c, shm_rx.c -------------------------------------------------------- */
 

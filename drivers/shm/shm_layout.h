@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC       UINT64_C(0x6d68732d72696577) /* "weir-shm" */
-#define SHM_VERSION     1u
+#define SHM_VERSION     2u
 #define SHM_CELL_SIZE   64u
 #define SHM_INLINE_SIZE 48u
 #define SHM_CLASSES_MAX 8u

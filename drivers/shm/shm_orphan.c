@@ -95,7 +95,7 @@ release_slowly(struct shm_session *s, uintptr_t cookie)
 	bool fence = s->fence;
 
 	if (weir_doorbell_wanted(&s->peer_tx->sleeping, fence)) {
-		weir_doorbell_ring(s->peer_tx_bell);
+		weir_shm_bell_ring(s->peer_tx_bell);
 		atomic_fetch_add_explicit(&s->release_bells, 1,
 					  memory_order_relaxed);
 	}

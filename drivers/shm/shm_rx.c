@@ -217,7 +217,7 @@ awake(struct shm_rx *sr)
 {
 	sr->armed = false;
 	weir_shm_sleep_over(&sr->session->own.front->rx.sleeping,
-			    sr->session->rx_bell);
+			    &sr->session->rx_bell);
 }
 
 /* Several messages, or one that is not where it usually is. */
@@ -264,7 +264,8 @@ shm_rx_fd(struct weir_rx *rx)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
 
-	return weir_shm_sleep_fd(&sr->sleep, sr->session, sr->session->rx_bell);
+	return weir_shm_sleep_fd(&sr->sleep, sr->session,
+				 &sr->session->rx_bell);
 }
 
 static int
@@ -274,7 +275,7 @@ shm_rx_arm(struct weir_rx *rx)
 	uint64_t end;
 
 	sr->armed = true;
-	weir_shm_sleep_fd(&sr->sleep, sr->session, sr->session->rx_bell);
+	weir_shm_sleep_fd(&sr->sleep, sr->session, &sr->session->rx_bell);
 	weir_doorbell_arm(&sr->session->own.front->rx.sleeping);
 	end = atomic_load_explicit(&sr->peer->end, memory_order_acquire);
 	/* A dead peer is seen by the descriptor. */
@@ -284,7 +285,7 @@ shm_rx_arm(struct weir_rx *rx)
 static void
 shm_rx_wake(struct weir_rx *rx)
 {
-	weir_doorbell_ring(shm_rx_of(rx)->session->rx_bell);
+	weir_shm_bell_wake(&shm_rx_of(rx)->session->rx_bell);
 }
 
 static void
@@ -313,7 +314,7 @@ shm_rx_destroy(struct weir_rx *rx)
 	atomic_store_explicit(&s->own.front->rx.gone, 1, memory_order_release);
 	if (weir_shm_session_is_up(s) &&
 	    weir_doorbell_wanted(&s->peer_tx->sleeping, s->fence))
-		weir_doorbell_ring(s->peer_tx_bell);
+		weir_shm_bell_ring(s->peer_tx_bell);
 	weir_shm_sleep_close(&sr->sleep);
 	weir_shm_session_half_gone(s, false);
 	weir_shm_orphan(s);
@@ -387,5 +388,5 @@ weir_shm_rx_attach(struct shm_rx *sr)
 	sr->peer = s->peer_tx;
 	sr->rx.ops = &weir_shm_rx_ops;
 	/* Rung to say that the link is up. */
-	weir_doorbell_drain(s->rx_bell);
+	weir_shm_bell_drain(&s->rx_bell);
 }

@@ -38,8 +38,8 @@ session_free(struct shm_session *s)
 {
 	close_fd(&s->sock);
 	close_fd(&s->pidfd);
-	close_fd(&s->tx_bell);
-	close_fd(&s->rx_bell);
+	weir_shm_bell_close(&s->tx_bell);
+	weir_shm_bell_close(&s->rx_bell);
 	close_fd(&s->peer_tx_bell);
 	close_fd(&s->peer_rx_bell);
 	weir_shm_segment_close_fd(&s->own);
@@ -62,7 +62,7 @@ session_alloc(void)
 	s->store.release = weir_shm_release;
 	s->orphan_flag = weir_shm_orphan_flag();
 	s->sock = s->pidfd = s->own.fd = s->address.fd = -1;
-	s->tx_bell = s->rx_bell = -1;
+	s->tx_bell = s->rx_bell = SHM_BELL_NONE;
 	s->peer_tx_bell = s->peer_rx_bell = -1;
 	s->refs = 1;
 	s->halves = 2;
@@ -87,10 +87,10 @@ weir_shm_session_create(const struct weir_link *link,
 	s->returns = s->own.front->returns;
 	s->groups = s->own.front->groups;
 	s->give_up_ns = weir_clock_ns() + link->config.connect_timeout_ns;
-	s->tx_bell = weir_doorbell_open();
-	s->rx_bell = weir_doorbell_open();
-	if (s->tx_bell < 0 || s->rx_bell < 0) {
-		rc = s->tx_bell < 0 ? s->tx_bell : s->rx_bell;
+	rc = weir_shm_bell_open(&s->tx_bell);
+	if (rc == 0)
+		rc = weir_shm_bell_open(&s->rx_bell);
+	if (rc != 0) {
 		weir_fail(rc,
 			  "shm: no descriptor for a doorbell: %s; raise "
 			  "the limit of open files",
@@ -171,14 +171,25 @@ make_tracks(struct shm_session *s)
 	return 0;
 }
 
+/* Not ours, sent back: we would ring ourselves. */
+static bool
+peers_own(const struct shm_session *s, int door)
+{
+	return !weir_shm_bell_same(door, s->tx_bell.door) &&
+	       !weir_shm_bell_same(door, s->rx_bell.door);
+}
+
 int
 weir_shm_session_adopt(struct shm_session *s, const struct shm_hello *hello,
 		       int fds[SHM_FDS], const struct shm_creds *creds)
 {
-	int rc = weir_shm_segment_attach(fds[SHM_FD_SEGMENT],
-					 hello->segment_size, hello->epoch,
-					 &s->peer);
+	int rc = -EPROTO;
 
+	if (peers_own(s, fds[SHM_FD_TX_BELL]) &&
+	    peers_own(s, fds[SHM_FD_RX_BELL]))
+		rc = weir_shm_segment_attach(fds[SHM_FD_SEGMENT],
+					     hello->segment_size, hello->epoch,
+					     &s->peer);
 	if (rc == 0)
 		rc = make_tracks(s);
 	if (rc != 0) {
@@ -207,8 +218,8 @@ weir_shm_session_send(struct shm_session *s, int sock, enum shm_hello_type type)
 		.mode = WEIR_MODE_BARE,
 	};
 	int fds[SHM_FDS] = { [SHM_FD_SEGMENT] = s->own.fd,
-			     [SHM_FD_TX_BELL] = s->tx_bell,
-			     [SHM_FD_RX_BELL] = s->rx_bell };
+			     [SHM_FD_TX_BELL] = s->tx_bell.door,
+			     [SHM_FD_RX_BELL] = s->rx_bell.door };
 
 	return weir_shm_send(sock, &hello, fds);
 }
@@ -229,8 +240,8 @@ fail(struct shm_session *s, int rc, const char *why)
 	s->state = SHM_FAILED;
 	s->error = rc;
 	/* Halves may sleep on a socket that has just been read. */
-	weir_doorbell_ring(s->tx_bell);
-	weir_doorbell_ring(s->rx_bell);
+	weir_shm_bell_wake(&s->tx_bell);
+	weir_shm_bell_wake(&s->rx_bell);
 	return weir_fail(rc, "shm:%s: %s", s->address.name, why);
 }
 
@@ -326,14 +337,14 @@ step_wait(struct shm_session *s, uint64_t now_ns)
 					    "it should be; do not trust it"
 					  : strerror(-rc));
 	weir_shm_session_up(s, s->sock);
-	weir_doorbell_ring(s->tx_bell);
-	weir_doorbell_ring(s->rx_bell);
+	weir_shm_bell_wake(&s->tx_bell);
+	weir_shm_bell_wake(&s->rx_bell);
 	/* A half that was closed while the answer was under way could not ring
 	 * yet, and the listener's side may be asleep already. */
 	if (atomic_load(&s->own.front->tx.end) >> 32 != SHM_END_OPEN)
-		weir_doorbell_ring(s->peer_rx_bell);
+		weir_shm_bell_ring(s->peer_rx_bell);
 	if (atomic_load(&s->own.front->rx.gone) != 0)
-		weir_doorbell_ring(s->peer_tx_bell);
+		weir_shm_bell_ring(s->peer_tx_bell);
 	return 1;
 }
 
@@ -344,6 +355,8 @@ weir_shm_session_up(struct shm_session *s, int sock)
 	s->pidfd = weir_shm_pidfd(sock, s->creds.pid);
 	s->state = SHM_UP;
 	weir_shm_segment_close_fd(&s->own);
+	weir_shm_bell_passed(&s->tx_bell);
+	weir_shm_bell_passed(&s->rx_bell);
 }
 
 int

@@ -30,13 +30,15 @@ watch_fd(int epoll, int fd, uint32_t events)
 }
 
 static int
-open_epoll(struct shm_sleep *sleep, int bell)
+open_epoll(struct shm_sleep *sleep, const struct shm_bell *bell)
 {
 	int rc, fd = epoll_create1(EPOLL_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	rc = watch_fd(fd, bell, EPOLLIN);
+	rc = watch_fd(fd, bell->rings, EPOLLIN);
+	if (rc == 0)
+		rc = watch_fd(fd, bell->self, EPOLLIN);
 	if (rc != 0) {
 		close(fd);
 		return rc;
@@ -100,7 +102,7 @@ follow(struct shm_sleep *sleep, struct shm_session *session)
 
 int
 weir_shm_sleep_fd(struct shm_sleep *sleep, struct shm_session *session,
-		  int bell)
+		  const struct shm_bell *bell)
 {
 	int rc = 0;
 
@@ -126,8 +128,8 @@ weir_shm_sleep_close(struct shm_sleep *sleep)
 }
 
 void
-weir_shm_sleep_over(_Atomic uint32_t *sleeping, int bell)
+weir_shm_sleep_over(_Atomic uint32_t *sleeping, struct shm_bell *bell)
 {
 	weir_doorbell_disarm(sleeping);
-	weir_doorbell_drain(bell);
+	weir_shm_bell_drain(bell);
 }

@@ -90,7 +90,7 @@ weir_shm_tx_awake(struct shm_tx *st)
 {
 	st->armed = false;
 	weir_shm_sleep_over(&st->session->own.front->tx.sleeping,
-			    st->session->tx_bell);
+			    &st->session->tx_bell);
 }
 
 static inline int
@@ -254,7 +254,7 @@ static __attribute__((cold, noinline)) void
 ring_peer(struct shm_tx *st)
 {
 	st->doorbells++;
-	weir_doorbell_ring(st->peer_bell);
+	weir_shm_bell_ring(st->peer_bell);
 }
 
 /*

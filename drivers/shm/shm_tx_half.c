@@ -22,7 +22,7 @@ end_sending(struct shm_tx *st, enum shm_end how)
 			      memory_order_release);
 	if (weir_shm_session_is_up(s) &&
 	    weir_doorbell_wanted(&s->peer.front->rx.sleeping, s->fence))
-		weir_doorbell_ring(s->peer_rx_bell);
+		weir_shm_bell_ring(s->peer_rx_bell);
 }
 
 static int
@@ -50,7 +50,8 @@ shm_tx_fd(struct weir_tx *tx)
 {
 	struct shm_tx *st = shm_tx_of(tx);
 
-	return weir_shm_sleep_fd(&st->sleep, st->session, st->session->tx_bell);
+	return weir_shm_sleep_fd(&st->sleep, st->session,
+				 &st->session->tx_bell);
 }
 
 static int
@@ -59,7 +60,7 @@ shm_tx_arm(struct weir_tx *tx, uint32_t size)
 	struct shm_tx *st = shm_tx_of(tx);
 
 	st->armed = true;
-	weir_shm_sleep_fd(&st->sleep, st->session, st->session->tx_bell);
+	weir_shm_sleep_fd(&st->sleep, st->session, &st->session->tx_bell);
 	weir_doorbell_arm(&st->session->own.front->tx.sleeping);
 	weir_shm_collect(st, true);
 	return shm_room_of(st, shm_class_for(st, size)) == 0 &&
@@ -69,7 +70,7 @@ shm_tx_arm(struct weir_tx *tx, uint32_t size)
 static void
 shm_tx_wake(struct weir_tx *tx)
 {
-	weir_doorbell_ring(shm_tx_of(tx)->session->tx_bell);
+	weir_shm_bell_wake(&shm_tx_of(tx)->session->tx_bell);
 }
 
 static uint32_t
@@ -206,7 +207,7 @@ early_arm(struct weir_tx *tx, uint32_t size)
 	(void)size;
 	st->armed = true;
 	return rc == 0 && weir_shm_sleep_fd(&st->sleep, st->session,
-					    st->session->tx_bell) >= 0;
+					    &st->session->tx_bell) >= 0;
 }
 
 const struct weir_tx_ops weir_shm_tx_ops_early = {
@@ -301,5 +302,5 @@ weir_shm_tx_attach(struct shm_tx *st)
 	st->peer_bell = s->peer_rx_bell;
 	st->tx.ops = &weir_shm_tx_ops;
 	/* Rung to say that the link is up. */
-	weir_doorbell_drain(s->tx_bell);
+	weir_shm_bell_drain(&s->tx_bell);
 }

@@ -12,13 +12,15 @@
 
 #define NOBODY 65534
 
+/* One end of a pair: a door, if it is of datagrams. */
 static int
-open_bell(int flags)
+open_end(int type)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | flags);
+	int ends[2];
 
-	assert_true(fd >= 0);
-	return fd;
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0);
+	close(ends[1]);
+	return ends[0];
 }
 
 /* A socketpair with one message under way, sent by hand. */
@@ -113,7 +115,7 @@ a_message_has_exactly_three_descriptors(void **state)
 
 	(void)state;
 	for (int i = 0; i < 64; i++)
-		fds[i] = open_bell(EFD_NONBLOCK);
+		fds[i] = open_end(SOCK_DGRAM);
 	assert_int_equal(judged(&hello, sizeof(hello), fds, 3), 1);
 	for (size_t n = 0; n <= 64; n = n < 8 ? n + 1 : n * 2)
 		if (n != 3)
@@ -139,7 +141,7 @@ an_empty_message_leaves_no_descriptor_behind(void **state)
 
 	(void)state;
 	for (int i = 0; i < 64; i++)
-		fds[i] = open_bell(EFD_NONBLOCK);
+		fds[i] = open_end(SOCK_DGRAM);
 	for (size_t n = 0; n <= 64; n = n < 8 ? n + 1 : n * 2)
 		assert_int_equal(judged("", 0, fds, n), -EPROTO);
 	/* Nor what follows it. */
@@ -162,7 +164,7 @@ every_field_of_a_message_is_checked(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		fds[i] = open_bell(EFD_NONBLOCK);
+		fds[i] = open_end(SOCK_DGRAM);
 	for (size_t i = 0; i < 9; i++)
 		bad[i] = good_hello();
 	bad[0].magic++;
@@ -185,23 +187,32 @@ every_field_of_a_message_is_checked(void **state)
 		close(fds[i]);
 }
 
+/* Anything but two datagram sockets could hold us up when it is rung. */
 static void
 a_bell_must_not_hold_us_up(void **state)
 {
 	struct shm_hello hello = good_hello();
-	int fds[3] = { open_bell(EFD_NONBLOCK), open_bell(EFD_NONBLOCK),
-		       open_bell(0) };
-	int ends[2];
+	int good = open_end(SOCK_DGRAM);
+	int bad[] = { eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+		      open_end(SOCK_STREAM),
+		      open_end(SOCK_SEQPACKET),
+		      socket(AF_INET, SOCK_DGRAM, 0),
+		      open("/dev/null", O_WRONLY),
+		      dup(good) };
 
 	(void)state;
-	assert_int_equal(judged(&hello, sizeof(hello), fds, 3), -EPROTO);
-	close(fds[2]);
-	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
-	fds[2] = ends[1];
-	assert_int_equal(judged(&hello, sizeof(hello), fds, 3), -EPROTO);
-	for (int i = 0; i < 3; i++)
-		close(fds[i]);
-	close(ends[0]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int one[3] = { good, good, bad[i] };
+		int other[3] = { good, bad[i], good };
+
+		assert_true(bad[i] >= 0);
+		assert_int_equal(judged(&hello, sizeof(hello), one, 3),
+				 -EPROTO);
+		assert_int_equal(judged(&hello, sizeof(hello), other, 3),
+				 -EPROTO);
+		close(bad[i]);
+	}
+	close(good);
 }
 
 /* ---- endpoints -------------------------------------------------------------------- */
@@ -274,6 +285,34 @@ a_socket_can_be_handed_over(void **state)
 	talk(b, a);
 	weir_link_destroy(a);
 	weir_link_destroy(b);
+	assert_int_equal(weir_port_close(port), 0);
+	assert_int_equal(fd_count(), fds);
+}
+
+/* A listener that only sends back what it gets: we would talk to ourselves. */
+static void
+a_mirror_is_no_peer(void **state)
+{
+	struct shm_hello hello;
+	struct shm_creds creds;
+	struct weir_port *port;
+	struct weir_link *link;
+	char endpoint[40];
+	int ends[2], got[SHM_FDS], fds = fd_count();
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	snprintf(endpoint, sizeof(endpoint), "shm:,fd=%d", ends[0]);
+	assert_int_equal(weir_port_open(endpoint, NULL, &port), 0);
+	assert_int_equal(weir_link_connect(port, endpoint, NULL, &link), 0);
+	assert_int_equal(weir_link_status(link), -EINPROGRESS);
+	assert_int_equal(weir_shm_receive(ends[1], &hello, got, &creds), 1);
+	hello.type = SHM_OFFER;
+	assert_int_equal(weir_shm_send(ends[1], &hello, got), 0);
+	weir_shm_close_fds(got);
+	assert_int_equal(weir_link_wait(link, in_seconds(5)), -EPROTO);
+	weir_link_destroy(link);
+	close(ends[1]);
 	assert_int_equal(weir_port_close(port), 0);
 	assert_int_equal(fd_count(), fds);
 }
@@ -670,6 +709,7 @@ main(void)
 		cmocka_unit_test(a_bell_must_not_hold_us_up),
 		cmocka_unit_test(unclear_endpoints_are_refused),
 		cmocka_unit_test(a_socket_can_be_handed_over),
+		cmocka_unit_test(a_mirror_is_no_peer),
 		cmocka_unit_test(a_socket_file_comes_and_goes),
 		cmocka_unit_test(a_killed_listener_is_replaced),
 		cmocka_unit_test(no_other_file_is_replaced),
