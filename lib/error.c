@@ -44,7 +44,8 @@ static const struct {
 	const char *text;
 } meanings[] = {
 	{ WEIR_EOF, "the peer closed the link" },
-	{ -ETIMEDOUT, "the peer is dead: its process is gone, or nothing answers" },
+	{ -ETIMEDOUT,
+	  "the peer is dead: its process is gone, or nothing answers" },
 	{ -ECONNRESET, "the peer aborted the link" },
 	{ -ECONNREFUSED, "nobody listens there, or the listener refused" },
 	{ -EPROTO, "the peer broke the protocol" },
