@@ -33,6 +33,7 @@ on_alarm(int signal)
 	n = write(2, case_name, strlen(case_name));
 	n = write(2, "\n", 1);
 	(void)n;
+	rmdir(runtime_dir);
 	_exit(1);
 }
 
