@@ -235,6 +235,14 @@ wait_for_listener(struct dpdk_dev *dev)
 	return 0;
 }
 
+static void
+stop_device(void *arg)
+{
+	struct dpdk_dev *dev = arg;
+
+	rte_eth_dev_stop(dev->port_id);
+}
+
 /* One at a time: each makes EAL's memory files disappear for a moment. */
 static int
 start_connector(struct dpdk_dev *dev)
@@ -250,7 +258,7 @@ start_connector(struct dpdk_dev *dev)
 	if (rc == 0) {
 		rc = wait_for_listener(dev);
 		if (rc != 0)
-			rte_eth_dev_stop(dev->port_id);
+			weir_dpdk_memif_serialise(stop_device, dev);
 	}
 	weir_dpdk_memfd_restore();
 	pthread_mutex_unlock(&one);
@@ -284,18 +292,30 @@ weir_dpdk_dev_start(struct dpdk_dev *dev)
 	return 0;
 }
 
+/* Stop and close the device; the rest of dev stays. */
+static void
+take_down(void *arg)
+{
+	struct dpdk_dev *dev = arg;
+
+	if (dev->started && dev->priv->is_ours)
+		rte_eth_dev_stop(dev->port_id);
+	weir_dpdk_unmake(dev);
+}
+
 void
 weir_dpdk_dev_close(struct dpdk_dev *dev)
 {
 	struct dpdk_env_guard guard;
 
-	if (dev->priv->memif != NULL)
+	weir_env_dpdk_guard_begin(&guard);
+	if (dev->priv->memif != NULL) {
 		weir_dpdk_memif_hide(dev->priv->memif);
-	if (dev->started && dev->priv->is_ours) {
-		weir_env_dpdk_guard_begin(&guard);
-		rte_eth_dev_stop(dev->port_id);
-		weir_env_dpdk_guard_end(&guard);
+		weir_dpdk_memif_serialise(take_down, dev);
+	} else {
+		take_down(dev);
 	}
+	weir_env_dpdk_guard_end(&guard);
 	release_all(dev);
 	weir_dpdk_memfd_restore();
 }

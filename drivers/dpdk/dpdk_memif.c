@@ -24,6 +24,9 @@
 /* EAL's interrupt thread answers in microseconds, when it gets a CPU. */
 #define INTERRUPT_WAIT_NS UINT64_C(50000000)
 
+/* Far more than it ever needs; a stuck one must not hang us. */
+#define SERIALISE_WAIT_NS UINT64_C(2000000000)
+
 /* Bytes of the lock file. */
 enum {
 	LOCK_LISTENER = 0,
@@ -262,6 +265,37 @@ wait_for_interrupt_thread(void)
 	while (!atomic_load(&rung) && weir_clock_ns() < deadline_ns)
 		sched_yield();
 	rte_eal_alarm_cancel(ring_bell, &rung);
+}
+
+struct job {
+	void (*fn)(void *arg);
+	void *arg;
+	atomic_bool done;
+};
+
+static void
+job_run(void *arg)
+{
+	struct job *job = arg;
+
+	job->fn(job->arg);
+	atomic_store(&job->done, true);
+}
+
+void
+weir_dpdk_memif_serialise(void (*fn)(void *arg), void *arg)
+{
+	uint64_t deadline_ns = weir_clock_ns() + SERIALISE_WAIT_NS;
+	struct job job = { .fn = fn, .arg = arg };
+
+	if (rte_eal_alarm_set(1, job_run, &job) == 0) {
+		while (!atomic_load(&job.done) && weir_clock_ns() < deadline_ns)
+			sched_yield();
+		/* Waits for a callback that is running. */
+		rte_eal_alarm_cancel(job_run, &job);
+	}
+	if (!atomic_load(&job.done))
+		fn(arg); /* that thread has stopped to serve anyone */
 }
 
 void

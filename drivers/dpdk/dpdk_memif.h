@@ -42,6 +42,15 @@ int weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
  */
 void weir_dpdk_memif_hide(struct dpdk_memif *memif);
 
+/*
+ * Run fn in EAL's interrupt thread and return when it is done. memif's driver
+ * takes a connection down in that thread when the peer hangs up, and in the
+ * caller's when the device is stopped, without a lock between the two: both
+ * close the same descriptors, and the second close may hit a new one (seen as
+ * a panic of EAL, "Error adding fd"). In one thread they cannot meet.
+ */
+void weir_dpdk_memif_serialise(void (*fn)(void *arg), void *arg);
+
 /* Give the name back; after the device is gone. Frees memif. */
 void weir_dpdk_memif_release(struct dpdk_memif *memif);
 
