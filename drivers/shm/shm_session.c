@@ -261,9 +261,8 @@ step_connect(struct shm_session *s, uint64_t now_ns)
 			s->state = SHM_WAITING;
 			return 0;
 		}
-		if (sock != s->address.fd)
-			close(sock);
-		else
+		close(sock);
+		if (s->address.fd >= 0)
 			return fail(s, -ECONNREFUSED,
 				    "the other end of fd= is closed; start its "
 				    "owner first");
