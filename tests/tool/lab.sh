@@ -90,9 +90,10 @@ for victim in starter guardian; do
 done
 
 begin "SIGTERM is passed on, and the lab ends"
-"$WEIR" lab run -- sh -c "trap 'exit 9' TERM; sleep $MARK & wait" 2>err &
+"$WEIR" lab run -- sh -c "trap 'exit 9' TERM; : >trapped; sleep $MARK & wait" \
+	2>err &
 starter=$!
-until_true some_marked 1
+until_true test -e trapped
 kill -TERM $starter
 wait $starter
 equal "exit code" 9 $?
