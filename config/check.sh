@@ -73,6 +73,7 @@ export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 WEIR_RUNTIME_DIR=$(mktemp -d /tmp/weir-check-XXXXXX) || exit 1
 export WEIR_RUNTIME_DIR
 trap 'rm -rf "$WEIR_RUNTIME_DIR"' EXIT
+trap 'exit 130' HUP INT TERM
 before=$(config/leftovers.sh | sort)
 
 everything="-Ddpdk=enabled -Dtool=enabled -Dman=enabled"
