@@ -13,7 +13,7 @@ build:
 help:
 	@echo "make             build the libraries and the tool in build/"
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
-	@echo "make check       every test on four builds; about 7 minutes"
+	@echo "make check       every test on four builds; about 5 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
 	@echo "make bench       latency and rate of each driver beside its floor"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
