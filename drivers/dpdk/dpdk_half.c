@@ -43,7 +43,9 @@ half_fd(_Atomic int32_t *fd)
 static void
 half_wake(_Atomic int32_t *fd)
 {
-	int made = atomic_load_explicit(fd, memory_order_acquire);
+	/* Sequential: after the store of the cancel flag, see
+	 * weir_wait_sleep(). */
+	int made = atomic_load_explicit(fd, memory_order_seq_cst);
 
 	if (made >= 0)
 		weir_doorbell_ring(made);
