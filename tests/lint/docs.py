@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the documents point at is there, and README shows hello.c as it is.
+"""What the documents point at is there, README shows hello.c as it is, and
+weir(3) lists every public call.
 
     docs.py SOURCE_ROOT
 """
@@ -14,6 +15,8 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(
     r"`((?:lib|drivers|apps|tests|config|docs)/[\w./-]*\w)`")
 CODE = re.compile(r"^```.*?^```", re.S | re.M)
+# Of the headers, but for weir itself.
+INTERNAL = {"weir_latch", "weir_misuse"}
 HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 
@@ -49,7 +52,19 @@ def hello():
         yield "README.md: does not show apps/examples/hello.c as it is"
 
 
+def calls():
+    page = (ROOT / "docs/man/weir.3.scd").read_text()
+    for header in ("weir.h", "weir_inline.h", "weir_stats.h", "weir_dpdk.h"):
+        text = (ROOT / "lib" / header).read_text()
+        names = re.findall(r"WEIR_API[^;]*?\b(weir_\w+)\(", text)
+        names += re.findall(r"static inline [^;{]*?\b(weir_\w+)\(", text)
+        for name in sorted(set(names) - INTERNAL):
+            if f"*{name}*()" not in page:
+                yield f"docs/man/weir.3.scd: does not list {name}(), {header}"
+
+
 pages = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
-found = [text for page in pages for text in complaints(page)] + list(hello())
+found = [text for page in pages for text in complaints(page)] + list(hello()) + \
+    list(calls())
 print("\n".join(found + [f"{len(pages)} pages, {len(found)} complaints"]))
 sys.exit(1 if found else 0)
