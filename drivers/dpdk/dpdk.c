@@ -15,7 +15,6 @@
 #include "env_dpdk.h"
 #include "weir_dpdk.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -78,7 +77,6 @@ policy_init(struct dpdk_port *port)
 	port->policy = (struct dpdk_hdr_policy){
 		.mac = dev->mac,
 		.any_mac = dev->paired,
-		.ip = dev->paired ? 0 : port->local_ip,
 		.port_first = 1,
 		.port_last = UINT16_MAX,
 		.ip_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP : DPDK_HDR_CHECK,
@@ -86,6 +84,8 @@ policy_init(struct dpdk_port *port)
 					  : DPDK_HDR_CHECK,
 		.udp_zero_ok = dev->no_wire,
 	};
+	if (!dev->paired)
+		port->policy.ip = port->local_ip;
 }
 
 /* What one packet can carry; the smaller of wire and memory. */
@@ -122,7 +122,8 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	port->dev = dev;
 	policy_init(port);
 	sizes_init(port);
-	weir_dpdk_arp_init(&port->arp, port->local_ip, &dev->mac);
+	weir_dpdk_arp_init(&port->arp, dpdk_ip4_number(&port->local_ip),
+			   &dev->mac);
 	port->arp_next_ns = UINT64_MAX;
 	port->parting_heard = false;
 	return 0;
@@ -158,33 +159,14 @@ weir_dpdk_port_device_drop(struct dpdk_port *port)
 
 /* ---- open --------------------------------------------------------------------------- */
 
-/* local=IP/LEN */
 static int
 read_local(struct dpdk_port *port, const struct weir_endpoint *ep)
 {
 	const char *text = weir_endpoint_get(ep, "local");
-	char host[INET_ADDRSTRLEN] = "";
-	const char *slash;
-	struct in_addr ip;
-	char *end = NULL;
-	long bits = -1;
 
-	if (text == NULL)
-		return 0;
-	slash = strchr(text, '/');
-	if (slash != NULL && (size_t)(slash - text) < sizeof(host)) {
-		memcpy(host, text, (size_t)(slash - text));
-		bits = strtol(slash + 1, &end, 10);
-	}
-	if (bits < 1 || bits > 32 || *end != '\0' ||
-	    inet_pton(AF_INET, host, &ip) != 1)
-		return weir_fail(-EINVAL,
-				 "dpdk: local=%s is not IP/LEN; write for "
-				 "example local=10.7.0.1/24",
-				 text);
-	port->local_ip = ntohl(ip.s_addr);
-	port->net_mask = UINT32_MAX << (32 - bits);
-	return 0;
+	return text == NULL ? 0
+			    : weir_dpdk_net_read("local", text, &port->local_ip,
+						 &port->net_bits);
 }
 
 static int
@@ -224,12 +206,16 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 	spec->hugepages = port->port.config.hugepages;
 	spec->telemetry = port->port.config.telemetry != 0;
 	rc = read_local(port, ep);
+	if (rc == 0 && !dpdk_ip_is_none(&port->local_ip) &&
+	    !dpdk_ip_is_ip4(&port->local_ip))
+		rc = weir_fail(-EINVAL, "dpdk: local= is IPv6, which has no "
+					"headers here yet; use IPv4");
 	if (rc == 0)
 		rc = read_peer_mac(port, ep);
 	if (rc != 0)
 		return rc;
 	if (spec->kind != DPDK_DEV_MEMIF && spec->kind != DPDK_DEV_RING &&
-	    port->local_ip == 0)
+	    dpdk_ip_is_none(&port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: a device needs its IP address: add "
 				 "local=IP/LEN, for example "

@@ -127,28 +127,27 @@ static void
 packet_checksum(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 		struct rte_mbuf *m, uint8_t *packet, uint32_t len)
 {
-	uint8_t *frame = packet - hdr->len;
 	uint64_t flags = port->dev->tx_cksum_flags;
 
 	if (flags & RTE_MBUF_F_TX_UDP_CKSUM) {
 		m->l2_len = hdr->l2_len;
 		m->l3_len = hdr->l3_len;
 		m->ol_flags |= flags | RTE_MBUF_F_TX_IPV4;
-		weir_dpdk_hdr_offload(hdr, frame,
+		weir_dpdk_hdr_offload(hdr, packet,
 				      flags & RTE_MBUF_F_TX_IP_CKSUM);
 		return;
 	}
-	weir_dpdk_hdr_udp_cksum(hdr, frame, weir_dpdk_hdr_sum(packet, len, 0));
+	weir_dpdk_hdr_udp_cksum(hdr, packet, weir_dpdk_hdr_sum(packet, len, 0));
 }
 
 /* Complete a frame whose weir packet of len bytes stands at `packet`. */
 static void
 packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
-	      struct rte_mbuf *m, uint8_t *packet, uint32_t len)
+	      struct rte_mbuf *m, uint8_t *packet, uint32_t len, uint8_t ecn)
 {
 	uint8_t *frame = packet - hdr->len;
 
-	weir_dpdk_hdr_write(hdr, frame, (uint16_t)len, 0);
+	weir_dpdk_hdr_write(hdr, packet, (uint16_t)len, ecn);
 	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)(hdr->len + len);
 	m->pkt_len = hdr->len + len;
@@ -220,7 +219,7 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 		m = packet_body(port, flow, &out, &payload);
 		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
 		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,
-			      out.hdr_len + out.payload_len);
+			      out.hdr_len + out.payload_len, DPDK_ECN_NOT_ECT);
 		flow->tx_wire_bytes += m->pkt_len;
 	}
 	return !weir_conn_wants_tx(flow->conn);
@@ -237,7 +236,7 @@ weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 		return;
 	to = (uint8_t *)m->buf_addr + CONTROL_OFFSET;
 	memcpy(to, packet, len);
-	packet_finish(port, hdr, m, to, len);
+	packet_finish(port, hdr, m, to, len, DPDK_ECN_NOT_ECT);
 }
 
 void

@@ -123,9 +123,6 @@ struct dpdk_dev {
 	struct dpdk_dev_private *priv;
 };
 
-/* @return true for IPv4[:PORT], *[:PORT], [IPv6]:PORT; false for a name. */
-bool weir_dpdk_is_ip_address(const char *address);
-
 /*
  * Read dev=, dev.KEY=, mtu=, mbufs=, queue= of an endpoint. The application's own
  * port, the role, hugepages, telemetry and priv_size are the caller's to set.

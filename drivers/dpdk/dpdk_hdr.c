@@ -44,7 +44,6 @@ enum {
 
 #define DONT_FRAGMENT 0x4000
 #define FRAGMENT_BITS 0x3fff /* more-fragments and offset */
-#define ECN_CE        3
 
 static uint16_t
 get_be16(const uint8_t *from)
@@ -52,24 +51,11 @@ get_be16(const uint8_t *from)
 	return (uint16_t)(from[0] << 8 | from[1]);
 }
 
-static uint32_t
-get_be32(const uint8_t *from)
-{
-	return (uint32_t)get_be16(from) << 16 | get_be16(from + 2);
-}
-
 static void
 put_be16(uint8_t *to, uint16_t value)
 {
 	to[0] = (uint8_t)(value >> 8);
 	to[1] = (uint8_t)value;
-}
-
-static void
-put_be32(uint8_t *to, uint32_t value)
-{
-	put_be16(to, (uint16_t)(value >> 16));
-	put_be16(to + 2, (uint16_t)value);
 }
 
 /* Sums are of 16-bit words in the order of the wire's bytes in memory. */
@@ -154,8 +140,8 @@ weir_dpdk_hdr_init(struct dpdk_hdr *hdr, const struct rte_ether_addr *src_mac,
 	put_be16(ip + IPH_FRAGMENT, DONT_FRAGMENT);
 	ip[IPH_TTL] = DPDK_HDR_TTL;
 	ip[IPH_PROTO] = IPPROTO_UDP;
-	put_be32(ip + IPH_SRC, src->ip);
-	put_be32(ip + IPH_DST, dst->ip);
+	memcpy(ip + IPH_SRC, src->ip.bytes + 12, 4);
+	memcpy(ip + IPH_DST, dst->ip.bytes + 12, 4);
 	hdr->ip_sum = weir_dpdk_hdr_sum(ip, L3_LEN, 0);
 
 	put_be16(udp + UDPH_SRC, src->port);
@@ -179,29 +165,29 @@ weir_dpdk_hdr_set_dst_port(struct dpdk_hdr *hdr, uint16_t udp_port)
 }
 
 void
-weir_dpdk_hdr_write(const struct dpdk_hdr *hdr, uint8_t *frame,
-		    uint16_t packet_len, uint16_t ip_id)
+weir_dpdk_hdr_write(const struct dpdk_hdr *hdr, uint8_t *packet,
+		    uint16_t packet_len, uint8_t ecn)
 {
-	uint8_t *ip = frame + L2_LEN;
-	uint8_t *udp = ip + L3_LEN;
+	uint8_t *udp = packet - L4_LEN;
+	uint8_t *ip = udp - L3_LEN;
 	uint16_t udp_len = (uint16_t)(packet_len + L4_LEN);
 	uint16_t ip_len = (uint16_t)(udp_len + L3_LEN);
 	uint16_t cksum;
 
-	memcpy(frame, hdr->bytes, DPDK_HDR_LEN);
+	memcpy(packet - DPDK_HDR_LEN, hdr->bytes, DPDK_HDR_LEN);
+	ip[IPH_TOS] = ecn;
 	put_be16(ip + IPH_TOTAL_LEN, ip_len);
-	put_be16(ip + IPH_ID, ip_id);
-	cksum = (uint16_t)~fold(hdr->ip_sum + word_sum(ip_len) +
-				word_sum(ip_id));
+	/* RFC 6864: with DF the ID means nothing; it stays 0. */
+	cksum = (uint16_t)~fold(hdr->ip_sum + word_sum(ip_len) + word_sum(ecn));
 	memcpy(ip + IPH_CKSUM, &cksum, sizeof(cksum));
 	put_be16(udp + UDPH_LEN, udp_len);
 }
 
 void
-weir_dpdk_hdr_udp_cksum(const struct dpdk_hdr *hdr, uint8_t *frame,
+weir_dpdk_hdr_udp_cksum(const struct dpdk_hdr *hdr, uint8_t *packet,
 			uint32_t packet_sum)
 {
-	uint8_t *udp = frame + L2_LEN + L3_LEN;
+	uint8_t *udp = packet - L4_LEN;
 	uint32_t sum = hdr->pseudo_sum;
 	uint16_t cksum;
 
@@ -213,16 +199,16 @@ weir_dpdk_hdr_udp_cksum(const struct dpdk_hdr *hdr, uint8_t *frame,
 }
 
 void
-weir_dpdk_hdr_offload(const struct dpdk_hdr *hdr, uint8_t *frame, bool ip)
+weir_dpdk_hdr_offload(const struct dpdk_hdr *hdr, uint8_t *packet, bool ip)
 {
-	uint8_t *udp = frame + L2_LEN + L3_LEN;
+	uint8_t *udp = packet - L4_LEN;
 	uint16_t pseudo =
 		fold(hdr->pseudo_sum + word_sum(get_be16(udp + UDPH_LEN)));
 
 	/* ethdev wants the pseudo header's sum here, not complemented. */
 	memcpy(udp + UDPH_CKSUM, &pseudo, sizeof(pseudo));
 	if (ip)
-		memset(frame + L2_LEN + IPH_CKSUM, 0, sizeof(uint16_t));
+		memset(udp - L3_LEN + IPH_CKSUM, 0, sizeof(uint16_t));
 }
 
 const char *
@@ -265,7 +251,8 @@ check_ip(const struct dpdk_hdr_policy *policy, const uint8_t *ip, uint32_t room,
 	if (room < L3_LEN)
 		return DPDK_HDR_SHORT;
 	if (ip[IPH_PROTO] != IPPROTO_UDP ||
-	    (policy->ip != 0 && get_be32(ip + IPH_DST) != policy->ip))
+	    (!dpdk_ip_is_none(&policy->ip) &&
+	     memcmp(ip + IPH_DST, policy->ip.bytes + 12, 4) != 0))
 		return DPDK_HDR_FOREIGN_IP;
 	if (ip[0] != 0x45)
 		return DPDK_HDR_BAD_IP;
@@ -349,10 +336,10 @@ weir_dpdk_hdr_parse(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
 	in->offset = DPDK_HDR_LEN;
 	in->len = packet_len;
 	memcpy(&in->src_mac, frame + RTE_ETHER_ADDR_LEN, RTE_ETHER_ADDR_LEN);
-	in->src.ip = get_be32(ip + IPH_SRC);
-	in->dst.ip = get_be32(ip + IPH_DST);
+	in->src.ip = dpdk_ip4_at(ip + IPH_SRC);
+	in->dst.ip = dpdk_ip4_at(ip + IPH_DST);
 	in->src.port = get_be16(udp + UDPH_SRC);
 	in->dst.port = get_be16(udp + UDPH_DST);
-	in->ce = (ip[IPH_TOS] & 3) == ECN_CE;
+	in->ecn = ip[IPH_TOS] & 3;
 	return DPDK_HDR_PACKET;
 }

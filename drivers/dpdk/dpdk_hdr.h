@@ -19,14 +19,18 @@
 #include <stdint.h>
 #include <rte_ether.h>
 
+#include "dpdk_addr.h"
+
 #define DPDK_HDR_LEN     42 /* Ethernet + IPv4 + UDP */
 #define DPDK_HDR_LEN_MAX 66 /* Ethernet + VLAN + IPv6 + UDP */
 #define DPDK_HDR_TTL     64
 
-/* IPv4 address and port, host byte order. */
-struct dpdk_addr {
-	uint32_t ip;
-	uint16_t port;
+/* ECN field of the IP header (RFC 3168 section 5). */
+enum {
+	DPDK_ECN_NOT_ECT = 0,
+	DPDK_ECN_ECT1 = 1,
+	DPDK_ECN_ECT0 = 2,
+	DPDK_ECN_CE = 3, /* a router was congested */
 };
 
 /* Everything in front of a packet to one peer, but for its length. */
@@ -53,13 +57,13 @@ void weir_dpdk_hdr_set_dst_mac(struct dpdk_hdr *hdr,
 void weir_dpdk_hdr_set_dst_port(struct dpdk_hdr *hdr, uint16_t udp_port);
 
 /*
- * Write hdr->len bytes to frame, which ends where the packet begins.
+ * Write hdr->len bytes in front of packet, where the frame begins.
  *
- * @param ip_id any number; DF is set, so its value does not matter.
+ * @param ecn this packet's ECN field, DPDK_ECN_*.
  * UDP checksum field is 0 ("none"): fill it in by one of the next two.
  */
-void weir_dpdk_hdr_write(const struct dpdk_hdr *hdr, uint8_t *frame,
-			 uint16_t packet_len, uint16_t ip_id);
+void weir_dpdk_hdr_write(const struct dpdk_hdr *hdr, uint8_t *packet,
+			 uint16_t packet_len, uint8_t ecn);
 
 /*
  * One's complement sum over bytes, to be carried from piece to piece of a
@@ -69,13 +73,14 @@ uint32_t weir_dpdk_hdr_sum(const void *bytes, uint32_t len, uint32_t sum);
 
 /*
  * Software UDP checksum: sum is that of the packet's pieces, see above.
- * frame was written by weir_dpdk_hdr_write().
+ * weir_dpdk_hdr_write() was called for packet.
  */
-void weir_dpdk_hdr_udp_cksum(const struct dpdk_hdr *hdr, uint8_t *frame,
+void weir_dpdk_hdr_udp_cksum(const struct dpdk_hdr *hdr, uint8_t *packet,
 			     uint32_t packet_sum);
 
 /* Hardware UDP (and IPv4 if ip) checksum: leave what the device expects. */
-void weir_dpdk_hdr_offload(const struct dpdk_hdr *hdr, uint8_t *frame, bool ip);
+void weir_dpdk_hdr_offload(const struct dpdk_hdr *hdr, uint8_t *packet,
+			   bool ip);
 
 /* What a received frame turned out to be. Each has a name and is counted. */
 enum dpdk_hdr_result {
@@ -109,7 +114,7 @@ struct dpdk_hdr_policy {
 	struct rte_ether_addr
 		mac;         /* destination; group addresses are foreign */
 	bool any_mac;        /* memif, net_ring: do not look */
-	uint32_t ip;         /* 0: any */
+	struct dpdk_ip ip;   /* none: any */
 	uint16_t port_first; /* UDP destination port, inclusive range; */
 	uint16_t port_last;  /* the exact port is out.dst.port */
 	enum dpdk_hdr_check ip_check;
@@ -127,7 +132,7 @@ struct dpdk_hdr_in {
 	struct rte_ether_addr src_mac;
 	struct dpdk_addr src;
 	struct dpdk_addr dst;
-	bool ce; /* ECN: congestion experienced */
+	uint8_t ecn; /* DPDK_ECN_* */
 };
 
 /*

@@ -50,8 +50,7 @@ say(struct dpdk_port *port, const struct dpdk_addr *src,
 	hdr.hlen = (uint8_t)((WIRE_HDR_LEN + len) / 8);
 	wire_encode(&hdr, packet);
 	memcpy(packet + WIRE_HDR_LEN, body, len);
-	weir_dpdk_hdr_init(&front, &port->dev->mac, &port->dev->peer_mac, src,
-			   dst);
+	weir_dpdk_port_hdr(port, &front, &port->dev->peer_mac, src, dst);
 	weir_dpdk_send_packet(port, &front, packet,
 			      (uint16_t)(WIRE_HDR_LEN + len));
 	weir_dpdk_batch_send(port);
@@ -136,8 +135,10 @@ weir_dpdk_still_step(struct dpdk_port *port)
 void
 weir_dpdk_part(struct dpdk_port *port)
 {
-	struct dpdk_addr mine = { port->dev->pair_ip, DPDK_UDP_CONNECT };
-	struct dpdk_addr theirs = { port->dev->pair_peer_ip, DPDK_UDP_CONNECT };
+	struct dpdk_addr mine = { dpdk_ip4(port->dev->pair_ip),
+				  DPDK_UDP_CONNECT };
+	struct dpdk_addr theirs = { dpdk_ip4(port->dev->pair_peer_ip),
+				    DPDK_UDP_CONNECT };
 	uint64_t end_ns = weir_dpdk_now(port) + PARTING_WAIT_NS;
 	uint64_t next_ns = 0;
 

@@ -93,8 +93,8 @@ struct dpdk_port {
 	struct dpdk_arp arp;
 	uint32_t arp_generation;
 	uint64_t arp_next_ns;
-	uint32_t local_ip;
-	uint32_t net_mask;
+	struct dpdk_ip local_ip; /* none: a pair */
+	unsigned int net_bits;
 	bool mac_given; /* peer-mac= */
 	struct rte_ether_addr peer_mac;
 
@@ -170,6 +170,12 @@ void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 /* Read IP:PORT, *:PORT or a name. @return 0; -EINVAL with weir_fail(). */
 int weir_dpdk_address(const struct dpdk_port *port, const char *text,
 		      struct dpdk_addr *addr);
+
+/* Headers from this port to somebody; the device is there. */
+void weir_dpdk_port_hdr(const struct dpdk_port *port, struct dpdk_hdr *hdr,
+			const struct rte_ether_addr *dst_mac,
+			const struct dpdk_addr *src,
+			const struct dpdk_addr *dst);
 
 /* Does anyone here use that UDP port? For the counters. */
 bool weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port);

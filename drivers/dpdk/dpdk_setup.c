@@ -11,7 +11,6 @@
 #include "dpdk_port.h"
 #include "doorbell.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,46 +22,21 @@ int
 weir_dpdk_address(const struct dpdk_port *port, const char *text,
 		  struct dpdk_addr *addr)
 {
-	char host[INET_ADDRSTRLEN] = "";
-	const char *colon = strrchr(text, ':');
-	struct in_addr ip = { 0 };
-	char *end = NULL;
-	long number = -1;
-
-	if (!weir_dpdk_is_ip_address(text)) {
-		addr->ip = port->dev != NULL ? port->dev->pair_peer_ip : 0;
-		addr->port = DPDK_UDP_LISTEN;
-		return 0;
-	}
-	if (text[0] == '[')
-		return weir_fail(-EINVAL,
-				 "dpdk:%s: IPv6 is not supported; use IPv4",
-				 text);
-	if (colon != NULL && colon[1] != '\0')
-		number = strtol(colon + 1, &end, 10);
-	if (number < 1 || number > UINT16_MAX || *end != '\0')
-		return weir_fail(-EINVAL,
-				 "dpdk:%s: no UDP port; write dpdk:IP:PORT "
-				 "with PORT from 1 to 65535",
-				 text);
-	if ((size_t)(colon - text) < sizeof(host))
-		memcpy(host, text, (size_t)(colon - text));
-	if (strcmp(host, "*") != 0 && inet_pton(AF_INET, host, &ip) != 1)
-		return weir_fail(-EINVAL,
-				 "dpdk:%s: not an IPv4 address; write "
-				 "dpdk:IP:PORT",
-				 text);
-	addr->ip = ntohl(ip.s_addr);
-	addr->port = (uint16_t)number;
+	if (weir_dpdk_is_ip_address(text))
+		return weir_dpdk_addr_read(text, addr);
+	memset(addr, 0, sizeof(*addr));
+	if (port->dev != NULL)
+		addr->ip = dpdk_ip4(port->dev->pair_peer_ip);
+	addr->port = DPDK_UDP_LISTEN;
 	return 0;
 }
 
-static void
-address_print(const struct dpdk_addr *addr, char *text, size_t size)
+void
+weir_dpdk_port_hdr(const struct dpdk_port *port, struct dpdk_hdr *hdr,
+		   const struct rte_ether_addr *dst_mac,
+		   const struct dpdk_addr *src, const struct dpdk_addr *dst)
 {
-	snprintf(text, size, "%u.%u.%u.%u:%u", addr->ip >> 24,
-		 addr->ip >> 16 & 255, addr->ip >> 8 & 255, addr->ip & 255,
-		 addr->port);
+	weir_dpdk_hdr_init(hdr, &port->dev->mac, dst_mac, src, dst);
 }
 
 /* ---- ARP ------------------------------------------------------------------------ */
@@ -77,7 +51,8 @@ macs_follow(struct dpdk_port *port)
 		struct dpdk_flow *flow = port->flows[i];
 
 		if (flow->connector && flow->phase >= DPDK_PHASE_SETUP &&
-		    weir_dpdk_arp_lookup(&port->arp, flow->peer.ip,
+		    weir_dpdk_arp_lookup(&port->arp,
+					 dpdk_ip4_number(&flow->peer.ip),
 					 port->now_ns, &mac) == 1)
 			weir_dpdk_hdr_set_dst_mac(&flow->hdr, &mac);
 	}
@@ -100,7 +75,8 @@ weir_dpdk_arp_step(struct dpdk_port *port)
 
 /* @return 1 and the MAC, 0 not yet, negative: nobody answers. */
 static int
-route(struct dpdk_port *port, uint32_t ip, struct rte_ether_addr *mac)
+route(struct dpdk_port *port, const struct dpdk_ip *ip,
+      struct rte_ether_addr *mac)
 {
 	int rc;
 
@@ -112,7 +88,8 @@ route(struct dpdk_port *port, uint32_t ip, struct rte_ether_addr *mac)
 		*mac = port->peer_mac;
 		return 1;
 	}
-	rc = weir_dpdk_arp_lookup(&port->arp, ip, port->now_ns, mac);
+	rc = weir_dpdk_arp_lookup(&port->arp, dpdk_ip4_number(ip), port->now_ns,
+				  mac);
 	port->arp_next_ns = weir_dpdk_arp_deadline_ns(&port->arp);
 	return rc;
 }
@@ -165,8 +142,8 @@ addresses_settle(struct dpdk_port *port, struct dpdk_flow *flow)
 {
 	flow->local.port = (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id);
 	if (port->dev->paired) {
-		flow->local.ip = port->dev->pair_ip;
-		flow->peer.ip = port->dev->pair_peer_ip;
+		flow->local.ip = dpdk_ip4(port->dev->pair_ip);
+		flow->peer.ip = dpdk_ip4(port->dev->pair_peer_ip);
 	} else {
 		flow->local.ip = port->local_ip;
 	}
@@ -193,7 +170,7 @@ weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
 		flow->phase = DPDK_PHASE_DEVICE;
 		return;
 	}
-	rc = route(port, flow->peer.ip, &mac);
+	rc = route(port, &flow->peer.ip, &mac);
 	if (rc != 1) {
 		if (port->now_ns >= flow->connect_end_ns)
 			connect_failed(flow, port->dev->paired ? -ECONNREFUSED
@@ -208,8 +185,7 @@ weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
 		connect_failed_because(flow, -ENOMEM);
 		return;
 	}
-	weir_dpdk_hdr_init(&flow->hdr, &port->dev->mac, &mac, &flow->local,
-			   &flow->peer);
+	weir_dpdk_port_hdr(port, &flow->hdr, &mac, &flow->local, &flow->peer);
 	weir_conn_connect(flow->conn, port->now_ns);
 	flow->phase = DPDK_PHASE_SETUP;
 	flow->touched = true;
@@ -223,23 +199,28 @@ connect_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
 	if (port->spec.kind == DPDK_DEV_MEMIF ||
 	    port->spec.kind == DPDK_DEV_RING)
 		return 0;
-	if (!weir_dpdk_is_ip_address(text) || addr->ip == 0)
+	if (!weir_dpdk_is_ip_address(text) || dpdk_ip_is_none(&addr->ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: connect needs an address; write "
 				 "dpdk:IP:PORT",
 				 text);
-	if (port->local_ip == 0)
+	if (dpdk_ip_is_none(&port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: own address unknown; open the port "
 				 "with local=IP/LEN",
 				 text);
-	if (addr->ip == port->local_ip)
+	if (dpdk_ip_equal(&addr->ip, &port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: that is local=, our own address; "
 				 "write the peer's",
 				 text);
+	if (dpdk_ip_is_ip4(&addr->ip) != dpdk_ip_is_ip4(&port->local_ip))
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: local= is of the other IP version; "
+				 "open a port for each",
+				 text);
 	if (!port->mac_given &&
-	    ((addr->ip ^ port->local_ip) & port->net_mask) != 0)
+	    !weir_dpdk_ip_same_net(&addr->ip, &port->local_ip, port->net_bits))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: not in the network of local=; give "
 				 "the router's MAC with peer-mac=",
@@ -277,7 +258,8 @@ weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 		flow->connect_end_ns =
 			port->now_ns + link->config.connect_timeout_ns;
 	if (weir_dpdk_is_ip_address(ep->address))
-		address_print(&addr, flow->peer_name, sizeof(flow->peer_name));
+		weir_dpdk_addr_print(&addr, flow->peer_name,
+				     sizeof(flow->peer_name));
 	else
 		snprintf(flow->peer_name, sizeof(flow->peer_name), "%.63s",
 			 ep->address);
@@ -300,7 +282,8 @@ listen_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
 				 "dpdk:%s: not an address to listen at; write "
 				 "dpdk:*:PORT or dpdk:IP:PORT",
 				 text);
-	if (addr->ip != 0 && addr->ip != port->local_ip)
+	if (!dpdk_ip_is_none(&addr->ip) &&
+	    !dpdk_ip_equal(&addr->ip, &port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: not our address, which is what "
 				 "local= says; write dpdk:*:PORT",
@@ -438,8 +421,7 @@ reject(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	uint8_t packet[CONN_REJECT_MAX];
 	struct dpdk_hdr back;
 
-	weir_dpdk_hdr_init(&back, &port->dev->mac, &in->src_mac, &in->dst,
-			   &in->src);
+	weir_dpdk_port_hdr(port, &back, &in->src_mac, &in->dst, &in->src);
 	weir_dpdk_send_packet(
 		port, &back, packet,
 		(uint16_t)weir_conn_build_reject(hdr, reason, packet));
@@ -486,9 +468,10 @@ welcome(struct dpdk_port *port, struct dpdk_listener *l,
 				      memory_order_relaxed);
 		return false;
 	}
-	address_print(&in->src, flow->peer_name, sizeof(flow->peer_name));
-	weir_dpdk_hdr_init(&flow->hdr, &port->dev->mac, &in->src_mac,
-			   &flow->local, &flow->peer);
+	weir_dpdk_addr_print(&in->src, flow->peer_name,
+			     sizeof(flow->peer_name));
+	weir_dpdk_port_hdr(port, &flow->hdr, &in->src_mac, &flow->local,
+			   &flow->peer);
 	flow->phase = DPDK_PHASE_SETUP;
 	flow->listener = l;
 	l->half_open++;

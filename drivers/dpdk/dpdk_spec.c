@@ -10,12 +10,12 @@
  *     dpdk:IP:PORT,dev=0000:3b:00.0
  */
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "dpdk_addr.h"
 #include "dpdk_dev.h"
 #include "weir_driver.h"
 
@@ -30,23 +30,6 @@
 
 /* As many as any ethdev has. */
 #define QUEUE_MAX 1023
-
-bool
-weir_dpdk_is_ip_address(const char *address)
-{
-	char host[INET_ADDRSTRLEN];
-	size_t len = strcspn(address, ":");
-	struct in_addr ip;
-
-	if (address[0] == '[' || strcmp(address, "*") == 0 ||
-	    strncmp(address, "*:", 2) == 0)
-		return true;
-	if (len >= sizeof(host))
-		return false;
-	memcpy(host, address, len);
-	host[len] = '\0';
-	return inet_pton(AF_INET, host, &ip) == 1;
-}
 
 /* [domain:]bus:device.function in hexadecimal digits. */
 static bool

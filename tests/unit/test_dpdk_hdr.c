@@ -20,8 +20,10 @@
 
 static const struct rte_ether_addr mac_a = { { 2, 0, 0, 0, 0, 0xa } };
 static const struct rte_ether_addr mac_b = { { 2, 0, 0, 0, 0, 0xb } };
-static const struct dpdk_addr addr_a = { 0x0a070001, 49152 };
-static const struct dpdk_addr addr_b = { 0x0a070002, 7400 };
+static const struct dpdk_addr addr_a = { { { [10] = 0xff, 0xff, 10, 7, 0, 1 } },
+					 49152 };
+static const struct dpdk_addr addr_b = { { { [10] = 0xff, 0xff, 10, 7, 0, 2 } },
+					 7400 };
 
 static struct dpdk_hdr_policy
 policy_of_b(void)
@@ -46,10 +48,10 @@ make_frame(uint8_t *frame, uint16_t packet_len, bool with_cksum)
 	for (uint16_t i = 0; i < packet_len; i++)
 		packet[i] = (uint8_t)(i * 7 + 3);
 	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
-	weir_dpdk_hdr_write(&hdr, frame, packet_len, 0x1234);
+	weir_dpdk_hdr_write(&hdr, packet, packet_len, 0);
 	if (with_cksum)
 		weir_dpdk_hdr_udp_cksum(
-			&hdr, frame, weir_dpdk_hdr_sum(packet, packet_len, 0));
+			&hdr, packet, weir_dpdk_hdr_sum(packet, packet_len, 0));
 	return DPDK_HDR_LEN + (uint32_t)packet_len;
 }
 
@@ -71,8 +73,8 @@ bytes_are_as_the_standards_say(void **state)
 		0x02, 0x00, 0x00, 0x00, 0x00, 0x0a, /* source */
 		0x08, 0x00,                         /* IPv4 */
 		0x45, 0x00, 0x00, 0x1e,             /* length 30 */
-		0x00, 0x07, 0x40, 0x00,             /* id 7, DF */
-		0x40, 0x11, 0x26, 0xb8,             /* TTL 64, UDP, checksum */
+		0x00, 0x00, 0x40, 0x00,             /* id 0, DF */
+		0x40, 0x11, 0x26, 0xbf,             /* TTL 64, UDP, checksum */
 		0x0a, 0x07, 0x00, 0x01,             /* 10.7.0.1 */
 		0x0a, 0x07, 0x00, 0x02,             /* 10.7.0.2 */
 		0xc0, 0x00, 0x1c, 0xe8,             /* 49152 -> 7400 */
@@ -83,7 +85,7 @@ bytes_are_as_the_standards_say(void **state)
 
 	(void)state;
 	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
-	weir_dpdk_hdr_write(&hdr, frame, 2, 7);
+	weir_dpdk_hdr_write(&hdr, frame + DPDK_HDR_LEN, 2, 0);
 	assert_int_equal(hdr.len, sizeof(expected));
 	assert_memory_equal(frame, expected, sizeof(expected));
 }
@@ -139,8 +141,8 @@ a_checksum_of_zero_is_sent_as_all_ones(void **state)
 	for (uint32_t word = 0; word <= 0xffff; word++) {
 		frame[42] = (uint8_t)(word >> 8);
 		frame[43] = (uint8_t)word;
-		weir_dpdk_hdr_write(&hdr, frame, 2, 0);
-		weir_dpdk_hdr_udp_cksum(&hdr, frame,
+		weir_dpdk_hdr_write(&hdr, frame + 42, 2, 0);
+		weir_dpdk_hdr_udp_cksum(&hdr, frame + 42,
 					weir_dpdk_hdr_sum(frame + 42, 2, 0));
 		assert_false(frame[40] == 0 && frame[41] == 0);
 		seen += frame[40] == 0xff && frame[41] == 0xff;
@@ -162,12 +164,12 @@ a_packet_is_found_with_its_sender(void **state)
 			 DPDK_HDR_PACKET);
 	assert_int_equal(in.offset, DPDK_HDR_LEN);
 	assert_int_equal(in.len, PACKET_LEN);
-	assert_int_equal(in.src.ip, addr_a.ip);
+	assert_true(dpdk_ip_equal(&in.src.ip, &addr_a.ip));
 	assert_int_equal(in.src.port, addr_a.port);
-	assert_int_equal(in.dst.ip, addr_b.ip);
+	assert_true(dpdk_ip_equal(&in.dst.ip, &addr_b.ip));
 	assert_int_equal(in.dst.port, addr_b.port);
 	assert_memory_equal(&in.src_mac, &mac_a, sizeof(mac_a));
-	assert_false(in.ce);
+	assert_int_equal(in.ecn, DPDK_ECN_NOT_ECT);
 }
 
 /* Ethernet pads to 60 bytes: the padding is not part of the packet. */
@@ -332,25 +334,34 @@ an_offload_finds_the_pseudo_header(void **state)
 	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
 	memcpy(&ip, frame + 14, sizeof(ip));
 	expected = rte_ipv4_phdr_cksum(&ip, 0);
-	weir_dpdk_hdr_offload(&hdr, frame, true);
+	weir_dpdk_hdr_offload(&hdr, frame + DPDK_HDR_LEN, true);
 	memcpy(&found, frame + 40, sizeof(found));
 	assert_int_equal(found, expected);
 	assert_int_equal(frame[24] | frame[25], 0);
 }
 
+/* What was asked for is in the frame, with the right checksum around it. */
 static void
-congestion_marks_are_seen(void **state)
+ecn_goes_there_and_back(void **state)
 {
 	struct dpdk_hdr_policy policy = policy_of_b();
 	uint8_t frame[DPDK_HDR_LEN + PACKET_LEN];
 	uint32_t len = make_frame(frame, PACKET_LEN, true);
 	struct dpdk_hdr_in in;
+	struct dpdk_hdr hdr;
+	uint8_t sum[2];
 
 	(void)state;
-	set_ip(frame, 1, 3);
-	assert_int_equal(weir_dpdk_hdr_parse(&policy, frame, len, &in),
-			 DPDK_HDR_PACKET);
-	assert_true(in.ce);
+	memcpy(sum, frame + 40, sizeof(sum));
+	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
+	for (uint8_t ecn = DPDK_ECN_NOT_ECT; ecn <= DPDK_ECN_CE; ecn++) {
+		weir_dpdk_hdr_write(&hdr, frame + DPDK_HDR_LEN, PACKET_LEN,
+				    ecn);
+		memcpy(frame + 40, sum, sizeof(sum));
+		assert_int_equal(weir_dpdk_hdr_parse(&policy, frame, len, &in),
+				 DPDK_HDR_PACKET);
+		assert_int_equal(in.ecn, ecn);
+	}
 }
 
 static void
@@ -382,12 +393,12 @@ the_peer_may_move_to_another_port(void **state)
 
 	(void)state;
 	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &moved);
-	weir_dpdk_hdr_write(&hdr, expected, 8, 1);
-	weir_dpdk_hdr_udp_cksum(&hdr, expected, 0);
+	weir_dpdk_hdr_write(&hdr, expected + DPDK_HDR_LEN, 8, 1);
+	weir_dpdk_hdr_udp_cksum(&hdr, expected + DPDK_HDR_LEN, 0);
 	weir_dpdk_hdr_init(&hdr, &mac_a, &mac_b, &addr_a, &addr_b);
 	weir_dpdk_hdr_set_dst_port(&hdr, moved.port);
-	weir_dpdk_hdr_write(&hdr, frame, 8, 1);
-	weir_dpdk_hdr_udp_cksum(&hdr, frame, 0);
+	weir_dpdk_hdr_write(&hdr, frame + DPDK_HDR_LEN, 8, 1);
+	weir_dpdk_hdr_udp_cksum(&hdr, frame + DPDK_HDR_LEN, 0);
 	assert_memory_equal(frame, expected, sizeof(frame));
 }
 
@@ -407,7 +418,7 @@ main(void)
 		cmocka_unit_test(the_device_may_have_checked),
 		cmocka_unit_test(without_a_wire_nothing_is_summed),
 		cmocka_unit_test(an_offload_finds_the_pseudo_header),
-		cmocka_unit_test(congestion_marks_are_seen),
+		cmocka_unit_test(ecn_goes_there_and_back),
 		cmocka_unit_test(a_range_of_ports_is_ours),
 		cmocka_unit_test(the_peer_may_move_to_another_port),
 	};
