@@ -28,6 +28,8 @@
 
 #define CLOSE_WAIT_NS UINT64_C(1000000000)
 
+#define IP6_MTU_MIN 1280u
+
 /* What weir_dpdk_port_open() hands to port_open() on this thread. */
 static _Thread_local const struct weir_dpdk_queue *given;
 
@@ -77,6 +79,10 @@ policy_init(struct dpdk_port *port)
 	port->policy = (struct dpdk_hdr_policy){
 		.mac = dev->mac,
 		.any_mac = dev->paired,
+		.any_ip = dev->paired,
+		.ip = dev->paired ? dpdk_ip4(dev->pair_ip) : port->local_ip,
+		.vlan = port->wire.vlan,
+		.ttl_min = port->ttl_min,
 		.port_first = 1,
 		.port_last = UINT16_MAX,
 		.ip_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP : DPDK_HDR_CHECK,
@@ -84,8 +90,13 @@ policy_init(struct dpdk_port *port)
 					  : DPDK_HDR_CHECK,
 		.udp_zero_ok = dev->no_wire,
 	};
-	if (!dev->paired)
-		port->policy.ip = port->local_ip;
+}
+
+/* IP and UDP headers. */
+static uint32_t
+ip_overhead(const struct dpdk_port *port)
+{
+	return dpdk_ip_is_ip4(&port->policy.ip) ? 20 + 8 : 40 + 8;
 }
 
 /* What one packet can carry; the smaller of wire and memory. */
@@ -95,13 +106,31 @@ sizes_init(struct dpdk_port *port)
 	const struct dpdk_dev *dev = port->dev;
 	uint32_t room = dev->tx_pool->data_room - DPDK_PAYLOAD_OFFSET;
 
-	port->packet_max = dev->mtu - (DPDK_HDR_LEN - DPDK_ETHER_LEN);
+	port->packet_max = dev->mtu - ip_overhead(port);
 	/* A full packet still has room for one word of SACK. */
 	port->frag_size = port->packet_max - WIRE_HDR_LEN - 16;
 	if (port->frag_size > room)
 		port->frag_size = room;
 	if (port->frag_size > 65000)
 		port->frag_size = 65000;
+}
+
+/* What IPv6 wants of a link: RFC 8200 section 5; RFC 4861 7.2.1. */
+static int
+ip6_settle(const struct dpdk_port *port, struct dpdk_dev *dev)
+{
+	struct rte_ether_addr group;
+
+	if (dev->paired || dpdk_ip_is_ip4(&port->local_ip))
+		return 0;
+	if (dev->mtu < IP6_MTU_MIN)
+		return weir_fail(-EINVAL,
+				 "dpdk %s: its mtu of %u is less than the %u "
+				 "that IPv6 needs; raise it, or use IPv4",
+				 dev->dev_name, dev->mtu, IP6_MTU_MIN);
+	weir_dpdk_neigh_group(&port->local_ip, &group);
+	weir_dpdk_dev_join(dev, &group);
+	return 0;
 }
 
 int
@@ -115,6 +144,8 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	if (rc != 0)
 		return rc;
 	rc = weir_dpdk_dev_start(dev);
+	if (rc == 0)
+		rc = ip6_settle(port, dev);
 	if (rc != 0) {
 		weir_dpdk_dev_close(dev);
 		return rc;
@@ -122,9 +153,10 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	port->dev = dev;
 	policy_init(port);
 	sizes_init(port);
-	weir_dpdk_arp_init(&port->arp, dpdk_ip4_number(&port->local_ip),
-			   &dev->mac);
-	port->arp_next_ns = UINT64_MAX;
+	weir_dpdk_neigh_init(&port->neigh, &port->wire, &port->policy.ip,
+			     &dev->mac);
+	port->neigh_next_ns = UINT64_MAX;
+	port->neigh_generation = 0;
 	port->parting_heard = false;
 	return 0;
 }
@@ -206,10 +238,9 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 	spec->hugepages = port->port.config.hugepages;
 	spec->telemetry = port->port.config.telemetry != 0;
 	rc = read_local(port, ep);
-	if (rc == 0 && !dpdk_ip_is_none(&port->local_ip) &&
-	    !dpdk_ip_is_ip4(&port->local_ip))
-		rc = weir_fail(-EINVAL, "dpdk: local= is IPv6, which has no "
-					"headers here yet; use IPv4");
+	if (rc == 0)
+		rc = weir_dpdk_wire_parse(ep, spec, &port->wire,
+					  &port->ttl_min);
 	if (rc == 0)
 		rc = read_peer_mac(port, ep);
 	if (rc != 0)
@@ -403,6 +434,27 @@ dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 	return 0;
 }
 
+/* The three sums that all reasons to drop a frame add up to. */
+static uint64_t *
+kind_of_drop(struct weir_port_stats *stats, enum dpdk_hdr_result result)
+{
+	switch (result) {
+	case DPDK_HDR_FOREIGN_ETHER:
+	case DPDK_HDR_FOREIGN_VLAN:
+	case DPDK_HDR_STACKED_VLAN:
+	case DPDK_HDR_FOREIGN_IP:
+	case DPDK_HDR_FOREIGN_PORT:
+	case DPDK_HDR_ICMP:
+		return &stats->rx_foreign;
+	case DPDK_HDR_IP_CKSUM:
+	case DPDK_HDR_UDP_CKSUM:
+	case DPDK_HDR_UDP_NO_CKSUM:
+		return &stats->rx_checksum_errors;
+	default:
+		return &stats->rx_malformed;
+	}
+}
+
 static void
 dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 {
@@ -410,6 +462,9 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 
 	*stats = port->stats;
 	stats->links = port->flow_count;
+	for (int i = DPDK_HDR_SHORT; i < DPDK_HDR_RESULTS; i++)
+		*kind_of_drop(stats, (enum dpdk_hdr_result)i) +=
+			port->frames[i];
 	if (port->dev == NULL)
 		return;
 	stats->pool_size = port->dev->tx_pool->mp->size;
@@ -481,7 +536,8 @@ dpdk_link_destroy(struct weir_link *link)
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
 static const char *const dpdk_keys[] = {
-	"dev", "dev.", "local", "peer-mac", "queue", "mtu", "mbufs", NULL,
+	"dev",   "dev.", "local", "peer-mac", "queue", "mtu",
+	"mbufs", "vlan", "pcp",   "ttl-min",  NULL,
 };
 
 const struct weir_driver weir_driver_dpdk = {

@@ -14,6 +14,7 @@
  * (but for what the device does, and for set-up, see dpdk_setup.c).
  */
 
+#include "dpdk_cksum.h"
 #include "dpdk_flow.h"
 #include "dpdk_port.h"
 #include "env_dpdk.h"
@@ -29,6 +30,9 @@
 /* Where a packet without payload begins in an mbuf; any headers fit before,
  * and WIRE_CONTROL_MAX bytes behind. */
 #define CONTROL_OFFSET 80
+_Static_assert(CONTROL_OFFSET >= DPDK_HDR_LEN_MAX, "room for headers");
+_Static_assert(DPDK_PAYLOAD_OFFSET >= DPDK_HDR_LEN_MAX + WIRE_DATA_HDR_MAX,
+	       "room for headers and extensions");
 
 uint64_t
 weir_dpdk_now(struct dpdk_port *port)
@@ -122,24 +126,6 @@ batch_has_room(struct dpdk_port *port)
 	return port->batch_count < DPDK_TX_BATCH;
 }
 
-/* UDP checksum of the whole packet, by the device or here. */
-static void
-packet_checksum(struct dpdk_port *port, const struct dpdk_hdr *hdr,
-		struct rte_mbuf *m, uint8_t *packet, uint32_t len)
-{
-	uint64_t flags = port->dev->tx_cksum_flags;
-
-	if (flags & RTE_MBUF_F_TX_UDP_CKSUM) {
-		m->l2_len = hdr->l2_len;
-		m->l3_len = hdr->l3_len;
-		m->ol_flags |= flags | RTE_MBUF_F_TX_IPV4;
-		weir_dpdk_hdr_offload(hdr, packet,
-				      flags & RTE_MBUF_F_TX_IP_CKSUM);
-		return;
-	}
-	weir_dpdk_hdr_udp_cksum(hdr, packet, weir_dpdk_hdr_sum(packet, len, 0));
-}
-
 /* Complete a frame whose weir packet of len bytes stands at `packet`. */
 static void
 packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
@@ -153,7 +139,7 @@ packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 	m->pkt_len = hdr->len + len;
 	m->ol_flags = 0;
 	if (!port->dev->no_wire)
-		packet_checksum(port, hdr, m, packet, len);
+		dpdk_cksum_tx(hdr, port->dev->tx_cksum_flags, m, packet, len);
 	port->batch[port->batch_count++] = m;
 }
 
@@ -254,61 +240,27 @@ weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes, uint16_t len)
 
 /* ---- receive --------------------------------------------------------------- */
 
-/* What the device found out about the checksums. */
-static inline void
-policy_for(struct dpdk_port *port, const struct rte_mbuf *m)
-{
-	static const uint8_t verdict[4] = {
-		DPDK_HDR_CHECK,       /* unknown */
-		DPDK_HDR_CHECK_WRONG, /* bad */
-		DPDK_HDR_CHECK_OK,    /* good */
-		DPDK_HDR_CHECK,       /* none: not valid in the packet, which
-				         vhost and tap say of local traffic */
-	};
-	uint64_t ip = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
-	uint64_t udp = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-
-	port->policy.ip_check =
-		verdict[ip == 0                             ? 0
-			: ip == RTE_MBUF_F_RX_IP_CKSUM_BAD  ? 1
-			: ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD ? 2
-							    : 3];
-	port->policy.udp_check =
-		verdict[udp == 0                             ? 0
-			: udp == RTE_MBUF_F_RX_L4_CKSUM_BAD  ? 1
-			: udp == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? 2
-							     : 3];
-}
-
-/* A frame that holds no weir packet. */
+/* A question or an answer of a neighbour. */
 static void
-receive_other(struct dpdk_port *port, enum dpdk_hdr_result result,
-	      const struct rte_mbuf *m)
+receive_neighbour(struct dpdk_port *port, enum dpdk_hdr_result result,
+		  const struct rte_mbuf *m, const struct dpdk_hdr_in *in)
 {
-	uint8_t reply[DPDK_ARP_FRAME_LEN];
-	uint16_t len;
+	const struct dpdk_neigh_in frame = {
+		.body = rte_pktmbuf_mtod_offset(m, const uint8_t *, in->offset),
+		.len = in->len,
+		.src_mac = &in->src_mac,
+		.now_ns = port->now_ns,
+	};
+	uint8_t reply[DPDK_NEIGH_FRAME_MAX];
+	uint16_t len =
+		result == DPDK_HDR_ARP
+			? weir_dpdk_neigh_arp(&port->neigh, &frame, reply)
+			: weir_dpdk_neigh_ndp(&port->neigh, &frame, reply);
 
-	switch (result) {
-	case DPDK_HDR_ARP:
-		len = weir_dpdk_arp_input(&port->arp,
-					  rte_pktmbuf_mtod(m, const uint8_t *),
-					  m->data_len, reply);
-		if (len != 0)
-			weir_dpdk_send_frame(port, reply, len);
-		break;
-	case DPDK_HDR_FOREIGN_ETHER:
-	case DPDK_HDR_FOREIGN_IP:
-	case DPDK_HDR_FOREIGN_PORT:
-		port->stats.rx_foreign++;
-		break;
-	case DPDK_HDR_IP_CKSUM:
-	case DPDK_HDR_UDP_CKSUM:
-		port->stats.rx_checksum_errors++;
-		break;
-	default:
-		port->stats.rx_malformed++;
-		break;
-	}
+	if (len != 0)
+		weir_dpdk_send_frame(port, reply, len);
+	if (port->neigh_generation != port->neigh.generation)
+		port->neigh_next_ns = port->now_ns;
 }
 
 /*
@@ -337,14 +289,16 @@ receive_parse(struct dpdk_port *port, const struct rte_mbuf *m,
 	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
 
 	if (!port->dev->no_wire)
-		policy_for(port, m);
+		dpdk_cksum_rx(m, &port->policy);
 	if (m->nb_segs == 1)
 		result = weir_dpdk_hdr_parse(&port->policy,
 					     rte_pktmbuf_mtod(m, uint8_t *),
 					     m->data_len, in);
 	if (__builtin_expect(result == DPDK_HDR_PACKET, 1))
 		return true;
-	receive_other(port, result, m);
+	port->frames[result]++;
+	if (result == DPDK_HDR_ARP || result == DPDK_HDR_NDP)
+		receive_neighbour(port, result, m, in);
 	return false;
 }
 
@@ -357,6 +311,10 @@ receive_stray(struct dpdk_port *port, const struct rte_mbuf *m,
 
 	if (!receive_parse(port, m, &in))
 		return;
+	if (weir_dpdk_hdr_check_source(&port->policy, &in) != DPDK_HDR_PACKET) {
+		port->frames[DPDK_HDR_BAD_SOURCE]++;
+		return;
+	}
 	if (drop == WIRE_OK)
 		weir_dpdk_on_stray(port, &in, hdr);
 	else if (weir_dpdk_is_our_port(port, in.dst.port))
@@ -758,8 +716,8 @@ weir_dpdk_poll(struct weir_port *p)
 	if (__builtin_expect(port->dev != NULL && !port->still, 1)) {
 		thread_check(port);
 		events += port_receive(port);
-		if (port->now_ns >= port->arp_next_ns)
-			weir_dpdk_arp_step(port);
+		if (port->now_ns >= port->neigh_next_ns)
+			weir_dpdk_neigh_step(port);
 	}
 	events += port_service(port);
 	weir_dpdk_freed_flush(port);

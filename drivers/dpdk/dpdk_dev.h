@@ -24,6 +24,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "dpdk_hdr.h"
 #include "dpdk_pool.h"
 
 struct weir_endpoint;
@@ -35,7 +36,8 @@ struct weir_endpoint;
  */
 #define DPDK_PAYLOAD_OFFSET 256
 
-/* Ethernet header; frame lengths here count it, and never the checksum. */
+/* Ethernet header; frame lengths here count it, and never the checksum. A
+ * VLAN tag, where there is one, comes on top. */
 #define DPDK_ETHER_LEN 14
 
 enum dpdk_dev_kind {
@@ -65,6 +67,7 @@ struct dpdk_dev_spec {
 	uint32_t tx_mbufs;  /* for the links, besides the rings' needs; 0: */
 	uint32_t rx_mbufs;  /* DPDK_DEV_MBUFS */
 	uint16_t priv_size; /* private bytes per mbuf, rounded up to 64 */
+	uint16_t tag_len;   /* of a VLAN tag in every frame, or 0 */
 	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
 	bool telemetry;
 	bool is_pci;    /* EXISTING: a PCI address, to be probed */
@@ -81,7 +84,7 @@ struct dpdk_dev {
 	struct dpdk_pool *rx_pool; /* the same pool on net_ring and af_xdp */
 
 	uint16_t frame_max;     /* longest frame, either way, bytes */
-	uint16_t mtu;           /* frame_max - 14: longest IP packet */
+	uint16_t mtu;           /* longest IP packet */
 	uint16_t tx_segs_max;   /* mbufs per frame; 1: no MULTI_SEGS */
 	uint16_t tx_chains_max; /* chained frames per burst; 0: any number */
 	uint16_t tx_ring_slots;
@@ -133,6 +136,16 @@ int weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 			     struct dpdk_dev_spec *spec);
 
 /*
+ * Read vlan=, pcp=, ttl-min= of an endpoint: what all frames of the port have
+ * in common, and what is asked of others'. Pairs refuse them.
+ *
+ * @return 0; -EINVAL with weir_fail().
+ */
+int weir_dpdk_wire_parse(const struct weir_endpoint *ep,
+			 struct dpdk_dev_spec *spec, struct dpdk_hdr_wire *wire,
+			 uint8_t *ttl_min);
+
+/*
  * Start EAL if none runs, create the device if need be, make the pools and
  * set up the queue pair. Nothing is left behind on failure.
  *
@@ -156,6 +169,13 @@ int weir_dpdk_dev_start(struct dpdk_dev *dev);
  * over its mbufs; those still out keep their pool alive.
  */
 void weir_dpdk_dev_close(struct dpdk_dev *dev);
+
+/*
+ * Receive frames to this group of stations: by the device's list of groups,
+ * else all groups, else everything; an application's device is left alone.
+ */
+void weir_dpdk_dev_join(struct dpdk_dev *dev,
+			const struct rte_ether_addr *group);
 
 /* @return true when the other end is there (memif, vhost) or has carrier. */
 bool weir_dpdk_dev_link_up(const struct dpdk_dev *dev);

@@ -38,8 +38,9 @@ struct dpdk_dev_private {
 	struct dpdk_memif *memif;
 	struct dpdk_ring_pair *pair;
 	int side;
-	char vdev[64]; /* made by us, to be removed; or "" */
-	bool is_ours;  /* configured by us: to be stopped and closed */
+	char vdev[64];    /* made by us, to be removed; or "" */
+	bool is_ours;     /* configured by us: to be stopped and closed */
+	bool promiscuous; /* asked for by us: to be taken back */
 	bool memif_zero_copy;
 	char iface[IF_NAMESIZE]; /* kernel interface beneath, or "" */
 	struct dpdk_xdp_socket xdp;

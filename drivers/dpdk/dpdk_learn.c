@@ -71,7 +71,7 @@ learn_mtu(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 		mtu = priv->conf_mtu = spec->mtu;
 	if (priv->packet_slot != 0)
 		mtu = RTE_MIN(mtu, priv->packet_slot - PACKET_SLOT_OVERHEAD -
-					   DPDK_ETHER_LEN);
+					   DPDK_ETHER_LEN - spec->tag_len);
 	if (weir_dpdk_driver_is(dev, "net_af_xdp") && spec->mtu == 0)
 		mtu = RTE_MIN(mtu, (uint32_t)XDP_MTU_MAX);
 	if (info->max_mtu >= RTE_ETHER_MIN_MTU)
@@ -84,8 +84,9 @@ learn_mtu(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 				 dev->dev_name, spec->mtu, mtu);
 	if (spec->mtu != 0)
 		mtu = spec->mtu;
-	mtu = RTE_MIN(mtu, (uint32_t)UINT16_MAX - DPDK_ETHER_LEN);
-	dev->frame_max = (uint16_t)(mtu + DPDK_ETHER_LEN);
+	mtu = RTE_MIN(mtu,
+		      (uint32_t)UINT16_MAX - DPDK_ETHER_LEN - spec->tag_len);
+	dev->frame_max = (uint16_t)(mtu + DPDK_ETHER_LEN + spec->tag_len);
 	return 0;
 }
 
@@ -151,7 +152,7 @@ weir_dpdk_learn(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		if (rc != 0)
 			return rc;
 	}
-	dev->mtu = (uint16_t)(dev->frame_max - DPDK_ETHER_LEN);
+	dev->mtu = (uint16_t)(dev->frame_max - DPDK_ETHER_LEN - spec->tag_len);
 	learn_offloads(dev, &info);
 	if (!priv->facts->direct && !priv->memif_zero_copy)
 		dev->refer_end = UINTPTR_MAX;

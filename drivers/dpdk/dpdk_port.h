@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 #include "conn.h"
-#include "dpdk_arp.h"
 #include "dpdk_dev.h"
 #include "dpdk_hdr.h"
+#include "dpdk_neigh.h"
 #include "dpdk_flow.h"
 #include "weir_driver.h"
 
@@ -90,11 +90,13 @@ struct dpdk_port {
 	uint32_t packet_max; /* bytes of a weir packet, header included */
 	uint32_t frag_size;  /* payload of one packet */
 
-	struct dpdk_arp arp;
-	uint32_t arp_generation;
-	uint64_t arp_next_ns;
+	struct dpdk_neigh neigh;
+	uint32_t neigh_generation;
+	uint64_t neigh_next_ns;
+	struct dpdk_hdr_wire wire;
 	struct dpdk_ip local_ip; /* none: a pair */
 	unsigned int net_bits;
+	uint8_t ttl_min;
 	bool mac_given; /* peer-mac= */
 	struct rte_ether_addr peer_mac;
 
@@ -120,6 +122,10 @@ struct dpdk_port {
 
 	struct dpdk_port *next_open; /* of this process */
 	struct weir_port_stats stats;
+
+	/* Frames by what they were; see also neigh.counts. Packets that reach
+	 * a link on the fast path are not counted here. */
+	uint64_t frames[DPDK_HDR_RESULTS];
 };
 
 static inline struct dpdk_port *
@@ -159,7 +165,7 @@ struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
 void weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m);
 void weir_dpdk_freed_flush(struct dpdk_port *port);
 
-/* Put a frame without payload, e.g. ARP or a stateless answer, in the batch. */
+/* Put a frame without payload, e.g. ARP, NDP or a stateless answer, in the batch. */
 void weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,
 			  uint16_t len);
 void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
@@ -191,7 +197,7 @@ void weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow);
 void weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow);
 void weir_dpdk_half_open_failed(struct dpdk_flow *flow);
 
-void weir_dpdk_arp_step(struct dpdk_port *port);
+void weir_dpdk_neigh_step(struct dpdk_port *port);
 
 int weir_dpdk_listener_open(struct weir_listener *listener,
 			    const struct weir_endpoint *ep);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * How links begin: listeners, connects, the answers to strangers, ARP.
+ * How links begin: listeners, connects, the answers to strangers, neighbours.
  *
  *     connect: device there? -> MAC known? -> INIT ... ACCEPT -> up
  *     listen:  INIT -> checked, admitted -> ACCEPT ... first packet -> up,
@@ -36,10 +36,11 @@ weir_dpdk_port_hdr(const struct dpdk_port *port, struct dpdk_hdr *hdr,
 		   const struct rte_ether_addr *dst_mac,
 		   const struct dpdk_addr *src, const struct dpdk_addr *dst)
 {
-	weir_dpdk_hdr_init(hdr, &port->dev->mac, dst_mac, src, dst);
+	weir_dpdk_hdr_init(hdr, &port->wire, &port->dev->mac, dst_mac, src,
+			   dst);
 }
 
-/* ---- ARP ------------------------------------------------------------------------ */
+/* ---- neighbours ----------------------------------------------------------------- */
 
 /* A neighbour's MAC became known or changed: connected links follow. */
 static void
@@ -51,26 +52,26 @@ macs_follow(struct dpdk_port *port)
 		struct dpdk_flow *flow = port->flows[i];
 
 		if (flow->connector && flow->phase >= DPDK_PHASE_SETUP &&
-		    weir_dpdk_arp_lookup(&port->arp,
-					 dpdk_ip4_number(&flow->peer.ip),
-					 port->now_ns, &mac) == 1)
+		    weir_dpdk_neigh_known(&port->neigh, &flow->peer.ip, &mac))
 			weir_dpdk_hdr_set_dst_mac(&flow->hdr, &mac);
 	}
 }
 
 void
-weir_dpdk_arp_step(struct dpdk_port *port)
+weir_dpdk_neigh_step(struct dpdk_port *port)
 {
-	uint8_t frame[DPDK_ARP_FRAME_LEN];
+	uint8_t frame[DPDK_NEIGH_FRAME_MAX];
 	uint16_t len;
 
-	while ((len = weir_dpdk_arp_poll(&port->arp, port->now_ns, frame)) != 0)
+	while ((len = weir_dpdk_neigh_poll(&port->neigh, port->now_ns,
+					   frame)) != 0)
 		weir_dpdk_send_frame(port, frame, len);
-	if (port->arp_generation != port->arp.generation) {
-		port->arp_generation = port->arp.generation;
-		macs_follow(port);
+	if (port->neigh_generation != port->neigh.generation) {
+		port->neigh_generation = port->neigh.generation;
+		if (!port->mac_given)
+			macs_follow(port);
 	}
-	port->arp_next_ns = weir_dpdk_arp_deadline_ns(&port->arp);
+	port->neigh_next_ns = weir_dpdk_neigh_deadline_ns(&port->neigh);
 }
 
 /* @return 1 and the MAC, 0 not yet, negative: nobody answers. */
@@ -88,9 +89,8 @@ route(struct dpdk_port *port, const struct dpdk_ip *ip,
 		*mac = port->peer_mac;
 		return 1;
 	}
-	rc = weir_dpdk_arp_lookup(&port->arp, dpdk_ip4_number(ip), port->now_ns,
-				  mac);
-	port->arp_next_ns = weir_dpdk_arp_deadline_ns(&port->arp);
+	rc = weir_dpdk_neigh_lookup(&port->neigh, ip, port->now_ns, mac);
+	port->neigh_next_ns = weir_dpdk_neigh_deadline_ns(&port->neigh);
 	return rc;
 }
 

@@ -123,6 +123,47 @@ name_device(const struct weir_endpoint *ep, const char *dev,
 	return 0;
 }
 
+static bool
+is_pair(const struct dpdk_dev_spec *spec)
+{
+	return spec->kind == DPDK_DEV_MEMIF || spec->kind == DPDK_DEV_RING;
+}
+
+int
+weir_dpdk_wire_parse(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec,
+		     struct dpdk_hdr_wire *wire, uint8_t *ttl_min)
+{
+	static const char *const keys[] = { "vlan", "pcp", "ttl-min" };
+	uint64_t vlan = 0, pcp = 0, ttl = 0;
+	int rc;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (is_pair(spec) && weir_endpoint_get(ep, keys[i]) != NULL)
+			return weir_fail(-EINVAL,
+					 "dpdk: %s= is for networks, and the "
+					 "two ends of a pair are none; leave "
+					 "it out",
+					 keys[i]);
+	rc = weir_endpoint_u64(ep, "vlan", 1, DPDK_VLAN_MAX, &vlan);
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "pcp", 0, DPDK_PCP_MAX, &pcp);
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "ttl-min", 1, DPDK_HDR_TTL_MAX,
+				       &ttl);
+	if (rc != 0)
+		return rc;
+	if (vlan == 0 && weir_endpoint_get(ep, "pcp") != NULL)
+		return weir_fail(-EINVAL, "dpdk: pcp= is the priority in a "
+					  "VLAN tag; add vlan=ID");
+	spec->tag_len = vlan != 0 ? DPDK_HDR_TAG_LEN : 0;
+	*ttl_min = (uint8_t)ttl;
+	wire->vlan = (uint16_t)vlan;
+	wire->pcp = (uint8_t)pcp;
+	/* RFC 5082: who is checked for distance sends from the top. */
+	wire->ttl = ttl != 0 ? DPDK_HDR_TTL_MAX : DPDK_HDR_TTL;
+	return 0;
+}
+
 /* The one thing that may be said of a memif pair; the rest is weir's. */
 static void
 take_memif_args(struct dpdk_dev_spec *spec)
@@ -160,8 +201,7 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				 "that weir makes (dev=net_...N), not for %s; "
 				 "memif pairs know dev.zero-copy=yes|no",
 				 spec->name);
-	if (queue != 0 &&
-	    (spec->kind == DPDK_DEV_MEMIF || spec->kind == DPDK_DEV_RING))
+	if (queue != 0 && is_pair(spec))
 		return weir_fail(-EINVAL,
 				 "dpdk: queue= names a queue of a port that "
 				 "the application runs; a pair is weir's own, "
