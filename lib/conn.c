@@ -243,6 +243,23 @@ on_control(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 	}
 }
 
+/*
+ * Set-up packets have a trailer if the INIT had one, others if it was agreed
+ * upon. @return false: counted.
+ */
+static bool
+trailer_fits(struct weir_conn *conn, const struct wire_hdr *hdr)
+{
+	bool is_hello = wire_hdr_type(hdr) <= WIRE_REJECT;
+	uint8_t want = is_hello ? conn->hello_flags : conn->trailer;
+
+	if ((hdr->flags & WIRE_F_TRAILER) == want)
+		return true;
+	conn->stats
+		.drops[want != 0 ? CONN_DROP_CRC_MISSING : CONN_DROP_FLAGS]++;
+	return false;
+}
+
 /* @return true when the connection is OPEN now and the packet is for it. */
 static bool
 prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
@@ -253,13 +270,18 @@ prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
 	/* An INIT names no token: who sends one with ours is a stranger. */
 	if (type == WIRE_INIT && hdr->token == 0 &&
 	    conn->state == CONN_ACCEPT_SENT) {
-		weir_conn_hello_packet(conn, hdr, now_ns);
+		if (trailer_fits(conn, hdr))
+			weir_conn_hello_packet(conn, hdr, now_ns);
 		return false;
 	}
 	if (hdr->token != conn->config.token) {
 		conn->stats.drops[CONN_DROP_TOKEN]++;
 		return false;
 	}
+	if (!trailer_fits(conn, hdr))
+		return false;
+	if (conn->state == CONN_OPEN)
+		return true;
 	if (conn->state == CONN_INIT_SENT) {
 		weir_conn_hello_packet(conn, hdr, now_ns);
 		return false;
@@ -302,7 +324,8 @@ int
 weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    void *ref, uint64_t now_ns)
 {
-	if (conn->state != CONN_OPEN || hdr->token != conn->config.token) {
+	if ((hdr->flags & WIRE_F_TRAILER) != conn->gate ||
+	    hdr->token != conn->config.token) {
 		if (!prepare_rare(conn, hdr, now_ns))
 			return 0;
 	}
@@ -412,7 +435,7 @@ emit_control(struct weir_conn *conn, enum wire_type type, uint8_t flags,
 	memset(out, 0, sizeof(*out));
 	out->kind = CONN_TX_CONTROL;
 	out->type = (uint8_t)type;
-	out->flags = flags | WIRE_F_ACKV | conn->stop_flag;
+	out->flags = flags | conn->base_flags;
 	out->seq = (uint32_t)conn->tx.nxt;
 	out->ts = conn_ts(now_ns);
 	out->hdr_len = WIRE_HDR_LEN;
@@ -438,7 +461,7 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->ts = conn_ts(now_ns);
 	out->kind = CONN_TX_DATA;
 	out->type = slot->type;
-	out->flags = slot->flags | WIRE_F_ACKV | conn->stop_flag;
+	out->flags = slot->flags | conn->base_flags;
 	out->sack_words = (uint8_t)words;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST);
 	note_ack_sent(conn, now_ns);
@@ -457,6 +480,8 @@ emit_fin(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->flags |= WIRE_F_ACKREQ;
 	if (conn->fin_code != 0)
 		out->hdr_len += WIRE_ERROR_LEN;
+	if (out->hdr_len == WIRE_HDR_LEN)
+		out->hdr_len += WIRE_PAD_LEN;
 }
 
 static void
@@ -543,6 +568,7 @@ next_ping(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	conn->ping_ns = now_ns;
 	conn->stats.tx_pings++;
 	emit_control(conn, WIRE_PING, WIRE_F_ACKREQ, now_ns, out);
+	out->hdr_len += WIRE_PAD_LEN;
 	weir_conn_arm_probe(conn, now_ns);
 	return 1;
 }
@@ -622,6 +648,8 @@ static uint8_t *
 encode_exts(const struct weir_conn *conn, const struct conn_tx_packet *out,
 	    uint8_t *at)
 {
+	uint8_t *begin = at;
+
 	if (out->sack_words != 0) {
 		uint64_t words[WIRE_SACK_MAX];
 
@@ -636,6 +664,10 @@ encode_exts(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		weir_conn_own_params(conn, &params);
 		at += weir_wire_put_params(&params, at);
 	}
+	if (out->type == WIRE_INIT) {
+		memcpy(at, conn->cookie, conn->cookie[1] * 8u);
+		at += conn->cookie[1] * 8u;
+	}
 	if (out->type == WIRE_RESET ||
 	    (out->type == WIRE_FIN && conn->fin_code != 0)) {
 		struct wire_error_info error = { 0 };
@@ -645,6 +677,8 @@ encode_exts(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		error.seq = (uint32_t)conn->rx.nxt;
 		at += weir_wire_put_error(&error, at);
 	}
+	if (at == begin && (out->type == WIRE_PING || out->type == WIRE_FIN))
+		at += weir_wire_put_pad(at);
 	return at;
 }
 
@@ -671,7 +705,7 @@ weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		uint8_t *end = encode_exts(conn, out, dst + WIRE_HDR_LEN);
 		uint32_t len = (uint32_t)(end - dst);
 
-		/* INIT is longer than its header: the rest is padding. */
+		/* A hello is longer than its header: the rest is padding. */
 		hdr.hlen = (uint8_t)(len / 8);
 		memset(end, 0, out->hdr_len - len);
 	}

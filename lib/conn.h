@@ -36,6 +36,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "cookie.h"
 #include "wire.h"
 
 struct weir_conn;
@@ -61,6 +62,11 @@ struct conn_config {
 	uint16_t data_port;        /* where the peer shall send; 0: same */
 	uint64_t features_offer;   /* bits both sides want are chosen */
 	uint64_t features_require; /* refused when the peer lacks one */
+	uint32_t hello_len;        /* client: pad INIT to it, see docs/wire.md
+				    * 4.4; 0: no more than necessary */
+
+	/* What GONE from us will carry (weir_cookie_proof); zeros: none. */
+	uint8_t proof[WIRE_PROOF_LEN];
 
 	/* Sizes. */
 	uint32_t frag_size;         /* payload bytes per packet, 64..65000 */
@@ -113,7 +119,12 @@ void weir_conn_connect(struct weir_conn *conn, uint64_t now_ns);
 /* What an INIT asks for: enough to create the server's connection. */
 struct conn_init {
 	struct wire_params params;
-	uint32_t ts; /* echoed, so that the client can measure */
+	uint32_t ts;    /* echoed, so that the client can measure */
+	uint32_t len;   /* of the packet without its trailer */
+	bool trailer;   /* it had one */
+	bool validated; /* its sender does receive at his address: set by
+			 * weir_conn_check_cookie(), or by a caller who knows;
+			 * without it nothing is sent but answers */
 };
 
 /**
@@ -127,6 +138,33 @@ struct conn_init {
 int weir_conn_check_init(const struct conn_config *policy,
 			 const struct wire_hdr *hdr, struct conn_init *init,
 			 enum wire_error *reason);
+
+/* Who an INIT comes from, and what is needed to judge his cookie. */
+struct conn_stranger {
+	const struct cookie_keys *keys;
+	const uint8_t *addr; /* both addresses and ports */
+	uint32_t addr_len;   /* at most COOKIE_ADDR_MAX */
+	uint32_t now_s;
+};
+
+/**
+ * Server, without any state: does this INIT, for which check_init gave 0, carry
+ * a cookie of ours? Then init->validated is set.
+ * @return false: answer with weir_conn_build_retry() if cookies are wanted.
+ */
+bool weir_conn_check_cookie(const struct conn_stranger *who,
+			    const struct wire_hdr *hdr, struct conn_init *init);
+
+#define CONN_RETRY_MAX (WIRE_HDR_LEN + COOKIE_LEN)
+
+/**
+ * Build a RETRY for an INIT, stateless. dst has CONN_RETRY_MAX bytes. As with
+ * REJECT the caller appends the trailer if dst[1] says that there is one.
+ * @return its length, trailer not counted.
+ */
+uint32_t weir_conn_build_retry(const struct conn_stranger *who,
+			       const struct wire_hdr *hdr,
+			       const struct conn_init *init, uint8_t *dst);
 
 /** Server: answer `init`; ACCEPT is pulled by weir_conn_next(). */
 void weir_conn_accept(struct weir_conn *conn, const struct conn_init *init,
@@ -143,11 +181,31 @@ bool weir_conn_is_same_init(const struct weir_conn *conn,
 bool weir_conn_is_superseded(const struct weir_conn *conn,
 			     const struct conn_init *init);
 
+/**
+ * The peer of this connection is known to be gone for good: as if it had been
+ * silent for the dead time, but nothing is sent any more.
+ */
+void weir_conn_supersede(struct weir_conn *conn, uint64_t now_ns);
+
+/**
+ * GONE has come, for the token of our peer (weir_conn_peer()->token).
+ * @return true: its proof was right, and the link is over.
+ */
+bool weir_conn_on_gone(struct weir_conn *conn, const struct wire_hdr *hdr,
+		       uint64_t now_ns);
+
+/**
+ * May this packet of `len` bytes, whose token nobody here knows, be answered
+ * with GONE (weir_wire_put_gone)?
+ */
+bool weir_conn_gone_may_answer(const struct wire_hdr *hdr, uint32_t len);
+
 #define CONN_REJECT_MAX 64
 
 /**
  * Build a REJECT for an INIT, stateless. dst has CONN_REJECT_MAX bytes.
- * @return its length (always less than that of the INIT).
+ * @return its length (always less than that of the INIT), without the trailer
+ * that the caller appends if dst[1] has WIRE_F_TRAILER.
  */
 uint32_t weir_conn_build_reject(const struct wire_hdr *init,
 				enum wire_error reason, uint8_t *dst);
@@ -265,13 +323,14 @@ struct conn_tx_packet {
 	const uint8_t *payload;
 	uint32_t payload_len;
 	uint32_t hdr_len; /* multiple of 8; DATA: <= WIRE_DATA_HDR_MAX,
-			   * CONTROL: <= WIRE_CONTROL_MAX */
+			   * CONTROL: <= WIRE_CONTROL_MAX, but for a padded
+			   * INIT or ACCEPT: <= WIRE_HDR_LEN + frag_size */
 	uint32_t seq;
 	uint32_t mlo;
 	uint32_t ts;
-	uint8_t kind; /* enum conn_tx_kind */
-	uint8_t type; /* enum wire_type */
-	uint8_t flags;
+	uint8_t kind;  /* enum conn_tx_kind */
+	uint8_t type;  /* enum wire_type */
+	uint8_t flags; /* WIRE_F_TRAILER: append one behind the payload */
 	uint8_t sack_words;
 	bool whole; /* the packet carries the whole message of ref */
 };
@@ -360,13 +419,17 @@ bool weir_conn_finished(const struct weir_conn *conn);
 
 /* Why a decoded packet changed nothing. */
 enum conn_drop {
-	CONN_DROP_TOKEN,     /* not our token */
-	CONN_DROP_STATE,     /* type not expected in this state */
-	CONN_DROP_DUPLICATE, /* payload already received */
-	CONN_DROP_STOPPED,   /* our side does not read any more */
-	CONN_DROP_STALE,     /* sequence number far outside any window */
-	CONN_DROP_PARAMS,    /* hello without or with wrong parameters */
-	CONN_DROP_VIOLATION, /* broke the rules: the link was reset */
+	CONN_DROP_TOKEN,       /* not our token */
+	CONN_DROP_STATE,       /* type not expected in this state */
+	CONN_DROP_DUPLICATE,   /* payload already received */
+	CONN_DROP_STOPPED,     /* our side does not read any more */
+	CONN_DROP_STALE,       /* sequence number far outside any window */
+	CONN_DROP_PARAMS,      /* hello without or with wrong parameters */
+	CONN_DROP_VIOLATION,   /* broke the rules: the link was reset */
+	CONN_DROP_RETRY,       /* RETRY without sense, or one too many */
+	CONN_DROP_GONE,        /* GONE without the right proof */
+	CONN_DROP_CRC_MISSING, /* no trailer, though it was agreed on */
+	CONN_DROP_FLAGS,       /* a trailer, though none was agreed on */
 	CONN_DROPS,
 };
 const char *weir_conn_drop_name(enum conn_drop reason);

@@ -17,7 +17,7 @@ weir_conn_fail(struct weir_conn *conn, int error, enum wire_error code,
 {
 	if (conn->state == CONN_FAILED)
 		return;
-	conn->state = CONN_FAILED;
+	conn_set_state(conn, CONN_FAILED);
 	conn->error = error;
 	conn->error_code = code;
 	conn->due = 0;
@@ -39,6 +39,74 @@ weir_conn_violation(struct weir_conn *conn, enum wire_error code,
 {
 	conn->stats.drops[CONN_DROP_VIOLATION]++;
 	weir_conn_fail(conn, -EPROTO, code, true, now_ns);
+}
+
+/*
+ * Both directions have all but our FIN's acknowledgement: the peer has
+ * everything, said so, and has stopped lingering. Not an error.
+ */
+static bool
+only_fin_left(const struct weir_conn *conn)
+{
+	return conn->rx.ended && conn->tx.fin_sent &&
+	       conn->tx.una == conn->tx.fin_seq;
+}
+
+/* Silent for too long, or known to be gone. */
+void
+weir_conn_peer_lost(struct weir_conn *conn, bool tell_peer, uint64_t now_ns)
+{
+	if (conn->lingering || only_fin_left(conn)) {
+		conn->tx_done = true;
+		conn->over = true;
+		timers_init(&conn->timers);
+		conn->due = 0;
+		return;
+	}
+	weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_DEAD, tell_peer, now_ns);
+}
+
+void
+weir_conn_supersede(struct weir_conn *conn, uint64_t now_ns)
+{
+	weir_conn_peer_lost(conn, false, now_ns);
+}
+
+bool
+weir_conn_on_gone(struct weir_conn *conn, const struct wire_hdr *hdr,
+		  uint64_t now_ns)
+{
+	uint8_t proof[WIRE_PROOF_LEN], any = 0, other = 0;
+
+	weir_wire_get_gone(hdr, proof);
+	for (int i = 0; i < WIRE_PROOF_LEN; i++) {
+		any |= conn->peer.proof[i];
+		other |= conn->peer.proof[i] ^ proof[i];
+	}
+	if (conn->state != CONN_OPEN || hdr->token != conn->peer_token ||
+	    any == 0 || other != 0) {
+		conn->stats.drops[CONN_DROP_GONE]++;
+		return false;
+	}
+	weir_conn_peer_lost(conn, false, now_ns);
+	return true;
+}
+
+bool
+weir_conn_gone_may_answer(const struct wire_hdr *hdr, uint32_t len)
+{
+	switch (wire_hdr_type(hdr)) {
+	case WIRE_INIT:
+	case WIRE_RETRY:
+	case WIRE_ACCEPT:
+	case WIRE_REJECT:
+	case WIRE_ACK:
+	case WIRE_RESET:
+	case WIRE_GONE:
+		return false;
+	default:
+		return len > WIRE_HDR_LEN && hdr->token != 0;
+	}
 }
 
 /* Both directions are over: stay a while to answer what comes late. */
@@ -140,6 +208,7 @@ weir_conn_stop_rx(struct weir_conn *conn)
 	if (conn->stop_flag != 0)
 		return;
 	conn->stop_flag = WIRE_F_STOP;
+	conn->base_flags |= WIRE_F_STOP;
 	stop_reading(conn);
 	if (conn->state == CONN_OPEN && !conn->rx.ended)
 		conn->due |= DUE_PING;
@@ -216,6 +285,10 @@ weir_conn_drop_name(enum conn_drop reason)
 		[CONN_DROP_STALE] = "stale",
 		[CONN_DROP_PARAMS] = "params",
 		[CONN_DROP_VIOLATION] = "violation",
+		[CONN_DROP_RETRY] = "retry",
+		[CONN_DROP_GONE] = "gone",
+		[CONN_DROP_CRC_MISSING] = "crc_missing",
+		[CONN_DROP_FLAGS] = "flags",
 	};
 
 	return (unsigned int)reason < CONN_DROPS ? names[reason] : "unknown";

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Set-up: configuration, INIT, ACCEPT, REJECT.
+ * Set-up: configuration, INIT, RETRY, ACCEPT, REJECT.
  *
  *   client                               listener            server's conn
  *   INIT(token_c, isn_c, offers)   -->   check_init
  *                                          |-- no --> REJECT(reason)
- *                                          `-- yes -----------> accept
+ *          <------------- RETRY(cookie) ---+ check_cookie, if wanted
+ *   INIT(the same, cookie)         -->     `-- yes -----------> accept
  *          <------------- ACCEPT(token_s, isn_s, choices) --------'
  *   ACK or DATA to token_s  ----------------------------------> OPEN
  */
@@ -77,6 +78,9 @@ weir_conn_config_check(const struct conn_config *c)
 	    c->rto_max_ns < c->rto_min_ns || c->handshake_retry_ns == 0 ||
 	    c->accept_tries == 0)
 		return -EINVAL;
+	if (c->hello_len != 0 && !in_range(c->hello_len, WIRE_INIT_LEN,
+					   WIRE_HDR_LEN + CONN_FRAG_MAX))
+		return -EINVAL;
 	return 0;
 }
 
@@ -103,6 +107,8 @@ weir_conn_init(void *mem, const struct conn_config *config)
 
 	memset(conn, 0, sizeof(*conn));
 	conn->config = *config;
+	conn->base_flags = WIRE_F_ACKV;
+	conn_set_state(conn, CONN_IDLE);
 	at += round_up(sizeof(struct weir_conn));
 	weir_arq_tx_init(&conn->tx, at, config->isn, config->tx_window_packets,
 			 config->tx_msgs);
@@ -129,8 +135,7 @@ weir_conn_own_params(const struct weir_conn *conn, struct wire_params *out)
 		.instance = config->instance,
 		.epoch = config->epoch,
 		.isn = config->isn,
-		.frag_size = server ? conn->limits.frag_size
-				    : config->frag_size,
+		.frag_size = server ? conn->limits.frag_size : conn->hello_frag,
 		.window_packets = config->rx_window_packets,
 		.credit_msgs = config->rx_credit_msgs,
 		.msg_size_max = config->msg_size_max,
@@ -141,6 +146,7 @@ weir_conn_own_params(const struct weir_conn *conn, struct wire_params *out)
 		.version_min = server ? conn->limits.version : WIRE_VERSION_MIN,
 		.version_max = server ? conn->limits.version : WIRE_VERSION_MAX,
 	};
+	memcpy(out->proof, config->proof, sizeof(out->proof));
 }
 
 /* Numbers that no honest peer sends. */
@@ -177,9 +183,58 @@ weir_conn_check_init(const struct conn_config *policy,
 		*reason = WIRE_E_FEATURES;
 	if (*reason != WIRE_E_NONE)
 		return -ECONNREFUSED;
-	init->params = params;
-	init->ts = hdr->ts;
+	*init = (struct conn_init){
+		.params = params,
+		.ts = hdr->ts,
+		.len = hdr->hlen * 8u + hdr->payload_len,
+		.trailer = (hdr->flags & WIRE_F_TRAILER) != 0,
+	};
 	return 0;
+}
+
+/* --- stateless answers ------------------------------------------------ */
+
+bool
+weir_conn_check_cookie(const struct conn_stranger *who,
+		       const struct wire_hdr *hdr, struct conn_init *init)
+{
+	const struct cookie_owner owner = { who->addr, who->addr_len,
+					    &init->params };
+
+	if (hdr->cookie != NULL &&
+	    weir_cookie_check(who->keys, &owner, who->now_s, hdr->cookie))
+		init->validated = true;
+	return init->validated;
+}
+
+/* Echoing token and number shows that the INIT was seen. */
+static uint32_t
+put_answer(enum wire_type type, uint32_t ext_len, const struct wire_hdr *init,
+	   uint64_t token, uint8_t *dst)
+{
+	struct wire_hdr hdr = {
+		.vt = (uint8_t)(WIRE_VERSION_MAX << 4 | type),
+		.flags = init->flags & WIRE_F_TRAILER,
+		.hlen = (uint8_t)((WIRE_HDR_LEN + ext_len) / 8),
+		.token = token,
+		.ack = init->seq,
+		.ts_echo = init->ts,
+	};
+
+	weir_wire_encode(&hdr, dst);
+	return WIRE_HDR_LEN + ext_len;
+}
+
+uint32_t
+weir_conn_build_retry(const struct conn_stranger *who,
+		      const struct wire_hdr *hdr, const struct conn_init *init,
+		      uint8_t *dst)
+{
+	const struct cookie_owner owner = { who->addr, who->addr_len,
+					    &init->params };
+
+	weir_cookie_make(who->keys, &owner, who->now_s, dst + WIRE_HDR_LEN);
+	return put_answer(WIRE_RETRY, COOKIE_LEN, hdr, init->params.token, dst);
 }
 
 uint32_t
@@ -192,19 +247,11 @@ weir_conn_build_reject(const struct wire_hdr *init, enum wire_error reason,
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
 	};
-	struct wire_hdr hdr = {
-		.vt = WIRE_VERSION_MAX << 4 | WIRE_REJECT,
-		.hlen = (WIRE_HDR_LEN + WIRE_ERROR_LEN) / 8,
-		.ack = init->seq,
-		.ts_echo = init->ts,
-	};
 	struct wire_params params;
 
-	/* Echoing token and number shows that the INIT was seen. */
 	weir_wire_get_params(init->params, &params);
-	hdr.token = params.token;
-	weir_wire_encode(&hdr, dst);
-	return WIRE_HDR_LEN + weir_wire_put_error(&error, dst + WIRE_HDR_LEN);
+	weir_wire_put_error(&error, dst + WIRE_HDR_LEN);
+	return put_answer(WIRE_REJECT, WIRE_ERROR_LEN, init, params.token, dst);
 }
 
 /* --- both: learn about the peer --------------------------------------- */
@@ -213,6 +260,13 @@ static uint16_t
 lowest_bit(uint16_t bits)
 {
 	return bits & (uint16_t)-bits;
+}
+
+static void
+agree_on_trailer(struct weir_conn *conn, uint64_t features)
+{
+	conn->trailer = (features & WIRE_FEATURE_CRC32C) ? WIRE_F_TRAILER : 0;
+	conn->base_flags |= conn->trailer;
 }
 
 static void
@@ -240,15 +294,20 @@ adopt_peer(struct weir_conn *conn, const struct wire_params *params)
 
 	weir_arq_rx_init(&conn->rx, conn->rx_mem, params->isn,
 			 config->rx_window_packets, config->rx_credit_msgs);
-	weir_arq_rx_limits(&conn->rx, limits->frag_size, config->msg_size_max);
+	/* A client may have offered less in between, and be answered late. */
+	weir_arq_rx_limits(&conn->rx,
+			   conn->state == CONN_INIT_SENT ? config->frag_size
+							 : limits->frag_size,
+			   config->msg_size_max);
 	conn->tx.frag_size = limits->frag_size;
+	agree_on_trailer(conn, limits->features);
 	conn->rx.stopped = conn->stop_flag != 0;
 }
 
 void
 weir_conn_opened(struct weir_conn *conn, uint64_t now_ns)
 {
-	conn->state = CONN_OPEN;
+	conn_set_state(conn, CONN_OPEN);
 	conn->due &= ~(uint32_t)DUE_HELLO;
 	conn->tx.limit = conn->tx.una + conn->peer.window_packets;
 	conn->peer_credit = conn->peer.credit_msgs;
@@ -267,11 +326,45 @@ weir_conn_opened(struct weir_conn *conn, uint64_t now_ns)
 void
 weir_conn_connect(struct weir_conn *conn, uint64_t now_ns)
 {
-	conn->state = CONN_INIT_SENT;
+	const struct conn_config *config = &conn->config;
+
+	conn_set_state(conn, CONN_INIT_SENT);
 	conn->due = DUE_HELLO;
+	conn->hello_len = WIRE_INIT_LEN;
+	conn->hello_frag = config->frag_size;
+	if (config->features_offer & WIRE_FEATURE_CRC32C)
+		conn->hello_flags = WIRE_F_TRAILER;
 	conn->now_ns = now_ns;
 	timer_set(&conn->timers, TIMER_GIVEUP,
-		  now_ns + conn->config.connect_timeout_ns);
+		  now_ns + config->connect_timeout_ns);
+}
+
+/*
+ * The size of the next INIT. Two in full size; without an answer a smaller one
+ * every other time, since the peer may just have been away.
+ */
+static void
+size_init(struct weir_conn *conn)
+{
+	const struct conn_config *config = &conn->config;
+	bool smaller = conn->silent >= CONN_SILENT_INITS &&
+		       (conn->silent - CONN_SILENT_INITS) % 2 == 0;
+
+	conn->hello_len = WIRE_INIT_LEN;
+	conn->hello_frag = config->frag_size;
+	if (config->hello_len <= WIRE_INIT_LEN)
+		return;
+	conn->hello_len = config->hello_len;
+	if (smaller) {
+		uint32_t frag;
+
+		conn->hello_len = config->hello_len > CONN_SAFE_LEN
+					  ? CONN_SAFE_LEN
+					  : WIRE_INIT_LEN;
+		frag = conn->hello_len - WIRE_HDR_LEN;
+		if (frag < conn->hello_frag)
+			conn->hello_frag = frag;
+	}
 }
 
 /* Did the server choose from what we offered? */
@@ -310,6 +403,8 @@ on_accept(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 		wrong = WIRE_E_PARAMS;
 	conn->peer_token = params.token;
 	if (wrong != WIRE_E_NONE) {
+		agree_on_trailer(conn,
+				 params.features & conn->config.features_offer);
 		conn->stats.drops[CONN_DROP_PARAMS]++;
 		weir_conn_fail(conn,
 			       wrong == WIRE_E_PARAMS ? -EPROTO
@@ -329,6 +424,20 @@ on_accept(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 }
 
 static void
+on_retry(struct weir_conn *conn, const struct wire_hdr *hdr)
+{
+	if (hdr->cookie == NULL || hdr->ack != conn->config.isn ||
+	    conn->retries >= CONN_RETRIES) {
+		conn->stats.drops[CONN_DROP_RETRY]++;
+		return;
+	}
+	conn->retries++;
+	conn->silent = 0;
+	memcpy(conn->cookie, hdr->cookie, hdr->cookie[1] * 8u);
+	conn->due |= DUE_HELLO;
+}
+
+static void
 on_reject(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 {
 	struct wire_error_info error;
@@ -343,6 +452,7 @@ on_reject(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 	case WIRE_E_NO_LISTENER:
 	case WIRE_E_BUSY:
 		/* It may come yet: go on until connect_timeout. */
+		conn->silent = 0;
 		break;
 	case WIRE_E_VERSION:
 	case WIRE_E_FEATURES:
@@ -359,13 +469,54 @@ on_reject(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 
 /* --- server ----------------------------------------------------------- */
 
+/* As long as the INIT, so that its sender sees whether that gets through. */
+static void
+size_accept(struct weir_conn *conn, uint32_t init_len)
+{
+	uint32_t most = WIRE_HDR_LEN + conn->config.frag_size;
+
+	if (most < WIRE_INIT_LEN)
+		most = WIRE_INIT_LEN;
+	conn->hello_len = (init_len < most ? init_len : most) & ~7u;
+}
+
+/* The INIT again: shorter perhaps, since longer ones do not get through. */
+static void
+on_same_init(struct weir_conn *conn, const struct wire_hdr *hdr,
+	     uint64_t now_ns)
+{
+	struct wire_params params = { 0 };
+
+	if (hdr->params != NULL)
+		weir_wire_get_params(hdr->params, &params);
+	if (params.token != conn->peer_token || params.isn != conn->peer.isn ||
+	    params.frag_size < CONN_FRAG_MIN) {
+		conn->stats.drops[CONN_DROP_STATE]++;
+		return;
+	}
+	if (params.frag_size < conn->limits.frag_size) {
+		conn->limits.frag_size = params.frag_size;
+		conn->tx.frag_size = params.frag_size;
+	}
+	size_accept(conn, hdr->hlen * 8u + hdr->payload_len);
+	conn->stats.drops[CONN_DROP_DUPLICATE]++;
+	if (!seq_before(hdr->ts, conn->echo_ts)) {
+		conn->echo_ts = hdr->ts;
+		conn->echo_ns = now_ns;
+	}
+	conn->due |= DUE_HELLO;
+}
+
 void
 weir_conn_accept(struct weir_conn *conn, const struct conn_init *init,
 		 uint64_t now_ns)
 {
 	adopt_peer(conn, &init->params);
-	conn->state = CONN_ACCEPT_SENT;
+	conn_set_state(conn, CONN_ACCEPT_SENT);
 	conn->due = DUE_HELLO;
+	conn->validated = init->validated;
+	conn->hello_flags = init->trailer ? WIRE_F_TRAILER : 0;
+	size_accept(conn, init->len);
 	conn->now_ns = now_ns;
 	conn->echo_ts = init->ts;
 	conn->echo_ns = now_ns;
@@ -402,13 +553,9 @@ weir_conn_hello_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 
 	conn->now_ns = now_ns;
 	if (conn->state == CONN_ACCEPT_SENT && type == WIRE_INIT) {
-		/* The same ACCEPT again, for the newest INIT. */
-		conn->stats.drops[CONN_DROP_DUPLICATE]++;
-		if (!seq_before(hdr->ts, conn->echo_ts)) {
-			conn->echo_ts = hdr->ts;
-			conn->echo_ns = now_ns;
-		}
-		conn->due |= DUE_HELLO;
+		on_same_init(conn, hdr, now_ns);
+	} else if (type == WIRE_RETRY) {
+		on_retry(conn, hdr);
 	} else if (type == WIRE_ACCEPT) {
 		on_accept(conn, hdr, now_ns);
 	} else if (type == WIRE_REJECT) {
@@ -416,6 +563,15 @@ weir_conn_hello_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 	} else {
 		conn->stats.drops[CONN_DROP_STATE]++;
 	}
+}
+
+static void
+arm_hello(struct weir_conn *conn, uint64_t now_ns)
+{
+	timer_set(&conn->timers, TIMER_HELLO,
+		  now_ns + rtt_backoff(conn->config.handshake_retry_ns,
+				       conn->tries,
+				       conn->config.handshake_retry_max_ns));
 }
 
 int
@@ -428,21 +584,21 @@ weir_conn_next_hello(struct weir_conn *conn, uint64_t now_ns,
 	memset(out, 0, sizeof(*out));
 	out->kind = CONN_TX_CONTROL;
 	out->type = server ? WIRE_ACCEPT : WIRE_INIT;
-	out->flags = server ? WIRE_F_ACKV : 0;
+	out->flags = conn->hello_flags | (server ? WIRE_F_ACKV : 0);
 	out->seq = conn->config.isn;
 	out->ts = conn_ts(now_ns);
-	out->hdr_len = server ? WIRE_HDR_LEN + WIRE_PARAMS_LEN : WIRE_INIT_LEN;
+	if (!server)
+		size_init(conn);
+	out->hdr_len = conn->hello_len;
 	conn->ack_delay = held < CONN_ACK_DELAY_MAX ? (uint16_t)held
 						    : CONN_ACK_DELAY_MAX;
 	if (!server)
 		conn->ack_delay = 0;
 	conn->due &= ~(uint32_t)DUE_HELLO;
-	timer_set(&conn->timers, TIMER_HELLO,
-		  now_ns + rtt_backoff(conn->config.handshake_retry_ns,
-				       conn->tries,
-				       conn->config.handshake_retry_max_ns));
+	arm_hello(conn, now_ns);
 	conn->stats.handshake_retx += conn->tries != 0;
 	conn->tries++;
+	conn->silent++;
 	conn->stats.tx_packets++;
 	return 1;
 }
@@ -450,12 +606,20 @@ weir_conn_next_hello(struct weir_conn *conn, uint64_t now_ns,
 void
 weir_conn_hello_timer(struct weir_conn *conn, uint64_t now_ns)
 {
+	uint32_t tries = conn->config.accept_tries;
+
 	timer_clear(&conn->timers, TIMER_HELLO);
-	if (conn->state == CONN_ACCEPT_SENT &&
-	    conn->tries >= conn->config.accept_tries)
+	if (conn->state == CONN_ACCEPT_SENT && !conn->validated)
+		tries += CONN_UNVALIDATED_TURNS;
+	if (conn->state == CONN_ACCEPT_SENT && conn->tries >= tries) {
 		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NONE, false, now_ns);
-	else
+	} else if (conn->state == CONN_ACCEPT_SENT && !conn->validated) {
+		/* Whoever is there may not have asked for anything. */
+		arm_hello(conn, now_ns);
+		conn->tries++;
+	} else {
 		conn->due |= DUE_HELLO;
+	}
 }
 
 const struct wire_params *

@@ -25,6 +25,15 @@
 /* Beyond it the hold time in a packet is not known. */
 #define CONN_ACK_DELAY_MAX UINT16_MAX
 
+/* So many RETRYs does a client obey. */
+#define CONN_RETRIES 3
+/* So many INITs may go without an answer before shorter ones are tried. */
+#define CONN_SILENT_INITS 2
+/* Any path takes packets of so many bytes; see docs/wire.md 4.4. */
+#define CONN_SAFE_LEN 1200
+/* Who may not repeat ACCEPT waits so many turns longer for a sign of life. */
+#define CONN_UNVALIDATED_TURNS 4
+
 enum conn_state {
 	CONN_IDLE,
 	CONN_INIT_SENT,
@@ -45,10 +54,13 @@ enum conn_due {
 struct weir_conn {
 	enum conn_state state;
 	uint32_t due;
-	uint32_t unacked;  /* ack-eliciting packets since our last ack */
-	uint8_t stop_flag; /* WIRE_F_STOP once nobody reads here */
-	bool peer_stopped; /* nobody reads there */
-	bool tx_done;      /* our FIN was acknowledged */
+	uint32_t unacked;   /* ack-eliciting packets since our last ack */
+	uint8_t gate;       /* OPEN: trailer; else what no packet has */
+	uint8_t trailer;    /* WIRE_F_TRAILER if CRC32C was agreed on */
+	uint8_t base_flags; /* in every packet of an open link */
+	uint8_t stop_flag;  /* WIRE_F_STOP once nobody reads here */
+	bool peer_stopped;  /* nobody reads there */
+	bool tx_done;       /* our FIN was acknowledged */
 	bool lingering;
 	bool over;     /* nothing will be sent any more */
 	bool tlp_done; /* one probe per episode */
@@ -81,7 +93,14 @@ struct weir_conn {
 	uint32_t error_code; /* enum wire_error */
 	uint32_t fin_code;   /* abortive FIN: its code */
 	uint32_t tries;      /* INIT or ACCEPT packets sent */
-	uint32_t init_ts;    /* server: clock of the newest INIT */
+	uint32_t silent;     /* client: INITs since the last answer */
+	uint32_t retries;    /* client: RETRYs obeyed */
+	uint32_t hello_len;  /* of the next INIT or ACCEPT, padding included */
+	uint32_t hello_frag; /* client: what the next INIT offers */
+	uint8_t hello_flags; /* WIRE_F_TRAILER if INIT has it */
+	bool validated;      /* server: as in struct conn_init */
+	uint8_t cookie[WIRE_COOKIE_MAX]; /* client; cookie[1] 0: none */
+	uint32_t init_ts;                /* server: clock of the newest INIT */
 	uint64_t init_ns;
 	uint64_t peer_ack_delay_ns;
 	struct wire_params peer;
@@ -91,6 +110,14 @@ struct weir_conn {
 	uint64_t retx_data;
 	void *rx_mem;
 };
+
+/* The data path looks at one byte to know that all is as usual. */
+static inline void
+conn_set_state(struct weir_conn *conn, enum conn_state state)
+{
+	conn->state = state;
+	conn->gate = state == CONN_OPEN ? conn->trailer : 1;
+}
 
 static inline uint32_t
 conn_ts(uint64_t now_ns)
@@ -142,5 +169,7 @@ void weir_conn_on_stop(struct weir_conn *conn, uint64_t now_ns);
 void weir_conn_on_reset(struct weir_conn *conn, const struct wire_hdr *hdr,
 			uint64_t now_ns);
 void weir_conn_check_ends(struct weir_conn *conn, uint64_t now_ns);
+void weir_conn_peer_lost(struct weir_conn *conn, bool tell_peer,
+			 uint64_t now_ns);
 
 #endif

@@ -138,30 +138,6 @@ probe_timer(struct weir_conn *conn, uint64_t now_ns)
 
 /* --- keepalive, death, pauses ----------------------------------------- */
 
-/*
- * Silence while both directions have all but our FIN's acknowledgement: the
- * peer has everything, said so, and has stopped lingering. Not an error.
- */
-static bool
-only_fin_left(const struct weir_conn *conn)
-{
-	return conn->rx.ended && conn->tx.fin_sent &&
-	       conn->tx.una == conn->tx.fin_seq;
-}
-
-static void
-peer_is_dead(struct weir_conn *conn, uint64_t now_ns)
-{
-	if (only_fin_left(conn)) {
-		conn->tx_done = true;
-		conn->over = true;
-		timers_init(&conn->timers);
-		conn->due = 0;
-		return;
-	}
-	weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_DEAD, true, now_ns);
-}
-
 static void
 alive_timer(struct weir_conn *conn, uint64_t now_ns)
 {
@@ -195,7 +171,7 @@ alive_timer(struct weir_conn *conn, uint64_t now_ns)
 				later(dead_ns, conn->progress_ns +
 						       config->dead_timeout_ns);
 		if (dead_ns <= now_ns) {
-			peer_is_dead(conn, now_ns);
+			weir_conn_peer_lost(conn, true, now_ns);
 			return;
 		}
 		at_ns = sooner(at_ns, dead_ns);

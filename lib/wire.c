@@ -91,6 +91,11 @@ decode_ext(const uint8_t *ext, uint32_t len, struct wire_hdr *out)
 			return WIRE_DROP_EXT;
 		out->error = ext;
 		return WIRE_OK;
+	case WIRE_EXT_COOKIE:
+		if (out->cookie != NULL || len < 16 || len > WIRE_COOKIE_MAX)
+			return WIRE_DROP_EXT;
+		out->cookie = ext;
+		return WIRE_OK;
 	default:
 		return ext[0] < 128 ? WIRE_DROP_CRITICAL : WIRE_OK;
 	}
@@ -124,6 +129,13 @@ check_control(const struct wire_hdr *hdr, uint32_t len)
 	case WIRE_INIT:
 		return len < WIRE_INIT_LEN ? WIRE_DROP_SHORT : WIRE_OK;
 	case WIRE_ACCEPT:
+		/* What follows is padding, as with INIT. */
+		return WIRE_OK;
+	case WIRE_GONE:
+		if (hdr->hlen != WIRE_HDR_LEN / 8)
+			return WIRE_DROP_HLEN;
+		return hdr->payload_len != 0 ? WIRE_DROP_PAYLOAD : WIRE_OK;
+	case WIRE_RETRY:
 	case WIRE_REJECT:
 	case WIRE_ACK:
 	case WIRE_PING:
@@ -143,12 +155,17 @@ decode_rare(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 
 	if (out->vt >> 4 != WIRE_VERSION_MAX)
 		return WIRE_DROP_VERSION;
-	if (out->flags & (WIRE_F_TRAILER | WIRE_F_KEYPHASE))
+	if (out->flags & WIRE_F_KEYPHASE)
 		return WIRE_DROP_FLAGS;
 	if (hdr_len < WIRE_HDR_LEN || hdr_len > WIRE_HDR_MAX || hdr_len > len)
 		return WIRE_DROP_HLEN;
 	out->payload = bytes + hdr_len;
 	out->payload_len = len - hdr_len;
+	if (out->flags & WIRE_F_TRAILER) {
+		if (out->payload_len < WIRE_TRAILER_LEN)
+			return WIRE_DROP_CRC;
+		out->payload_len -= WIRE_TRAILER_LEN;
+	}
 	if (hdr_len != WIRE_HDR_LEN) {
 		enum wire_drop rc = decode_exts(bytes, hdr_len, out);
 
@@ -171,6 +188,7 @@ weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 	out->sack = NULL;
 	out->params = NULL;
 	out->error = NULL;
+	out->cookie = NULL;
 	out->payload = bytes + WIRE_HDR_LEN;
 	out->payload_len = len - WIRE_HDR_LEN;
 	if (out->vt == (WIRE_VERSION_MAX << 4 | WIRE_DATA) &&
@@ -224,6 +242,7 @@ weir_wire_put_params(const struct wire_params *params, uint8_t *dst)
 	put_u32(dst + 56, params->msg_size_max);
 	put_u32(dst + 60, params->max_ack_delay_ns);
 	put_u32(dst + 64, params->dead_timeout_ms);
+	memcpy(dst + 72, params->proof, WIRE_PROOF_LEN);
 	return WIRE_PARAMS_LEN;
 }
 
@@ -245,6 +264,7 @@ weir_wire_get_params(const uint8_t *ext, struct wire_params *out)
 	out->msg_size_max = get_u32(ext + 56);
 	out->max_ack_delay_ns = get_u32(ext + 60);
 	out->dead_timeout_ms = get_u32(ext + 64);
+	memcpy(out->proof, ext + 72, WIRE_PROOF_LEN);
 }
 
 uint32_t
@@ -260,6 +280,15 @@ weir_wire_put_error(const struct wire_error_info *error, uint8_t *dst)
 	return WIRE_ERROR_LEN;
 }
 
+uint32_t
+weir_wire_put_pad(uint8_t *dst)
+{
+	memset(dst, 0, WIRE_PAD_LEN);
+	dst[0] = WIRE_EXT_PAD;
+	dst[1] = WIRE_PAD_LEN / 8;
+	return WIRE_PAD_LEN;
+}
+
 void
 weir_wire_get_error(const uint8_t *ext, struct wire_error_info *out)
 {
@@ -267,6 +296,26 @@ weir_wire_get_error(const uint8_t *ext, struct wire_error_info *out)
 	out->version_max = ext[3];
 	out->code = get_u32(ext + 4);
 	out->seq = get_u32(ext + 8);
+}
+
+void
+weir_wire_put_gone(uint64_t token, const uint8_t proof[WIRE_PROOF_LEN],
+		   uint8_t *dst)
+{
+	memset(dst, 0, WIRE_HDR_LEN);
+	dst[0] = WIRE_VERSION_MAX << 4 | WIRE_GONE;
+	dst[2] = WIRE_HDR_LEN / 8;
+	put_u64(dst + 8, token);
+	memcpy(dst + 16, proof, WIRE_PROOF_LEN);
+}
+
+void
+weir_wire_get_gone(const struct wire_hdr *hdr, uint8_t proof[WIRE_PROOF_LEN])
+{
+	put_u32(proof, hdr->ack);
+	put_u32(proof + 4, hdr->window);
+	put_u32(proof + 8, hdr->ts);
+	put_u32(proof + 12, hdr->ts_echo);
 }
 
 const char *
@@ -282,6 +331,7 @@ weir_wire_drop_name(enum wire_drop reason)
 		[WIRE_DROP_EXT] = "extension",
 		[WIRE_DROP_CRITICAL] = "critical_extension",
 		[WIRE_DROP_PAYLOAD] = "payload",
+		[WIRE_DROP_CRC] = "crc",
 	};
 
 	return (unsigned int)reason < WIRE_DROPS ? names[reason] : "unknown";

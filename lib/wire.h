@@ -32,18 +32,24 @@
 #define WIRE_SACK_DATA_MAX 8   /* in DATA: must fit before the payload */
 #define WIRE_DATA_HDR_MAX  (WIRE_HDR_LEN + 8 + 8 * WIRE_SACK_DATA_MAX)
 #define WIRE_INIT_LEN      256 /* INIT is padded: answers are never longer */
-#define WIRE_PARAMS_LEN    72
+#define WIRE_PARAMS_LEN    88
 #define WIRE_ERROR_LEN     16
-#define WIRE_CONTROL_MAX   256   /* no packet without payload is longer */
-#define WIRE_CREDIT_MAX    32767 /* messages a credit may be ahead */
-#define WIRE_WINDOW_MAX    32768 /* packets a window may be ahead */
-#define WIRE_TIME_SHIFT    6     /* ts and ack_dly count 64 ns */
+#define WIRE_PROOF_LEN     16 /* what GONE carries */
+#define WIRE_PAD_LEN       8  /* the PAD of PING and FIN */
+#define WIRE_COOKIE_MAX    64 /* the longest COOKIE extension */
+#define WIRE_TRAILER_LEN   4  /* CRC32C behind the payload */
+#define WIRE_CONTROL_MAX \
+	256                   /* no packet without payload is longer,
+				  * but for a padded hello */
+#define WIRE_CREDIT_MAX 32767 /* messages a credit may be ahead */
+#define WIRE_WINDOW_MAX 32768 /* packets a window may be ahead */
+#define WIRE_TIME_SHIFT 6     /* ts and ack_dly count 64 ns */
 
 #define WIRE_TICK_NS ((uint64_t)1 << WIRE_TIME_SHIFT)
 
 enum wire_type {
 	WIRE_INIT = 1,   /* client hello, padded to WIRE_INIT_LEN */
-	WIRE_RETRY = 2,  /* stateless cookie (reserved in version 1.0) */
+	WIRE_RETRY = 2,  /* come again with this cookie; stateless */
 	WIRE_ACCEPT = 3, /* server hello */
 	WIRE_REJECT = 4, /* no link, with a reason */
 	WIRE_DATA = 5,   /* consumes a sequence number */
@@ -51,7 +57,7 @@ enum wire_type {
 	WIRE_PING = 7,   /* asks for an ACK: keepalive, probe */
 	WIRE_FIN = 8,    /* end of a direction; consumes a sequence number */
 	WIRE_RESET = 9,  /* the whole link is aborted */
-	WIRE_GONE = 10,  /* stateless reset with proof (reserved) */
+	WIRE_GONE = 10,  /* no such link any more, with proof; stateless */
 	WIRE_PROBE = 11, /* padded path-MTU probe (reserved) */
 	WIRE_KEYUP = 12, /* key update (reserved) */
 	WIRE_BATCH = 13, /* DATA that holds several records (reserved) */
@@ -64,20 +70,23 @@ enum wire_flag {
 	WIRE_F_ACKREQ = 0x04,   /* acknowledge at once */
 	WIRE_F_RETX = 0x08,     /* this sequence number was sent before */
 	WIRE_F_ACKV = 0x10,     /* ack, window, credit, ts_echo are valid */
-	WIRE_F_TRAILER = 0x20,  /* CRC or tag follows the payload (reserved) */
+	WIRE_F_TRAILER = 0x20,  /* a CRC32C follows the payload */
 	WIRE_F_KEYPHASE = 0x40, /* (reserved) */
 	WIRE_F_STOP = 0x80,     /* the sender of this takes no more messages */
 };
 
 enum wire_ext {
 	WIRE_EXT_SACK = 1,
-	WIRE_EXT_AUTH = 2,   /* reserved */
-	WIRE_EXT_COOKIE = 3, /* reserved */
+	WIRE_EXT_AUTH = 2, /* reserved */
+	WIRE_EXT_COOKIE = 3,
 	WIRE_EXT_PARAMS = 4,
 	WIRE_EXT_RESUME = 5, /* reserved */
 	WIRE_EXT_ERROR = 6,
 	WIRE_EXT_PAD = 130, /* from 128 on: unknown ones are skipped */
 };
+
+/* Bits of wire_params.features. */
+#define WIRE_FEATURE_CRC32C (UINT64_C(1) << 1) /* all packets have a trailer */
 
 enum wire_mode {
 	WIRE_MODE_BARE = 1,
@@ -134,6 +143,7 @@ struct wire_hdr {
 	const uint8_t *sack;   /* sack_words little-endian 64-bit words */
 	const uint8_t *params; /* whole PARAMS extension, or NULL */
 	const uint8_t *error;  /* whole ERROR extension, or NULL */
+	const uint8_t *cookie; /* whole COOKIE extension, or NULL */
 };
 
 /* Why a packet cannot even be decoded. Each has a name for a counter. */
@@ -147,6 +157,7 @@ enum wire_drop {
 	WIRE_DROP_EXT,      /* extension length wrong, or one twice */
 	WIRE_DROP_CRITICAL, /* unknown extension that must be understood */
 	WIRE_DROP_PAYLOAD,  /* payload on a type that has none */
+	WIRE_DROP_CRC,      /* no room for a trailer, or it is wrong */
 	WIRE_DROPS,
 };
 
@@ -167,6 +178,7 @@ struct wire_params {
 	uint16_t modes;      /* bits of enum wire_mode; in ACCEPT exactly one */
 	uint8_t version_min; /* in ACCEPT both are the chosen one */
 	uint8_t version_max;
+	uint8_t proof[WIRE_PROOF_LEN]; /* what GONE will carry; 0: none */
 };
 
 /* The ERROR extension. */
@@ -178,7 +190,9 @@ struct wire_error_info {
 };
 
 /**
- * Decode and check one packet (the UDP payload, or what stands for it).
+ * Decode and check one packet (the UDP payload, or what stands for it). With
+ * WIRE_F_TRAILER in out->flags its last WIRE_TRAILER_LEN bytes are not part of
+ * the payload, and the caller has to look at them: wire_trailer_is().
  * @return WIRE_OK, else the reason to drop it; out is then undefined.
  */
 enum wire_drop weir_wire_decode(const uint8_t *bytes, uint32_t len,
@@ -196,6 +210,13 @@ uint32_t weir_wire_put_sack(const uint64_t *words, uint32_t count,
 			    uint8_t *dst);
 uint32_t weir_wire_put_params(const struct wire_params *params, uint8_t *dst);
 uint32_t weir_wire_put_error(const struct wire_error_info *error, uint8_t *dst);
+uint32_t weir_wire_put_pad(uint8_t *dst); /* the one of PING and FIN */
+
+/** GONE: a whole packet of WIRE_HDR_LEN bytes. */
+void weir_wire_put_gone(uint64_t token, const uint8_t proof[WIRE_PROOF_LEN],
+			uint8_t *dst);
+void weir_wire_get_gone(const struct wire_hdr *hdr,
+			uint8_t proof[WIRE_PROOF_LEN]);
 
 /** Read an extension that weir_wire_decode() found. */
 uint64_t weir_wire_get_sack(const uint8_t *sack, uint32_t word);
@@ -213,6 +234,24 @@ static inline uint16_t
 wire_token_index(uint64_t token)
 {
 	return (uint16_t)token;
+}
+
+/* Trailers go behind the payload, with the flag WIRE_F_TRAILER. */
+static inline void
+wire_put_trailer(uint8_t *end, uint32_t crc)
+{
+	for (int i = 0; i < WIRE_TRAILER_LEN; i++)
+		end[i] = (uint8_t)(crc >> (8 * i));
+}
+
+/* Does that packet, trailer included, end with this CRC? */
+static inline int
+wire_trailer_is(const uint8_t *packet, uint32_t len, uint32_t crc)
+{
+	uint8_t want[WIRE_TRAILER_LEN];
+
+	wire_put_trailer(want, crc);
+	return memcmp(packet + len - WIRE_TRAILER_LEN, want, sizeof(want)) == 0;
 }
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

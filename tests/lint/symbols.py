@@ -15,7 +15,7 @@ import sys
 
 # What compilers call on their own account, besides the memory functions.
 PURE = {"memcpy", "memset", "memmove", "memcmp", "__stack_chk_fail",
-        "_GLOBAL_OFFSET_TABLE_"}
+        "_GLOBAL_OFFSET_TABLE_", "__cpu_model"}
 
 
 def run(*command):

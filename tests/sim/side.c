@@ -183,6 +183,7 @@ listen(struct side *side, const struct wire_hdr *hdr)
 	if (side->conn != NULL)
 		return !weir_conn_is_same_init(side->conn, &init);
 	conn_new(side);
+	init.validated = true;
 	weir_conn_accept(side->conn, &init, side->world->now_ns);
 	return true;
 }

@@ -148,6 +148,7 @@ accept_init(struct pair *pair, const struct wire_hdr *hdr, struct end *to)
 
 	assert_int_equal(weir_conn_check_init(&to->config, hdr, &init, &reason),
 			 0);
+	init.validated = !pair->unvalidated;
 	weir_conn_accept(to->conn, &init, pair->now);
 }
 

@@ -38,6 +38,7 @@ struct pair {
 	struct end a;
 	struct end b;
 	uint64_t now;
+	bool unvalidated; /* the listener does not know a's address to be true */
 };
 
 /* Default configuration of both ends; then change and call pair_make(). */

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "cookie.h"
+#include "crc32c.h"
 #include "wire.h"
 
 #define PACKET_MAX 512
@@ -27,6 +29,9 @@ struct golden {
 	uint32_t sack_words;
 	uint32_t error; /* code of an ERROR extension */
 	bool params;
+	bool cookie;
+	bool gone;
+	uint32_t padded; /* hello: to so many bytes */
 };
 
 static const char *document;
@@ -46,7 +51,21 @@ static const struct golden goldens[] = {
 	  .hdr = { .vt = 0x10 | WIRE_INIT,
 		   .seq = 0xc0ffee00,
 		   .ts = 0x01020304 },
-	  .params = true },
+	  .params = true,
+	  .padded = WIRE_INIT_LEN },
+	{ .name = "retry",
+	  .hdr = { .vt = 0x10 | WIRE_RETRY,
+		   .token = CLIENT_TOKEN,
+		   .ack = 0xc0ffee00,
+		   .ts_echo = 0x01020304 },
+	  .cookie = true },
+	{ .name = "init-cookie",
+	  .hdr = { .vt = 0x10 | WIRE_INIT,
+		   .seq = 0xc0ffee00,
+		   .ts = 0x01020354 },
+	  .params = true,
+	  .cookie = true,
+	  .padded = WIRE_INIT_LEN },
 	{ .name = "accept",
 	  .hdr = { .vt = 0x10 | WIRE_ACCEPT,
 		   .flags = WIRE_F_ACKV,
@@ -58,7 +77,8 @@ static const struct golden goldens[] = {
 		   .ts_echo = 0x01020304,
 		   .credit = 0x0100,
 		   .ack_delay = 0x0005 },
-	  .params = true },
+	  .params = true,
+	  .padded = WIRE_INIT_LEN },
 	{ .name = "reject",
 	  .hdr = { .vt = 0x10 | WIRE_REJECT,
 		   .token = CLIENT_TOKEN,
@@ -87,6 +107,13 @@ static const struct golden goldens[] = {
 			  0xc0ffee03),
 		   .mlo = 16 },
 	  .payload = "and more" },
+	{ .name = "data-crc",
+	  .hdr = { HEADER(WIRE_DATA,
+			  WIRE_F_FIRST | WIRE_F_LAST | WIRE_F_ACKV |
+				  WIRE_F_TRAILER,
+			  0xc0ffee00),
+		   .mlo = 11 },
+	  .payload = "hello, weir" },
 	{ .name = "ack",
 	  .hdr = { HEADER(WIRE_ACK, WIRE_F_ACKV, 0xc0ffee04) },
 	  .sack = { UINT64_C(0x8000000000000002), 0x5 },
@@ -103,6 +130,9 @@ static const struct golden goldens[] = {
 	{ .name = "reset",
 	  .hdr = { HEADER(WIRE_RESET, WIRE_F_ACKV, 0xc0ffee04) },
 	  .error = WIRE_E_WINDOW },
+	{ .name = "gone",
+	  .hdr = { .vt = 0x10 | WIRE_GONE, .token = SERVER_TOKEN },
+	  .gone = true },
 };
 #define GOLDENS (sizeof(goldens) / sizeof(goldens[0]))
 
@@ -124,6 +154,14 @@ static const struct wire_params params = {
 	.version_max = 1,
 };
 
+static const struct siphash_key secret = { { UINT64_C(0x0706050403020100),
+					     UINT64_C(0x0f0e0d0c0b0a0908) } };
+
+/* From 10.7.0.1 port 49152 to 10.7.0.2 port 7400, as in the headers. */
+static const uint8_t addr[12] = {
+	10, 7, 0, 1, 10, 7, 0, 2, 0xc0, 0, 0x1c, 0xe8
+};
+
 static struct wire_params
 golden_params(const struct golden *g)
 {
@@ -132,7 +170,20 @@ golden_params(const struct golden *g)
 	p.isn = g->hdr.seq;
 	if (wire_hdr_type(&g->hdr) == WIRE_ACCEPT)
 		p.token = SERVER_TOKEN;
+	weir_cookie_proof(secret, p.token, p.proof);
 	return p;
+}
+
+static uint32_t
+put_cookie(uint8_t *dst)
+{
+	struct cookie_keys keys = { .number = 6 };
+	struct wire_params p = params;
+	const struct cookie_owner owner = { addr, sizeof(addr), &p };
+
+	weir_cookie_rotate(&keys, secret);
+	weir_cookie_make(&keys, &owner, 1000, dst);
+	return COOKIE_LEN;
 }
 
 static const struct wire_error_info error_info = {
@@ -148,6 +199,13 @@ build(const struct golden *g, uint8_t *dst)
 	struct wire_hdr hdr = g->hdr;
 	uint32_t len = WIRE_HDR_LEN;
 
+	if (g->gone) {
+		struct wire_params p = golden_params(g);
+
+		weir_cookie_proof(secret, hdr.token, p.proof);
+		weir_wire_put_gone(hdr.token, p.proof, dst);
+		return len;
+	}
 	if (g->sack_words != 0)
 		len += weir_wire_put_sack(g->sack, g->sack_words, dst + len);
 	if (g->params) {
@@ -155,20 +213,30 @@ build(const struct golden *g, uint8_t *dst)
 
 		len += weir_wire_put_params(&p, dst + len);
 	}
+	if (g->cookie)
+		len += put_cookie(dst + len);
 	if (g->error != 0) {
 		struct wire_error_info e = error_info;
 
 		e.code = g->error;
 		len += weir_wire_put_error(&e, dst + len);
 	}
+	if (len == WIRE_HDR_LEN && (wire_hdr_type(&hdr) == WIRE_PING ||
+				    wire_hdr_type(&hdr) == WIRE_FIN))
+		len += weir_wire_put_pad(dst + len);
 	hdr.hlen = (uint8_t)(len / 8);
 	weir_wire_encode(&hdr, dst);
 	if (g->payload != NULL) {
 		memcpy(dst + len, g->payload, strlen(g->payload));
 		len += (uint32_t)strlen(g->payload);
 	}
-	while (wire_hdr_type(&hdr) == WIRE_INIT && len < WIRE_INIT_LEN)
+	while (len < g->padded)
 		dst[len++] = 0;
+	if (hdr.flags & WIRE_F_TRAILER) {
+		wire_put_trailer(dst + len,
+				 crc32c_trailer(addr, sizeof(addr), dst, len));
+		len += WIRE_TRAILER_LEN;
+	}
 	return len;
 }
 
@@ -241,6 +309,8 @@ check_fields(const struct golden *g, const struct wire_hdr *hdr)
 	assert_int_equal(hdr->flags, g->hdr.flags);
 	assert_int_equal(hdr->seq, g->hdr.seq);
 	assert_true(hdr->token == g->hdr.token);
+	if (g->gone)
+		return;
 	assert_int_equal(hdr->ack, g->hdr.ack);
 	assert_int_equal(hdr->window, g->hdr.window);
 	assert_int_equal(hdr->ts, g->hdr.ts);
@@ -253,6 +323,7 @@ check_fields(const struct golden *g, const struct wire_hdr *hdr)
 		assert_true(weir_wire_get_sack(hdr->sack, w) == g->sack[w]);
 	assert_int_equal(hdr->error != NULL, g->error != 0);
 	assert_int_equal(hdr->params != NULL, g->params);
+	assert_int_equal(hdr->cookie != NULL, g->cookie);
 }
 
 static void
@@ -354,9 +425,8 @@ other_versions_are_dropped(void **state)
 static void
 types_without_meaning_are_dropped(void **state)
 {
-	static const uint8_t unused[] = { 0,          WIRE_RETRY, WIRE_GONE,
-					  WIRE_PROBE, WIRE_KEYUP, WIRE_BATCH,
-					  14,         15 };
+	static const uint8_t unused[] = { 0,          WIRE_PROBE, WIRE_KEYUP,
+					  WIRE_BATCH, 14,         15 };
 	uint32_t len = good("ping");
 
 	(void)state;
@@ -372,10 +442,40 @@ reserved_flags_are_dropped(void **state)
 	uint32_t len = good("data-whole");
 
 	(void)state;
+	packet[1] |= WIRE_F_KEYPHASE;
+	assert_int_equal(decode(len), WIRE_DROP_FLAGS);
+}
+
+static void
+a_trailer_is_not_payload(void **state)
+{
+	uint32_t len = good("data-crc");
+	struct wire_hdr hdr;
+
+	(void)state;
+	assert_int_equal(weir_wire_decode(packet, len, &hdr), WIRE_OK);
+	assert_int_equal(hdr.payload_len, 11);
+	assert_true(wire_trailer_is(packet, len,
+				    crc32c_trailer(addr, sizeof(addr), packet,
+						   len - WIRE_TRAILER_LEN)));
+	/* Every bit counts, and so does where it came from. */
+	for (uint32_t bit = 0; bit < len * 8; bit++) {
+		packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		assert_false(wire_trailer_is(
+			packet, len,
+			crc32c_trailer(addr, sizeof(addr), packet,
+				       len - WIRE_TRAILER_LEN)));
+		packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	assert_false(wire_trailer_is(
+		packet, len,
+		crc32c_trailer(addr + 1, 11, packet, len - WIRE_TRAILER_LEN)));
+	/* No room for it. */
+	len = good("ack");
 	packet[1] |= WIRE_F_TRAILER;
-	assert_int_equal(decode(len), WIRE_DROP_FLAGS);
-	packet[1] ^= WIRE_F_TRAILER | WIRE_F_KEYPHASE;
-	assert_int_equal(decode(len), WIRE_DROP_FLAGS);
+	assert_int_equal(decode(len), WIRE_DROP_CRC);
+	assert_int_equal(decode(len + 3), WIRE_DROP_CRC);
+	assert_int_equal(decode(len + 4), WIRE_OK);
 }
 
 static void
@@ -386,7 +486,9 @@ header_lengths_are_checked(void **state)
 	(void)state;
 	for (int words = 0; words < 256; words++) {
 		packet[2] = (uint8_t)words;
-		if (words == 5)
+		if (words == 5) /* PAD is payload then */
+			assert_int_equal(decode(len), WIRE_DROP_PAYLOAD);
+		else if (words == 6)
 			assert_int_equal(decode(len), WIRE_OK);
 		else
 			assert_int_equal(decode(len), WIRE_DROP_HLEN);
@@ -400,16 +502,21 @@ header_lengths_are_checked(void **state)
 static void
 only_data_has_a_payload(void **state)
 {
-	static const char *const names[] = { "accept", "reject", "ack",
-					     "ping",   "fin",    "reset" };
+	static const char *const names[] = { "retry", "reject", "ack", "ping",
+					     "fin",   "reset",  "gone" };
 
 	(void)state;
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 7; i++) {
 		uint32_t len = good(names[i]);
 
 		packet[len] = 0;
 		assert_int_equal(decode(len + 1), WIRE_DROP_PAYLOAD);
 	}
+	/* GONE is shorter than anything that it answers. */
+	good("gone");
+	packet[2]++;
+	weir_wire_put_pad(packet + WIRE_HDR_LEN);
+	assert_int_equal(decode(48), WIRE_DROP_HLEN);
 }
 
 /* Put an extension of `words` words behind the header of a PING. */
@@ -438,10 +545,16 @@ extensions_are_checked(void **state)
 	assert_int_equal(decode(with_ext(WIRE_EXT_SACK, 255, 2)),
 			 WIRE_DROP_EXT);
 	assert_int_equal(decode(with_ext(WIRE_EXT_ERROR, 1, 1)), WIRE_DROP_EXT);
-	assert_int_equal(decode(with_ext(WIRE_EXT_PARAMS, 8, 8)),
+	assert_int_equal(decode(with_ext(WIRE_EXT_PARAMS, 10, 10)),
 			 WIRE_DROP_EXT);
 	/* A later revision may say more. */
-	assert_int_equal(decode(with_ext(WIRE_EXT_PARAMS, 10, 10)), WIRE_OK);
+	assert_int_equal(decode(with_ext(WIRE_EXT_PARAMS, 12, 12)), WIRE_OK);
+	assert_int_equal(decode(with_ext(WIRE_EXT_COOKIE, 1, 1)),
+			 WIRE_DROP_EXT);
+	assert_int_equal(decode(with_ext(WIRE_EXT_COOKIE, 2, 2)), WIRE_OK);
+	assert_int_equal(decode(with_ext(WIRE_EXT_COOKIE, 8, 8)), WIRE_OK);
+	assert_int_equal(decode(with_ext(WIRE_EXT_COOKIE, 9, 9)),
+			 WIRE_DROP_EXT);
 	assert_int_equal(decode(with_ext(WIRE_EXT_ERROR, 3, 3)), WIRE_OK);
 }
 
@@ -449,11 +562,11 @@ static void
 an_extension_comes_once(void **state)
 {
 	static const uint8_t types[] = { WIRE_EXT_SACK, WIRE_EXT_ERROR,
-					 WIRE_EXT_PARAMS };
-	static const uint8_t words[] = { 2, 2, 9 };
+					 WIRE_EXT_PARAMS, WIRE_EXT_COOKIE };
+	static const uint8_t words[] = { 2, 2, 11, 3 };
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		uint32_t len = with_ext(types[i], words[i], 2u * words[i]);
 
 		packet[40 + 8 * words[i]] = types[i];
@@ -467,10 +580,12 @@ unknown_extensions_are_skipped_or_refused(void **state)
 {
 	(void)state;
 	for (int type = 0; type < 256; type++) {
-		enum wire_drop rc = decode(with_ext((uint8_t)type, 9, 9));
+		uint8_t words = type == WIRE_EXT_COOKIE ? 8 : 11;
+		enum wire_drop rc =
+			decode(with_ext((uint8_t)type, words, words));
 
 		if (type == WIRE_EXT_SACK || type == WIRE_EXT_PARAMS ||
-		    type == WIRE_EXT_ERROR)
+		    type == WIRE_EXT_ERROR || type == WIRE_EXT_COOKIE)
 			assert_int_equal(rc, WIRE_OK);
 		else
 			assert_int_equal(rc, type < 128 ? WIRE_DROP_CRITICAL
@@ -501,7 +616,10 @@ noise_is_survived(void **state)
 		memcpy(exact, packet, len);
 		if (weir_wire_decode(exact, len, &hdr) == WIRE_OK) {
 			assert_true(hdr.payload >= exact + WIRE_HDR_LEN);
-			assert_true(hdr.payload + hdr.payload_len ==
+			assert_true(hdr.payload + hdr.payload_len +
+					    (hdr.flags & WIRE_F_TRAILER
+						     ? WIRE_TRAILER_LEN
+						     : 0) ==
 				    exact + len);
 			assert_true(hdr.sack_words <= WIRE_SACK_MAX);
 		}
@@ -537,6 +655,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(other_versions_are_dropped),
 		cmocka_unit_test(types_without_meaning_are_dropped),
 		cmocka_unit_test(reserved_flags_are_dropped),
+		cmocka_unit_test(a_trailer_is_not_payload),
 		cmocka_unit_test(header_lengths_are_checked),
 		cmocka_unit_test(only_data_has_a_payload),
 		cmocka_unit_test(extensions_are_checked),
