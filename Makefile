@@ -3,7 +3,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long bench install clean help
+.PHONY: build demo check check-long model bench install clean help
 
 build:
 	@config/packages.sh --check build
@@ -15,6 +15,7 @@ help:
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
 	@echo "make check       every test on four builds; about 5 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
+	@echo "make model       every state of the models of the wire protocol"
 	@echo "make bench       latency and rate of each driver beside its floor"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
 	@echo "make clean       remove the build directories"
@@ -35,6 +36,10 @@ check:
 check-long:
 	@config/packages.sh check
 	@config/check.sh --long
+
+model:
+	@config/packages.sh check
+	@tests/model/run.sh
 
 bench:
 	@config/packages.sh demo

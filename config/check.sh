@@ -85,7 +85,8 @@ if build build-gcc CC=gcc CXX=g++ $everything; then
 fi
 if build build-clang CC=clang CXX=clang++ $everything; then
 	if [ "$long" = yes ]; then
-		run_tests build-clang 256 --no-suite lint --no-suite consumers
+		run_tests build-clang 256 --no-suite lint --no-suite consumers \
+			--no-suite model
 	else
 		run_tests build-clang 0 --suite unit
 	fi
@@ -94,13 +95,14 @@ if build build-asan CC=gcc CXX=g++ $everything -Doptimization=1 \
 	-Dmisuse_checks=enabled \
 	-Db_sanitize=address,undefined; then
 	run_tests build-asan 0 --no-suite lint --no-suite consumers \
+		--no-suite model \
 		--timeout-multiplier 3 $repeat
 fi
 if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \
 	-Dman=disabled -Db_sanitize=thread -Db_lundef=false; then
-	# The simulator has one thread: nothing to find here, and slow.
+	# The simulator has one thread, models none: nothing to find here.
 	run_tests build-tsan 0 --no-suite lint --no-suite consumers \
-		--no-suite sim --timeout-multiplier 4 $repeat
+		--no-suite sim --no-suite model --timeout-multiplier 4 $repeat
 fi
 if [ "$long" = yes ] && command -v valgrind >/dev/null &&
 	build build-valgrind CC=gcc CXX=g++ $everything; then
