@@ -83,6 +83,9 @@ policy_init(struct dpdk_port *port)
 		.ip = dev->paired ? dpdk_ip4(dev->pair_ip) : port->local_ip,
 		.vlan = port->wire.vlan,
 		.ttl_min = port->ttl_min,
+		.ether_type = dev->paired || dpdk_ip_is_ip4(&port->local_ip)
+				      ? RTE_ETHER_TYPE_IPV4
+				      : RTE_ETHER_TYPE_IPV6,
 		.port_first = 1,
 		.port_last = UINT16_MAX,
 		.ip_check = dev->no_wire ? DPDK_HDR_CHECK_SKIP : DPDK_HDR_CHECK,
@@ -96,7 +99,7 @@ policy_init(struct dpdk_port *port)
 static uint32_t
 ip_overhead(const struct dpdk_port *port)
 {
-	return dpdk_ip_is_ip4(&port->policy.ip) ? 20 + 8 : 40 + 8;
+	return port->policy.ether_type == RTE_ETHER_TYPE_IPV4 ? 20 + 8 : 40 + 8;
 }
 
 /* What one packet can carry; the smaller of wire and memory. */

@@ -248,7 +248,8 @@ receive_neighbour(struct dpdk_port *port, enum dpdk_hdr_result result,
 	const struct dpdk_neigh_in frame = {
 		.body = rte_pktmbuf_mtod_offset(m, const uint8_t *, in->offset),
 		.len = in->len,
-		.src_mac = &in->src_mac,
+		.src_mac = rte_pktmbuf_mtod_offset(
+			m, const struct rte_ether_addr *, RTE_ETHER_ADDR_LEN),
 		.now_ns = port->now_ns,
 	};
 	uint8_t reply[DPDK_NEIGH_FRAME_MAX];
@@ -282,18 +283,19 @@ pair_packet(const uint8_t *frame, uint32_t frame_len, uint32_t *len)
 	       udp_len >= 8 && udp_len <= frame_len - 34;
 }
 
+/* Where the packet is, in->offset and len; not who sent it. */
 static bool
-receive_parse(struct dpdk_port *port, const struct rte_mbuf *m,
-	      struct dpdk_hdr_in *in)
+receive_find(struct dpdk_port *port, const struct rte_mbuf *m,
+	     struct dpdk_hdr_in *in)
 {
 	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
 
 	if (!port->dev->no_wire)
 		dpdk_cksum_rx(m, &port->policy);
 	if (m->nb_segs == 1)
-		result = weir_dpdk_hdr_parse(&port->policy,
-					     rte_pktmbuf_mtod(m, uint8_t *),
-					     m->data_len, in);
+		result = weir_dpdk_hdr_find(&port->policy,
+					    rte_pktmbuf_mtod(m, uint8_t *),
+					    m->data_len, in);
 	if (__builtin_expect(result == DPDK_HDR_PACKET, 1))
 		return true;
 	port->frames[result]++;
@@ -307,12 +309,17 @@ static void
 receive_stray(struct dpdk_port *port, const struct rte_mbuf *m,
 	      enum wire_drop drop, const struct wire_hdr *hdr)
 {
+	enum dpdk_hdr_result result;
 	struct dpdk_hdr_in in;
 
-	if (!receive_parse(port, m, &in))
-		return;
-	if (weir_dpdk_hdr_check_source(&port->policy, &in) != DPDK_HDR_PACKET) {
-		port->frames[DPDK_HDR_BAD_SOURCE]++;
+	/* Again, and all of it: packets of a pair come here unseen. */
+	result = weir_dpdk_hdr_parse(&port->policy,
+				     rte_pktmbuf_mtod(m, uint8_t *),
+				     m->data_len, &in);
+	if (result == DPDK_HDR_PACKET)
+		result = weir_dpdk_hdr_check_source(&port->policy, &in);
+	if (result != DPDK_HDR_PACKET) {
+		port->frames[result]++;
 		return;
 	}
 	if (drop == WIRE_OK)
@@ -336,7 +343,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 
 	if (!port->dev->paired || m->nb_segs != 1 ||
 	    !pair_packet(frame, m->data_len, &len)) {
-		if (!receive_parse(port, m, &in))
+		if (!receive_find(port, m, &in))
 			return false;
 		offset = in.offset;
 		len = in.len;

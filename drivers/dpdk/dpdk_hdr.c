@@ -377,6 +377,7 @@ struct ip_look {
 	uint32_t addresses_len;
 	const uint8_t *udp;
 	uint16_t room; /* as the IP header says */
+	uint8_t ecn;
 };
 
 /*
@@ -384,7 +385,7 @@ struct ip_look {
  * is a reason to drop. Foreign before bad: what is not for us is not ours to
  * judge.
  */
-static enum dpdk_hdr_result
+static inline __attribute__((always_inline)) enum dpdk_hdr_result
 check_ip4(const struct dpdk_hdr_policy *policy, const uint8_t *ip,
 	  uint32_t room, struct ip_look *look)
 {
@@ -416,6 +417,7 @@ check_ip4(const struct dpdk_hdr_policy *policy, const uint8_t *ip,
 	look->addresses_len = 8;
 	look->udp = ip + IP4_LEN;
 	look->room = (uint16_t)(ip_len - IP4_LEN);
+	look->ecn = ip[IP4_TOS] & ECN_BITS;
 	return DPDK_HDR_PACKET;
 }
 
@@ -484,47 +486,76 @@ check_ip6(const struct dpdk_hdr_policy *policy, const uint8_t *ip,
 	look->addresses = ip + IP6_SRC;
 	look->addresses_len = 32;
 	look->udp = ip + IP6_LEN;
+	look->ecn = ip[IP6_CLASS] >> IP6_ECN_SHIFT & ECN_BITS;
 	return DPDK_HDR_PACKET;
 }
 
-static enum dpdk_hdr_result
-check_udp_sum(const struct dpdk_hdr_policy *policy, const struct ip_look *look)
+/* In software. Arguments, not a structure: kept in registers. */
+static __attribute__((noinline)) enum dpdk_hdr_result
+check_udp_sum(bool may_be_partial, const uint8_t *addresses,
+	      uint32_t addresses_len, const uint8_t *udp, uint16_t len)
 {
+	uint32_t sum = weir_dpdk_hdr_sum(addresses, addresses_len, 0);
 	uint16_t field;
-	uint32_t sum;
 
-	if (policy->udp_check == DPDK_HDR_CHECK_SKIP)
+	memcpy(&field, udp + UDPH_CKSUM, sizeof(field));
+	sum += word_sum(IPPROTO_UDP) + word_sum(len);
+	if (may_be_partial && field == fold(sum))
 		return DPDK_HDR_PACKET;
-	memcpy(&field, look->udp + UDPH_CKSUM, sizeof(field));
-	if (field == 0)
-		return policy->udp_zero_ok ? DPDK_HDR_PACKET
-					   : DPDK_HDR_UDP_NO_CKSUM;
-	if (policy->udp_check == DPDK_HDR_CHECK_OK)
-		return DPDK_HDR_PACKET;
-	if (policy->udp_check == DPDK_HDR_CHECK_WRONG)
-		return DPDK_HDR_UDP_CKSUM;
-	sum = weir_dpdk_hdr_sum(look->addresses, look->addresses_len, 0);
-	sum += word_sum(IPPROTO_UDP) + word_sum(look->room);
-	if (policy->udp_check == DPDK_HDR_CHECK_PARTIAL && field == fold(sum))
-		return DPDK_HDR_PACKET;
-	return fold(weir_dpdk_hdr_sum(look->udp, look->room, sum)) == 0xffff
+	return fold(weir_dpdk_hdr_sum(udp, len, sum)) == 0xffff
 		       ? DPDK_HDR_PACKET
 		       : DPDK_HDR_UDP_CKSUM;
 }
 
-static enum dpdk_hdr_result
-check_udp(const struct dpdk_hdr_policy *policy, const struct ip_look *look)
+/* Everything behind the IP header; *in if it is for us. */
+static inline __attribute__((always_inline)) enum dpdk_hdr_result
+check_udp(const struct dpdk_hdr_policy *policy, const struct ip_look *look,
+	  const uint8_t *frame, struct dpdk_hdr_in *in)
 {
+	enum dpdk_hdr_check check = policy->udp_check;
+	const uint8_t *udp = look->udp;
 	uint16_t port;
 
 	if (look->room < UDP_LEN)
 		return DPDK_HDR_SHORT;
-	port = get_be16(look->udp + UDPH_DST);
+	port = get_be16(udp + UDPH_DST);
 	if (port < policy->port_first || port > policy->port_last)
 		return DPDK_HDR_FOREIGN_PORT;
-	if (get_be16(look->udp + UDPH_LEN) != look->room)
+	if (get_be16(udp + UDPH_LEN) != look->room)
 		return DPDK_HDR_BAD_UDP;
-	return check_udp_sum(policy, look);
+	in->offset = (uint16_t)(udp + UDP_LEN - frame);
+	in->len = (uint16_t)(look->room - UDP_LEN);
+	in->ecn = look->ecn;
+	if (check == DPDK_HDR_CHECK_SKIP)
+		return DPDK_HDR_PACKET;
+	if (get_be16(udp + UDPH_CKSUM) == 0)
+		return policy->udp_zero_ok ? DPDK_HDR_PACKET
+					   : DPDK_HDR_UDP_NO_CKSUM;
+	if (check == DPDK_HDR_CHECK_OK)
+		return DPDK_HDR_PACKET;
+	if (check == DPDK_HDR_CHECK_WRONG)
+		return DPDK_HDR_UDP_CKSUM;
+	return check_udp_sum(check == DPDK_HDR_CHECK_PARTIAL, look->addresses,
+			     look->addresses_len, udp, look->room);
+}
+
+/* IPv6 altogether. A group is for asking, never for packets. */
+static __attribute__((noinline)) enum dpdk_hdr_result
+find_ip6(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
+	 struct dpdk_hdr_in *in)
+{
+	bool ours = mac_is_ours(policy, frame);
+	enum dpdk_hdr_result result;
+	struct ip_look look;
+
+	/* RFC 2464 section 7. */
+	if (!ours && (frame[0] != 0x33 || frame[1] != 0x33))
+		return DPDK_HDR_FOREIGN_ETHER;
+	result = check_ip6(policy, frame + in->offset, in->len, &look);
+	if (result != DPDK_HDR_PACKET)
+		return result;
+	return ours ? check_udp(policy, &look, frame, in)
+		    : DPDK_HDR_FOREIGN_ETHER;
 }
 
 /* Neither IP for us, nor nothing at all? ARP asks everybody. */
@@ -534,83 +565,79 @@ check_arp(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
 {
 	bool group = (frame[ETH_DST] & 1) != 0;
 
-	if (type != RTE_ETHER_TYPE_ARP || !dpdk_ip_is_ip4(&policy->ip) ||
+	if (type != RTE_ETHER_TYPE_ARP ||
+	    policy->ether_type != RTE_ETHER_TYPE_IPV4 ||
 	    (!group && !mac_is_ours(policy, frame)))
 		return DPDK_HDR_FOREIGN_ETHER;
 	return DPDK_HDR_ARP;
 }
 
-/* IP that may be for us: IPv4 at our MAC; IPv6 also at its groups. */
-static enum dpdk_hdr_result
-check_ip(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
-	 uint32_t frame_len, uint32_t l2_len, uint16_t type,
-	 struct ip_look *look)
+/* A frame with a tag, or not of our IP. @return PACKET: it is, in->offset on. */
+static __attribute__((noinline)) enum dpdk_hdr_result
+check_ether(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
+	    uint32_t frame_len, struct dpdk_hdr_in *in)
 {
-	bool is_ip4 = type == RTE_ETHER_TYPE_IPV4;
-	enum dpdk_hdr_result result;
+	enum dpdk_hdr_result result = DPDK_HDR_PACKET;
+	uint16_t type = get_be16(frame + ETH_TYPE);
+	uint32_t l2_len = L2_LEN;
 
-	if (is_ip4 != dpdk_ip_is_ip4(&policy->ip))
+	if ((policy->vlan | policy->stripped) != 0 || is_tag(type))
+		result = check_vlan(policy, frame, frame_len, &type, &l2_len);
+	in->offset = (uint16_t)l2_len;
+	in->len = (uint16_t)(frame_len - l2_len);
+	if (result != DPDK_HDR_PACKET || type == policy->ether_type)
+		return result;
+	return check_arp(policy, frame, type);
+}
+
+enum dpdk_hdr_result
+weir_dpdk_hdr_find(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
+		   uint32_t frame_len, struct dpdk_hdr_in *in)
+{
+	enum dpdk_hdr_result result;
+	struct ip_look look;
+
+	if (frame_len < L2_LEN)
+		return DPDK_HDR_SHORT;
+	in->offset = L2_LEN;
+	in->len = (uint16_t)(frame_len - L2_LEN);
+	if (__builtin_expect(get_be16(frame + ETH_TYPE) != policy->ether_type ||
+				     (policy->vlan | policy->stripped) != 0,
+			     0)) {
+		result = check_ether(policy, frame, frame_len, in);
+		if (result != DPDK_HDR_PACKET)
+			return result;
+	}
+	if (__builtin_expect(policy->ether_type != RTE_ETHER_TYPE_IPV4, 0))
+		return find_ip6(policy, frame, in);
+	if (!mac_is_ours(policy, frame))
 		return DPDK_HDR_FOREIGN_ETHER;
-	if (is_ip4)
-		return mac_is_ours(policy, frame)
-			       ? check_ip4(policy, frame + l2_len,
-					   frame_len - l2_len, look)
-			       : DPDK_HDR_FOREIGN_ETHER;
-	if (mac_is_ours(policy, frame))
-		return check_ip6(policy, frame + l2_len, frame_len - l2_len,
-				 look);
-	if (frame[0] != 0x33 || frame[1] != 0x33) /* RFC 2464 section 7 */
-		return DPDK_HDR_FOREIGN_ETHER;
-	result = check_ip6(policy, frame + l2_len, frame_len - l2_len, look);
-	/* A group is for asking, never for packets. */
-	return result == DPDK_HDR_PACKET ? DPDK_HDR_FOREIGN_ETHER : result;
+	result = check_ip4(policy, frame + in->offset, in->len, &look);
+	return result == DPDK_HDR_PACKET ? check_udp(policy, &look, frame, in)
+					 : result;
 }
 
 enum dpdk_hdr_result
 weir_dpdk_hdr_parse(const struct dpdk_hdr_policy *policy, const uint8_t *frame,
 		    uint32_t frame_len, struct dpdk_hdr_in *in)
 {
-	enum dpdk_hdr_result result = DPDK_HDR_PACKET;
-	uint32_t l2_len = L2_LEN;
-	struct ip_look look;
-	const uint8_t *ip;
-	uint16_t type;
+	enum dpdk_hdr_result result =
+		weir_dpdk_hdr_find(policy, frame, frame_len, in);
+	const uint8_t *udp = frame + in->offset - UDP_LEN;
 
-	if (frame_len < L2_LEN)
-		return DPDK_HDR_SHORT;
-	type = get_be16(frame + ETH_TYPE);
-	if (__builtin_expect(
-		    (policy->vlan | policy->stripped) != 0 || is_tag(type), 0))
-		result = check_vlan(policy, frame, frame_len, &type, &l2_len);
+	if (result == DPDK_HDR_PACKET || result == DPDK_HDR_ARP ||
+	    result == DPDK_HDR_NDP)
+		memcpy(&in->src_mac, frame + ETH_SRC, RTE_ETHER_ADDR_LEN);
 	if (result != DPDK_HDR_PACKET)
 		return result;
-	ip = frame + l2_len;
-	memcpy(&in->src_mac, frame + ETH_SRC, RTE_ETHER_ADDR_LEN);
-	in->offset = (uint16_t)l2_len;
-	in->len = (uint16_t)(frame_len - l2_len);
-	if (type == RTE_ETHER_TYPE_IPV4 || type == RTE_ETHER_TYPE_IPV6)
-		result =
-			check_ip(policy, frame, frame_len, l2_len, type, &look);
-	else
-		result = check_arp(policy, frame, type);
-	if (__builtin_expect(result != DPDK_HDR_PACKET, 0))
-		return result;
-	result = check_udp(policy, &look);
-	if (result != DPDK_HDR_PACKET)
-		return result;
-
-	in->offset = (uint16_t)(look.udp + UDP_LEN - frame);
-	in->len = (uint16_t)(look.room - UDP_LEN);
-	in->src.port = get_be16(look.udp + UDPH_SRC);
-	in->dst.port = get_be16(look.udp + UDPH_DST);
-	if (type == RTE_ETHER_TYPE_IPV4) {
-		in->src.ip = dpdk_ip4_at(ip + IP4_SRC);
-		in->dst.ip = dpdk_ip4_at(ip + IP4_DST);
-		in->ecn = ip[IP4_TOS] & ECN_BITS;
+	in->src.port = get_be16(udp + UDPH_SRC);
+	in->dst.port = get_be16(udp + UDPH_DST);
+	if (policy->ether_type == RTE_ETHER_TYPE_IPV4) {
+		in->src.ip = dpdk_ip4_at(udp - IP4_LEN + IP4_SRC);
+		in->dst.ip = dpdk_ip4_at(udp - IP4_LEN + IP4_DST);
 	} else {
-		memcpy(&in->src.ip, ip + IP6_SRC, 16);
-		memcpy(&in->dst.ip, ip + IP6_DST, 16);
-		in->ecn = ip[IP6_CLASS] >> IP6_ECN_SHIFT & ECN_BITS;
+		memcpy(&in->src.ip, udp - IP6_LEN + IP6_SRC, 16);
+		memcpy(&in->dst.ip, udp - IP6_LEN + IP6_DST, 16);
 	}
 	return DPDK_HDR_PACKET;
 }

@@ -158,8 +158,9 @@ enum dpdk_hdr_check {
 /* What counts as ours. */
 struct dpdk_hdr_policy {
 	struct rte_ether_addr mac;
-	bool any_mac; /* memif, net_ring: do not look */
-	bool any_ip;  /* the same; ip tells the family alone */
+	bool any_mac;        /* memif, net_ring: do not look */
+	bool any_ip;         /* the same */
+	uint16_t ether_type; /* RTE_ETHER_TYPE_IPV4 or _IPV6: of ip */
 	struct dpdk_ip ip;
 	uint16_t port_first; /* UDP destination port, inclusive range; */
 	uint16_t port_last;  /* the exact port is out.dst.port */
@@ -194,6 +195,15 @@ enum dpdk_hdr_result weir_dpdk_hdr_parse(const struct dpdk_hdr_policy *policy,
 					 const uint8_t *frame,
 					 uint32_t frame_len,
 					 struct dpdk_hdr_in *in);
+
+/*
+ * The same for packets of links that stand already: only offset, len and ecn
+ * of *in are written. The fast path.
+ */
+enum dpdk_hdr_result weir_dpdk_hdr_find(const struct dpdk_hdr_policy *policy,
+					const uint8_t *frame,
+					uint32_t frame_len,
+					struct dpdk_hdr_in *in);
 
 /*
  * A packet that begins something: can its sender be answered?

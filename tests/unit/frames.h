@@ -98,6 +98,8 @@ frame_policy(const struct frame_kind *kind)
 	return (struct dpdk_hdr_policy){
 		.mac = frame_mac_b,
 		.ip = kind->dst.ip,
+		.ether_type = kind->l3_len == 20 ? RTE_ETHER_TYPE_IPV4
+						 : RTE_ETHER_TYPE_IPV6,
 		.port_first = kind->dst.port,
 		.port_last = kind->dst.port,
 		.vlan = kind->wire.vlan,

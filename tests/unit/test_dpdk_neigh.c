@@ -63,9 +63,13 @@ static uint16_t
 deliver_at(struct dpdk_neigh *to, uint64_t now_ns, const uint8_t *frame,
 	   uint32_t len, uint8_t *reply)
 {
-	struct dpdk_hdr_policy policy = { .mac = to->mac,
-					  .ip = to->ip,
-					  .vlan = to->wire.vlan };
+	struct dpdk_hdr_policy policy = {
+		.mac = to->mac,
+		.ip = to->ip,
+		.vlan = to->wire.vlan,
+		.ether_type = dpdk_ip_is_ip4(&to->ip) ? RTE_ETHER_TYPE_IPV4
+						      : RTE_ETHER_TYPE_IPV6
+	};
 	struct dpdk_hdr_in in;
 	struct dpdk_neigh_in it = { .now_ns = now_ns };
 
