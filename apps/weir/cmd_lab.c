@@ -33,6 +33,7 @@
 
 #define ARGS_MAX     128
 #define MTU_DEFAULT  1500
+#define IP6_MTU_MIN  1280
 #define DOWN_SECONDS 5
 
 /* Of a process in a lab: PID:FD:FD of the guardian, for lab enter. */
@@ -50,29 +51,62 @@ static const char *const dev_names[] = { "af_packet", "af_xdp", NULL };
 static struct {
 	int dev;
 	uint64_t mtu;
+	uint64_t vlan; /* 0: none */
 	const char *name;
-} args = { DEV_AF_PACKET, MTU_DEFAULT, "default" };
+	bool ip6;
+} args = { .dev = DEV_AF_PACKET, .mtu = MTU_DEFAULT, .name = "default" };
 
 /* ---- endpoints ---------------------------------------------------------------- */
 
 static char listen_endpoint[128], connect_endpoint[128];
 
+/* Of one end: what it listens at or connects to, and where it is. */
+static void
+name_endpoint(char *text, size_t size, const char *address, const char *iface,
+	      const char *local)
+{
+	char vlan[16] = "";
+
+	if (args.vlan != 0)
+		snprintf(vlan, sizeof(vlan), ",vlan=%u",
+			 (unsigned int)args.vlan);
+	snprintf(text, size,
+		 "dpdk:%s:%d,dev=net_%s0,dev.iface=%s,local=%s/%d%s", address,
+		 LAB_UDP_PORT, dev_names[args.dev], iface, local,
+		 args.ip6 ? LAB_IP6_BITS : LAB_IP4_BITS, vlan);
+}
+
+static const char *
+address_a(void)
+{
+	return args.ip6 ? LAB_IP6_A : LAB_IP4_A;
+}
+
+static const char *
+address_b(void)
+{
+	return args.ip6 ? LAB_IP6_B : LAB_IP4_B;
+}
+
 static void
 name_endpoints(const char *iface_a, const char *iface_b)
 {
-	snprintf(listen_endpoint, sizeof(listen_endpoint),
-		 "dpdk:*:%d,dev=net_%s0,dev.iface=%s,local=" LAB_ADDRESS_A
-		 "/24",
-		 LAB_UDP_PORT, dev_names[args.dev], iface_a);
-	snprintf(connect_endpoint, sizeof(connect_endpoint),
-		 "dpdk:" LAB_ADDRESS_A
-		 ":%d,dev=net_%s0,dev.iface=%s,local=" LAB_ADDRESS_B "/24",
-		 LAB_UDP_PORT, dev_names[args.dev], iface_b);
+	name_endpoint(listen_endpoint, sizeof(listen_endpoint), "*", iface_a,
+		      address_a());
+	name_endpoint(connect_endpoint, sizeof(connect_endpoint),
+		      args.ip6 ? "[" LAB_IP6_A "]" : LAB_IP4_A, iface_b,
+		      address_b());
 }
 
 static int
-check_device_rights(void)
+check_options(void)
 {
+	if (args.ip6 && args.mtu < IP6_MTU_MIN) {
+		weir_tool_error("lab: an mtu of %u is too small for IPv6; give "
+				"%d or more",
+				(unsigned int)args.mtu, IP6_MTU_MIN);
+		return WEIR_EXIT_USAGE;
+	}
 	if (args.dev != DEV_AF_XDP || geteuid() == 0)
 		return 0;
 	weir_tool_error("lab: AF_XDP sockets need root; run as root, or use "
@@ -260,6 +294,9 @@ static const struct weir_opt run_options[] = {
 	  "af_packet (default) or af_xdp", .choices = dev_names },
 	{ 0, "mtu", WEIR_OPT_COUNT, &args.mtu, "N",
 	  "of the cable, default 1500", .min = 576, .max = 9000 },
+	{ 0, "ipv6", WEIR_OPT_FLAG, &args.ip6, NULL, "IPv6 instead of IPv4" },
+	{ 0, "vlan", WEIR_OPT_COUNT, &args.vlan, "ID",
+	  "frames in this VLAN, 1 to 4094", .min = 1, .max = 4094 },
 	{ 0 },
 };
 
@@ -283,7 +320,7 @@ lab_run(int argc, char **argv)
 
 	if (rc != WEIR_OPT_RUN)
 		return rc;
-	rc = check_device_rights();
+	rc = check_options();
 	if (rc != 0)
 		return rc;
 	name_endpoints(LAB_IFACE, LAB_IFACE);
@@ -426,6 +463,9 @@ static const struct weir_opt up_options[] = {
 	  .choices = dev_names },
 	{ 0, "mtu", WEIR_OPT_COUNT, &args.mtu, "N",
 	  "of the cable, default 1500", .min = 576, .max = 9000 },
+	{ 0, "ipv6", WEIR_OPT_FLAG, &args.ip6, NULL, "IPv6 instead of IPv4" },
+	{ 0, "vlan", WEIR_OPT_COUNT, &args.vlan, "ID",
+	  "frames in this VLAN, 1 to 4094", .min = 1, .max = 4094 },
 	{ 0, "name", WEIR_OPT_STRING, &args.name, "NAME",
 	  "of the lab, default 'default'" },
 	{ 0 },
@@ -441,12 +481,12 @@ static const struct weir_opt_command up_command = {
 static void
 tell_what_to_do(void)
 {
-	printf("lab %s is up: two hosts, " LAB_ADDRESS_A " and " LAB_ADDRESS_B
-	       "\n"
+	printf("lab %s is up: two hosts, %s and %s\n"
 	       "  listen   weir lab enter a -- weir cat -l %s\n"
 	       "  connect  weir lab enter b -- weir cat %s\n"
 	       "  remove   weir lab down\n",
-	       args.name, listen_endpoint, connect_endpoint);
+	       args.name, address_a(), address_b(), listen_endpoint,
+	       connect_endpoint);
 }
 
 static int
@@ -458,7 +498,7 @@ lab_up(int argc, char **argv)
 
 	if (rc != WEIR_OPT_RUN)
 		return rc;
-	rc = check_device_rights();
+	rc = check_options();
 	if (rc != 0)
 		return rc;
 	name_endpoints(LAB_IFACE, LAB_IFACE);

@@ -11,6 +11,7 @@
  *
  *     namespace a  v0 ======== veth ======== v0  namespace b
  *       10.7.0.1                                   10.7.0.2
+ *       fd00:7::1                                  fd00:7::2
  *
  * Nothing has a name outside: no file, no interface, no entry of ip netns.
  * The kernel removes namespaces and interfaces with the last process inside,
@@ -21,12 +22,18 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define LAB_IFACE     "v0"
-#define LAB_LOOP_A    "v1"
-#define LAB_LOOP_B    "v2"
-#define LAB_ADDRESS_A "10.7.0.1"
-#define LAB_ADDRESS_B "10.7.0.2"
-#define LAB_UDP_PORT  7400
+#define LAB_IFACE    "v0"
+#define LAB_LOOP_A   "v1"
+#define LAB_LOOP_B   "v2"
+#define LAB_UDP_PORT 7400
+
+/* Of the two ends, and the length of their network. */
+#define LAB_IP4_A    "10.7.0.1"
+#define LAB_IP4_B    "10.7.0.2"
+#define LAB_IP4_BITS 24
+#define LAB_IP6_A    "fd00:7::1"
+#define LAB_IP6_B    "fd00:7::2"
+#define LAB_IP6_BITS 64
 
 struct lab_net {
 	int ns_fd[2];  /* end a, end b */

@@ -205,6 +205,7 @@ weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **out)
 	}
 	dev->kind = spec->kind;
 	dev->priv->xdp.fd = -1;
+	dev->priv->group_fd = -1;
 	weir_env_dpdk_guard_begin(&guard);
 	rc = open_stages(dev, spec);
 	weir_env_dpdk_guard_end(&guard);
@@ -298,8 +299,7 @@ take_down(void *arg)
 {
 	struct dpdk_dev *dev = arg;
 
-	if (dev->priv->promiscuous)
-		rte_eth_promiscuous_disable(dev->port_id);
+	weir_dpdk_dev_leave(dev);
 	if (dev->started && dev->priv->is_ours)
 		rte_eth_dev_stop(dev->port_id);
 	weir_dpdk_unmake(dev);
@@ -320,23 +320,6 @@ weir_dpdk_dev_close(struct dpdk_dev *dev)
 	weir_env_dpdk_guard_end(&guard);
 	release_all(dev);
 	weir_dpdk_memfd_restore();
-}
-
-void
-weir_dpdk_dev_join(struct dpdk_dev *dev, const struct rte_ether_addr *group)
-{
-	struct rte_ether_addr list = *group;
-
-	if (!dev->priv->is_ours ||
-	    rte_eth_dev_set_mc_addr_list(dev->port_id, &list, 1) == 0 ||
-	    rte_eth_allmulticast_enable(dev->port_id) == 0)
-		return;
-	dev->priv->promiscuous = rte_eth_promiscuous_enable(dev->port_id) == 0;
-	if (!dev->priv->promiscuous)
-		weir_log(WEIR_LOG_NOTICE,
-			 "dpdk %s: no filter for groups: give peer-mac= if "
-			 "peers do not find each other",
-			 dev->dev_name);
 }
 
 bool

@@ -170,10 +170,7 @@ int weir_dpdk_dev_start(struct dpdk_dev *dev);
  */
 void weir_dpdk_dev_close(struct dpdk_dev *dev);
 
-/*
- * Receive frames to this group of stations: by the device's list of groups,
- * else all groups, else everything; an application's device is left alone.
- */
+/* Receive frames to this group of stations, see dpdk_group.c. */
 void weir_dpdk_dev_join(struct dpdk_dev *dev,
 			const struct rte_ether_addr *group);
 

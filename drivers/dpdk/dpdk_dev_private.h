@@ -40,7 +40,8 @@ struct dpdk_dev_private {
 	int side;
 	char vdev[64];    /* made by us, to be removed; or "" */
 	bool is_ours;     /* configured by us: to be stopped and closed */
-	bool promiscuous; /* asked for by us: to be taken back */
+	bool promiscuous; /* for dpdk_group.c: to be taken back */
+	int group_fd;     /* holds a membership of the interface, or -1 */
 	bool memif_zero_copy;
 	char iface[IF_NAMESIZE]; /* kernel interface beneath, or "" */
 	struct dpdk_xdp_socket xdp;
@@ -56,6 +57,9 @@ uint32_t weir_dpdk_iface_mtu(const char *iface);
 /* dpdk_learn.c: all fields of dev that describe it. */
 int weir_dpdk_learn(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec);
 bool weir_dpdk_driver_is(const struct dpdk_dev *dev, const char *name);
+
+/* dpdk_group.c: undo weir_dpdk_dev_join(). */
+void weir_dpdk_dev_leave(struct dpdk_dev *dev);
 
 /* dpdk_plan.c: dev->tx_pool, dev->rx_pool. */
 int weir_dpdk_make_pools(struct dpdk_dev *dev,

@@ -29,6 +29,15 @@
 			",dev.iface=v0,local=10.9.0.2/24" \
 	}
 
+/* The same in IPv6 and a VLAN, for both keys at once. */
+#define VETH6(device)                                                   \
+	{                                                               \
+		"dpdk:[fd00:9::1]:7400,dev=" device                     \
+		",dev.iface=v0,local=fd00:9::1/64,vlan=9,pcp=3",        \
+			"dpdk:[fd00:9::1]:7400,dev=" device             \
+			",dev.iface=v0,local=fd00:9::2/64,vlan=9,pcp=3" \
+	}
+
 static const struct variant variants[] = {
 	{ "mem", VARIANT_ADDRESS, 1, 1, { MEM } },
 	{ "mem-connect", VARIANT_ADDRESS | VARIANT_CONNECTS, 1, 1, { MEM } },
@@ -64,6 +73,11 @@ static const struct variant variants[] = {
 	  20,
 	  1,
 	  { VETH("net_af_xdp0") } },
+	{ "dpdk-af_packet-ip6-vlan",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_CONNECTS,
+	  40,
+	  1,
+	  { VETH6("net_af_packet0") } },
 	{ "shm+dpdk-ring", VARIANT_POLLED, 4, 2, { SHM, RING } },
 #endif
 };

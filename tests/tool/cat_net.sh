@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # weir cat between two network namespaces joined by a veth pair, over
-# af_packet and af_xdp: content, killed peers, -D names, an absent peer.
+# af_packet and af_xdp: content, killed peers, -D names, an absent peer; IPv6,
+# VLANs and distance.
 # Needs root. cat_net.sh WEIR
 . "$(dirname "$0")/lib.sh"
 no_leak_check
@@ -126,6 +127,62 @@ for pmd in net_af_packet net_af_xdp; do
 	ended near 130
 	ended far 1
 	said far 'gave up'
+done
+
+# From PMD HERE-KEYS THERE-KEYS ADDRESS: bytes cross, or nobody is found.
+cross() {
+	at a
+	background far cat -f file -v -l \
+		"dpdk:*:7400,dev=${1}0,dev.iface=v0,$2" </dev/null
+	listening far
+	at b
+	timeout $LIMIT "$WEIR" cat -w "${5:-10s}" -f file \
+		"dpdk:$4:7400,dev=${1}0,dev.iface=v1,$3" <bytes 2>near.err
+}
+meet() {
+	begin "$1: $2 meets $3"
+	cross "$@"
+	equal 'exit code' 0 $?
+	equal 'stderr' '' "$(cat near.err)"
+	ended far 0
+	same bytes far.out
+}
+miss() {
+	begin "$1: $2 misses $3"
+	cross "$@" 700ms
+	equal 'exit code' 3 $?
+	kill -INT "${PIDS[far]}"
+	ended far 130
+}
+
+head -c 3000011 /dev/urandom >bytes
+for pmd in net_af_packet net_af_xdp; do
+	meet $pmd local=fd00:77::1/64 local=fd00:77::2/64 '[fd00:77::1]'
+	meet $pmd local=fe80::1/64,vlan=7,pcp=5 local=fe80::2/64,vlan=7 \
+		'[fe80::1]'
+done
+meet net_af_packet local=10.77.0.1/24,vlan=4094 \
+	local=10.77.0.2/24,vlan=4094 10.77.0.1
+meet net_af_packet local=fd00:77::1/64,ttl-min=255 \
+	local=fd00:77::2/64,ttl-min=255 '[fd00:77::1]'
+miss net_af_packet local=10.77.0.1/24,vlan=7 local=10.77.0.2/24 10.77.0.1
+miss net_af_packet local=fd00:77::1/64,vlan=7 local=fd00:77::2/64,vlan=8 \
+	'[fd00:77::1]'
+miss net_af_packet local=fd00:77::1/64,ttl-min=255 local=fd00:77::2/64 \
+	'[fd00:77::1]'
+
+begin 'addresses that cannot be'
+at a
+for wrong in 'dpdk:fd00::1,dev=net_af_packet0,dev.iface=v0,local=fd00::2/64' \
+	'dpdk:[fd00::1:7400,dev=net_af_packet0,dev.iface=v0,local=fd00::2/64' \
+	'dpdk:[fd00::1]:7400,dev=net_af_packet0,dev.iface=v0,local=fd00::2' \
+	'dpdk:[fd00::1]:7400,dev=net_af_packet0,dev.iface=v0,local=10.0.0.1/8' \
+	'dpdk:[fd00::1]:7400,dev=net_af_packet0,dev.iface=v0,local=fd00::2/64,pcp=1' \
+	'dpdk:[fd00::1]:7400,dev=net_af_packet0,dev.iface=v0,local=fd00::2/64,vlan=4095'
+do
+	timeout $LIMIT "$WEIR" cat "$wrong" </dev/null 2>near.err
+	equal "exit code of $wrong" 2 $?
+	equal "lines for $wrong" 1 "$(wc -l <near.err)"
 done
 
 begin 'check of a device'

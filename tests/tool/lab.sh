@@ -32,6 +32,19 @@ equal "interfaces" 2 "$(grep -c '^ *[a-z0-9]*: ' out)"
 equal "listen" 1 "$(grep -c '^dpdk:\*:7400,.*local=10.7.0.1' out)"
 equal "connect" 1 "$(grep -c '^dpdk:10.7.0.1:7400,.*local=10.7.0.2' out)"
 
+begin "endpoints of the other kind: IPv6, in a VLAN"
+timeout $LIMIT "$WEIR" lab run --ipv6 --vlan 7 -- sh -c \
+	'echo "$WEIR_LAB_LISTEN"; echo "$WEIR_LAB_CONNECT"' >out 2>err
+equal "exit code" 0 $?
+equal "listen" 1 "$(grep -c '^dpdk:\*:7400,.*local=fd00:7::1/64,vlan=7$' out)"
+equal "connect" 1 \
+	"$(grep -c '^dpdk:\[fd00:7::1\]:7400,.*local=fd00:7::2/64,vlan=7$' out)"
+timeout $LIMIT "$WEIR" lab run --ipv6 --mtu 1000 true 2>err
+equal "too small for IPv6" 2 $?
+equal "one line" 1 "$(wc -l <err)"
+timeout $LIMIT "$WEIR" lab run --vlan 4095 true 2>err
+equal "no VLAN" 2 $?
+
 begin "enter b goes to the other namespace"
 timeout $LIMIT "$WEIR" lab run -- sh -c \
 	"readlink /proc/self/ns/net; '$WEIR' lab enter b -- readlink /proc/self/ns/net; '$WEIR' lab enter a -- readlink /proc/self/ns/net" >out 2>err
@@ -107,6 +120,12 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 		begin "cat crosses the cable, $dev"
 		timeout $LIMIT "$WEIR" lab run --dev $dev -- cat \
 			<bytes >copy 2>err
+		equal "exit code" 0 $?
+		equal "stderr" "" "$(cat err)"
+		same bytes copy
+		begin "cat crosses it in IPv6, in a VLAN, $dev"
+		timeout $LIMIT "$WEIR" lab run --dev $dev --ipv6 --vlan 7 -- \
+			cat <bytes >copy 2>err
 		equal "exit code" 0 $?
 		equal "stderr" "" "$(cat err)"
 		same bytes copy
