@@ -10,6 +10,7 @@
 #     build-asan   gcc, ASan + UBSan  every test, misuse checks on, no
 #                                     huge pages
 #     build-tsan   clang, TSan        mem, shm and core
+#     build-fuzz   clang, libFuzzer   some seconds of each fuzz target
 #
 # A failure never stops the rest: the last line is a full count. --long runs
 # every test on every build, repeats those that race, and adds valgrind.
@@ -103,6 +104,11 @@ if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \
 	# The simulator has one thread, models none: nothing to find here.
 	run_tests build-tsan 0 --no-suite lint --no-suite consumers \
 		--no-suite sim --no-suite model --timeout-multiplier 4 $repeat
+fi
+if build build-fuzz CC=clang CXX=clang++ -Ddpdk=enabled -Dtool=disabled \
+	-Dman=disabled -Dfuzz=enabled -Db_sanitize=address,undefined \
+	-Db_lundef=false; then
+	run_tests build-fuzz 0
 fi
 if [ "$long" = yes ] && command -v valgrind >/dev/null &&
 	build build-valgrind CC=gcc CXX=g++ $everything; then

@@ -20,6 +20,14 @@ static uint32_t echo_ts; /* our clock in the newest packet of ours */
 
 /* --- what an honest peer would say ------------------------------------ */
 
+/* As agreed upon; in set-up packets as in INIT. */
+static uint8_t
+trailer(enum wire_type type)
+{
+	return type <= WIRE_REJECT ? side.conn->hello_flags
+				   : side.conn->trailer;
+}
+
 static struct wire_hdr
 honest(enum wire_type type)
 {
@@ -29,7 +37,7 @@ honest(enum wire_type type)
 	weir_conn_gauge(conn, &gauge);
 	return (struct wire_hdr){
 		.vt = (uint8_t)(WIRE_VERSION_MAX << 4 | type),
-		.flags = WIRE_F_ACKV,
+		.flags = WIRE_F_ACKV | trailer(type),
 		.seq = (uint32_t)gauge.rcv_nxt,
 		.token = side.config.token,
 		.ack = (uint32_t)gauge.snd_una,
@@ -53,6 +61,8 @@ deliver(const struct wire_hdr *hdr, const uint8_t *exts, uint32_t ext_len,
 		memcpy(buf->bytes + WIRE_HDR_LEN, exts, ext_len);
 	buf->len = WIRE_HDR_LEN + ext_len + payload_len;
 	memset(buf->bytes + WIRE_HDR_LEN + ext_len, 0x5a, payload_len);
+	if (copy.flags & WIRE_F_TRAILER)
+		buf_seal(buf);
 	side_take(&side, buf, now_ns);
 }
 
@@ -61,6 +71,7 @@ peer_params(uint8_t choice)
 {
 	return (struct wire_params){
 		.token = PEER_TOKEN,
+		.features = side.config.features_offer,
 		.instance = 9,
 		.epoch = 1,
 		.isn = PEER_ISN,
@@ -72,6 +83,7 @@ peer_params(uint8_t choice)
 		.modes = WIRE_MODE_BARE,
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
+		.proof = { choice & 32 },
 	};
 }
 
@@ -85,8 +97,7 @@ transmit(uint32_t count)
 	while (count-- > 0 && (buf = side_next(&side, now_ns)) != NULL) {
 		struct wire_hdr hdr;
 
-		FUZZ_CHECK(weir_wire_decode(buf->bytes, buf->len, &hdr) ==
-			   WIRE_OK);
+		FUZZ_CHECK(buf_decode(buf, &hdr));
 		echo_ts = hdr.ts;
 		buf_free(buf);
 	}
@@ -121,9 +132,13 @@ open_client(uint8_t choice, bool finish)
 static void
 open_server(uint8_t choice, bool finish)
 {
-	struct conn_init init = { .params = peer_params(choice), .ts = 99 };
+	struct conn_init init = { .params = peer_params(choice),
+				  .ts = 99,
+				  .len = WIRE_INIT_LEN };
 	struct wire_hdr hdr;
 
+	init.trailer = side.config.features_offer != 0;
+	init.validated = choice & 16;
 	weir_conn_accept(side.conn, &init, now_ns);
 	transmit(1);
 	now_ns += 10 * US;
@@ -162,6 +177,12 @@ put_exts(struct fuzz_in *in, uint8_t which, uint8_t *exts)
 		weir_wire_put_params(&params, exts + len);
 		len += WIRE_PARAMS_LEN;
 	}
+	if (which & 8) {
+		memset(exts + len, fuzz_u8(in), 24);
+		exts[len] = WIRE_EXT_COOKIE;
+		exts[len + 1] = 3;
+		len += 24;
+	}
 	return len;
 }
 
@@ -188,7 +209,7 @@ op_packet(struct fuzz_in *in)
 		hdr.credit = (uint16_t)(hdr.credit + fuzz_near(in));
 	}
 	if (change & 8)
-		hdr.flags = fuzz_u8(in);
+		hdr.flags ^= fuzz_u8(in);
 	if (change & 16)
 		hdr.mlo = fuzz_u16(in);
 	if (change & 32)
@@ -284,6 +305,28 @@ op_time(struct fuzz_in *in)
 	side_time(&side, now_ns);
 }
 
+/* News of the peer that do not come by packets of the link. */
+static void
+op_stateless(uint8_t how)
+{
+	uint8_t packet[WIRE_HDR_LEN], proof[WIRE_PROOF_LEN] = { 0 };
+	struct wire_hdr hdr;
+
+	if (how == 0) {
+		weir_conn_supersede(side.conn, now_ns);
+		return;
+	}
+	if (weir_conn_peer(side.conn) == NULL)
+		return;
+	if (how & 1)
+		memcpy(proof, weir_conn_peer(side.conn)->proof, sizeof(proof));
+	weir_wire_put_gone(PEER_TOKEN, proof, packet);
+	FUZZ_CHECK(weir_wire_decode(packet, sizeof(packet), &hdr) == WIRE_OK);
+	/* A peer without a proof in PARAMS never sent one. */
+	if (weir_conn_on_gone(side.conn, &hdr, now_ns))
+		FUZZ_CHECK((how & 1) && proof[0] != 0);
+}
+
 static void
 step(struct fuzz_in *in)
 {
@@ -319,6 +362,9 @@ step(struct fuzz_in *in)
 		break;
 	case 11:
 		transmit(1 + (op >> 4));
+		break;
+	case 13:
+		op_stateless(op >> 4);
 		break;
 	case 12:
 		transmit(SIDE_BUFS);

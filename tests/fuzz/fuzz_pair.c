@@ -8,7 +8,8 @@
  *
  * When the input is used up the network is healed, and everything must come
  * to its end: each message arrives once, in order, with its bytes. A damaged
- * packet is one that a checksum would find, so it is lost.
+ * packet is one that a checksum would find; where there is a trailer it is left
+ * to that, else the packet is lost.
  */
 #include <errno.h>
 #include <string.h>
@@ -81,13 +82,13 @@ listen(struct side *side, const struct buf *buf)
 	enum wire_error reason;
 	struct wire_hdr hdr;
 
-	if (weir_wire_decode(buf->bytes, buf->len, &hdr) != WIRE_OK ||
-	    wire_hdr_type(&hdr) != WIRE_INIT)
+	if (!buf_decode(buf, &hdr) || wire_hdr_type(&hdr) != WIRE_INIT)
 		return side->conn == NULL;
 	FUZZ_CHECK(weir_conn_check_init(&side->config, &hdr, &init, &reason) ==
 		   0);
 	if (side->conn != NULL)
 		return !weir_conn_is_same_init(side->conn, &init);
+	init.validated = side->config.linger_ns != 0;
 	side_make(side);
 	weir_conn_accept(side->conn, &init, now_ns);
 	return true;
@@ -102,6 +103,22 @@ arrive(int to, struct buf *buf)
 		side_take(&sides[to], buf, now_ns);
 }
 
+/* One bit flips. */
+static void
+damage(int from, struct buf *buf, uint8_t where)
+{
+	if (!(buf->bytes[1] & WIRE_F_TRAILER)) {
+		buf_free(buf);
+		return;
+	}
+	buf->bytes[where % buf->len] ^= (uint8_t)(1u << (where & 7));
+	/* A damaged flag must not hide the trailer from us. */
+	if (where % buf->len == 1)
+		buf_free(buf);
+	else
+		arrive(1 - from, buf);
+}
+
 /* Fates of packets: each byte says what becomes of the next one. */
 static void
 op_network(struct fuzz_in *in, int from, uint32_t count)
@@ -113,9 +130,11 @@ op_network(struct fuzz_in *in, int from, uint32_t count)
 		uint32_t at = (fate >> 3) % wire->count;
 
 		switch (fate & 7) {
-		case 0: /* lost, or damaged and found out */
-		case 1:
+		case 0:
 			buf_free(wire_take(wire, 0));
+			break;
+		case 1:
+			damage(from, wire_take(wire, 0), fate);
 			break;
 		case 2: /* repeated, the copy comes later */
 			wire_put(wire, copy(wire->bufs[at]));

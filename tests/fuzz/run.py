@@ -37,10 +37,10 @@ def unpack(text, folder):
 
 
 def golden(text, folder):
-    """The packets of the document, bare: policy 0, repair 64."""
+    """The packets of the document, bare: repair 64."""
     blocks = re.findall(r"^```golden (\S+)\n(.*?)^```", text, re.M | re.S)
     for name, digits in blocks:
-        (folder / name).write_bytes(b"\0\x40" + bytes.fromhex(digits))
+        (folder / name).write_bytes(b"\0\0\x40" + bytes.fromhex(digits))
 
 
 def run(target, folder, seconds, work):

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "crc32c.h"
 #include "side.h"
 
 #define CONTENT_LEN  8192
@@ -101,7 +102,10 @@ side_config(struct side *side, struct fuzz_in *in, uint32_t index)
 	config->instance = index;
 	config->epoch = 1;
 	config->isn = (sizes & 1) ? UINT32_C(0xfffffffd) : 77;
-	config->frag_size = (sizes & 2) ? 64 : 200;
+	config->frag_size = (sizes & 2) ? 64 : 232;
+	config->hello_len = (sizes & 6) == 4 ? WIRE_HDR_LEN + 232 : 0;
+	config->features_offer = (times & 128) ? WIRE_FEATURE_CRC32C : 0;
+	memset(config->proof, (int)index, sizeof(config->proof));
 	config->rx_window_packets = 1 + (sizes >> 2 & 3) * 11;
 	config->rx_credit_msgs = 1 + (sizes >> 4 & 3) * 5;
 	config->tx_msgs = 4u << (sizes >> 6);
@@ -143,6 +147,32 @@ side_fini(struct side *side)
 	side->conn = NULL;
 }
 
+/* --- trailers --------------------------------------------------------- */
+
+/* Addresses and ports as they stand in the headers: one link, one set. */
+static const uint8_t addr[12] = { 10, 7, 0, 1, 10, 7, 0, 2, 0, 1, 0, 2 };
+
+void
+buf_seal(struct buf *buf)
+{
+	uint32_t crc = crc32c_trailer(addr, sizeof(addr), buf->bytes, buf->len);
+
+	FUZZ_CHECK(buf->len + WIRE_TRAILER_LEN <= SIDE_BYTES);
+	wire_put_trailer(buf->bytes + buf->len, crc);
+	buf->len += WIRE_TRAILER_LEN;
+}
+
+bool
+buf_decode(const struct buf *buf, struct wire_hdr *hdr)
+{
+	if (weir_wire_decode(buf->bytes, buf->len, hdr) != WIRE_OK)
+		return false;
+	return !(hdr->flags & WIRE_F_TRAILER) ||
+	       wire_trailer_is(buf->bytes, buf->len,
+			       crc32c_trailer(addr, sizeof(addr), buf->bytes,
+					      buf->len - WIRE_TRAILER_LEN));
+}
+
 /* --- driver ----------------------------------------------------------- */
 
 void
@@ -150,7 +180,7 @@ side_take(struct side *side, struct buf *buf, uint64_t now_ns)
 {
 	struct wire_hdr hdr;
 
-	if (weir_wire_decode(buf->bytes, buf->len, &hdr) != WIRE_OK) {
+	if (!buf_decode(buf, &hdr)) {
 		buf_free(buf);
 		return;
 	}
@@ -158,6 +188,18 @@ side_take(struct side *side, struct buf *buf, uint64_t now_ns)
 	buf->state = BUF_CONN;
 	if (weir_conn_on_packet(side->conn, &hdr, buf, now_ns) == 0)
 		buf_free(buf);
+}
+
+static uint32_t
+most_header(const struct side *side, const struct conn_tx_packet *out)
+{
+	uint32_t padded = WIRE_HDR_LEN + side->config.frag_size;
+
+	if (out->kind != CONN_TX_CONTROL)
+		return WIRE_DATA_HDR_MAX;
+	if (out->type != WIRE_INIT && out->type != WIRE_ACCEPT)
+		return WIRE_CONTROL_MAX;
+	return padded > WIRE_INIT_LEN ? padded : WIRE_INIT_LEN;
 }
 
 struct buf *
@@ -170,9 +212,7 @@ side_next(struct side *side, uint64_t now_ns)
 	if (!weir_conn_next(side->conn, now_ns, &out))
 		return NULL;
 	FUZZ_CHECK(out.hdr_len % 8 == 0);
-	FUZZ_CHECK(out.hdr_len <= (out.kind == CONN_TX_CONTROL
-					   ? WIRE_CONTROL_MAX
-					   : WIRE_DATA_HDR_MAX));
+	FUZZ_CHECK(out.hdr_len <= most_header(side, &out));
 	FUZZ_CHECK(out.hdr_len + out.payload_len <= SIDE_BYTES);
 	if (out.kind != CONN_TX_CONTROL) {
 		FUZZ_CHECK((uintptr_t)out.ref > side->popped);
@@ -183,8 +223,10 @@ side_next(struct side *side, uint64_t now_ns)
 	if (out.payload_len != 0)
 		memcpy(buf->bytes + out.hdr_len, out.payload, out.payload_len);
 	buf->len = out.hdr_len + out.payload_len;
+	if (out.flags & WIRE_F_TRAILER)
+		buf_seal(buf);
 	/* What we send we could read. */
-	FUZZ_CHECK(weir_wire_decode(buf->bytes, buf->len, &hdr) == WIRE_OK);
+	FUZZ_CHECK(buf_decode(buf, &hdr));
 	return buf;
 }
 

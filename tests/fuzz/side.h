@@ -74,6 +74,11 @@ void side_fini(struct side *side);
 uint32_t side_msg_len(const struct side *side, uint32_t number);
 const uint8_t *side_msg_bytes(uint32_t number);
 
+/* The trailer, on a link that has one. */
+void buf_seal(struct buf *buf);
+/* @return false: not a packet, or damaged. */
+bool buf_decode(const struct buf *buf, struct wire_hdr *hdr);
+
 /* Decode and hand over a buffer, which is gone afterwards. */
 void side_take(struct side *side, struct buf *buf, uint64_t now_ns);
 /* The next packet to send, or NULL. */
