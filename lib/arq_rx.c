@@ -59,6 +59,39 @@ violation(enum wire_error code)
 }
 
 /*
+ * A batch is next in order. Its table has been checked against its length;
+ * packet->offset still holds the header's mlo, the number of messages.
+ */
+static int
+take_batch(struct arq_rx *rx, struct conn_rx_packet *packet)
+{
+	uint32_t count = packet->offset, bytes = 0, len;
+	struct wire_records records = wire_records(packet->payload, count);
+
+	if (rx->msg_open)
+		return violation(WIRE_E_FRAGMENT);
+	if (rx->credit.told - rx->started < count)
+		return violation(WIRE_E_CREDIT);
+	if (packet->len > rx->frag_size)
+		return violation(WIRE_E_LENGTH);
+	for (uint32_t i = 0; i < count; i++) {
+		wire_records_next(&records, &len);
+		if (len > rx->msg_size_max)
+			return violation(WIRE_E_LENGTH);
+		bytes += len;
+	}
+	packet->offset = 0;
+	packet->msg_len = count;
+	rx->started += count;
+	rx->msgs += count;
+	rx->bytes += bytes;
+	rx->batches++;
+	rx->batched += count;
+	rx->nxt++;
+	return ARQ_RX_KEPT;
+}
+
+/*
  * The packet at nxt is next in order: it must continue the message that is
  * open, or begin one. packet->offset still holds the header's mlo.
  */
@@ -67,6 +100,8 @@ take_in_order(struct arq_rx *rx, struct conn_rx_packet *packet)
 {
 	uint32_t left;
 
+	if (packet->flags & CONN_RX_BATCH)
+		return take_batch(rx, packet);
 	if (packet->flags & WIRE_F_FIRST) {
 		if (rx->msg_open)
 			return violation(WIRE_E_FRAGMENT);
@@ -119,6 +154,8 @@ store(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr, void *ref)
 	packet->len = hdr->payload_len;
 	packet->offset = hdr->mlo;
 	packet->flags = hdr->flags & (WIRE_F_FIRST | WIRE_F_LAST);
+	if (wire_hdr_type(hdr) == WIRE_BATCH)
+		packet->flags = CONN_RX_BATCH;
 }
 
 /* A hole may be closed: everything that follows without a gap is in order. */
@@ -181,7 +218,11 @@ data_out_of_order(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	return ARQ_RX_FILLED;
 }
 
-/* A whole message in one packet, in order: the common case at one glance. */
+/*
+ * A whole message in one packet, in order: the common case at one glance. No
+ * BATCH is: its payload, with 2 bytes of length for each message at least, is
+ * longer than mlo, their number.
+ */
 static bool
 is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
 {
@@ -201,11 +242,16 @@ weir_arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	if (seq != rx->nxt || rx->parked != 0 || rx->fin_known || rx->stopped ||
 	    seq >= rx->window.told)
 		return data_out_of_order(rx, seq, hdr, ref);
-	store(rx, seq, hdr, ref);
-	if (!is_plain(rx, hdr))
+	if (!is_plain(rx, hdr)) {
+		store(rx, seq, hdr, ref);
 		return take_in_order(rx, packet);
+	}
+	packet->ref = ref;
+	packet->payload = hdr->payload;
+	packet->len = hdr->mlo;
 	packet->offset = 0;
 	packet->msg_len = hdr->mlo;
+	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
 	rx->started++;
 	rx->msgs++;
 	rx->bytes += hdr->mlo;

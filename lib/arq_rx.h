@@ -60,6 +60,8 @@ struct arq_rx {
 	uint64_t reordered;
 	uint64_t msgs;
 	uint64_t bytes;
+	uint64_t batches;
+	uint64_t batched; /* messages in these */
 };
 
 enum arq_rx_result {
@@ -79,7 +81,7 @@ void weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn,
 void weir_arq_rx_limits(struct arq_rx *rx, uint32_t frag_size,
 			uint32_t msg_size_max);
 
-/** Take a DATA packet. @return enum arq_rx_result, or above it a violation. */
+/** Take DATA or BATCH, as decoded. @return enum arq_rx_result, or above it a violation. */
 int weir_arq_rx_data(struct arq_rx *rx, uint64_t seq,
 		     const struct wire_hdr *hdr, void *ref);
 

@@ -45,6 +45,17 @@ weir_arq_tx_init(struct arq_tx *tx, void *mem, uint32_t isn, uint32_t window,
 }
 
 void
+weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches)
+{
+	tx->frag_size = frag_size;
+	tx->batch_below = 0;
+	if (batches)
+		tx->batch_below = frag_size < ARQ_BATCH_MSG_MAX
+					  ? frag_size
+					  : ARQ_BATCH_MSG_MAX + 1;
+}
+
+void
 weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
 		 uint32_t len)
 {
@@ -69,6 +80,77 @@ weir_arq_tx_pop(struct arq_tx *tx)
 	return msg->ref;
 }
 
+/* How many of the messages that wait fit together; *len of payload. */
+static uint32_t
+batch_size(const struct arq_tx *tx, uint32_t *len)
+{
+	uint64_t waiting = tx->pushed - tx->cut;
+	uint32_t most = waiting < WIRE_RECORDS_MAX ? (uint32_t)waiting
+						   : WIRE_RECORDS_MAX;
+	uint32_t count, body = 0;
+
+	for (count = 0; count < most; count++) {
+		uint32_t at = (uint32_t)(tx->cut + count) & tx->msg_mask;
+		uint32_t size = tx->msgs[at].len;
+		uint32_t total = wire_records_table(count + 1) +
+				 wire_round8(body) + size;
+
+		if (size >= tx->batch_below || total > tx->frag_size)
+			break;
+		body = wire_round8(body) + size;
+		*len = total;
+	}
+	return count;
+}
+
+/* Several waiting messages in one packet. @return false: not worth it. */
+static bool
+cut_batch(struct arq_tx *tx, struct tx_slot *slot)
+{
+	uint32_t len = 0, count = batch_size(tx, &len);
+
+	if (count < WIRE_RECORDS_MIN)
+		return false;
+	slot->payload = NULL;
+	slot->len = len;
+	slot->mlo = count;
+	slot->msg = (uint32_t)tx->cut & tx->msg_mask;
+	slot->type = WIRE_BATCH;
+	slot->flags = WIRE_F_FIRST | WIRE_F_LAST;
+	slot->tries = 0;
+	tx->nxt++;
+	for (uint32_t i = 0; i < count; i++)
+		tx->msgs[tx->cut++ & tx->msg_mask].end_seq = tx->nxt;
+	tx->batches++;
+	tx->batched += count;
+	return true;
+}
+
+uint32_t
+weir_arq_tx_gather(const struct arq_tx *tx, const struct tx_slot *slot,
+		   uint8_t *dst)
+{
+	uint32_t count = slot->mlo, bytes = 0;
+	uint8_t *to = dst + wire_records_table(count);
+
+	/* The last word of the table first: its end may be padding. */
+	memset(to - 8, 0, 8);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct tx_msg *msg =
+			&tx->msgs[(slot->msg + i) & tx->msg_mask];
+		uint16_t size = WIRE_LE16((uint16_t)msg->len);
+
+		memcpy(dst + 2 * i, &size, sizeof(size));
+		/* The same with its padding; nothing follows the last one. */
+		if (i + 1 != count && msg->len % 8 != 0)
+			memset(to + (msg->len & ~(uint32_t)7), 0, 8);
+		memcpy(to, msg->payload, msg->len);
+		to += wire_round8(msg->len);
+		bytes += msg->len;
+	}
+	return bytes;
+}
+
 struct tx_slot *
 weir_arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
 {
@@ -77,8 +159,12 @@ weir_arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
 	struct tx_slot *slot = arq_tx_slot(tx, tx->nxt);
 	uint32_t left = msg->len - tx->cut_offset;
 
-	slot->payload = msg->payload + tx->cut_offset;
 	slot->sent_ns = now_ns;
+	/* Whatever is below fits into one packet: none is cut partly here. */
+	if (msg->len < tx->batch_below && tx->pushed - tx->cut > 1 &&
+	    cut_batch(tx, slot))
+		return slot;
+	slot->payload = msg->payload + tx->cut_offset;
 	slot->msg = index;
 	slot->type = WIRE_DATA;
 	slot->tries = 0;

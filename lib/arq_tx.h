@@ -28,16 +28,18 @@
 
 /* RFC 9002 section 6.1.1: so many later arrivals make a packet lost. */
 #define ARQ_PACKET_THRESHOLD 3
+/* Messages above it go from where they were written, never in a batch. */
+#define ARQ_BATCH_MSG_MAX 256
 /* What is risked after a time-out, until an acknowledgement comes. */
 #define ARQ_RTO_CWND 2
 
 struct tx_slot {
-	const uint8_t *payload;
-	uint64_t sent_ns; /* the last time */
+	const uint8_t *payload; /* BATCH: NULL, gathered from its messages */
+	uint64_t sent_ns;       /* the last time */
 	uint32_t len;
-	uint32_t mlo;
+	uint32_t mlo;  /* BATCH: so many messages from msg on */
 	uint32_t msg;  /* index in msgs */
-	uint8_t type;  /* WIRE_DATA or WIRE_FIN */
+	uint8_t type;  /* WIRE_DATA, WIRE_BATCH or WIRE_FIN */
 	uint8_t flags; /* WIRE_F_FIRST | WIRE_F_LAST */
 	uint8_t tries; /* sent again so often, saturating */
 };
@@ -63,6 +65,8 @@ struct arq_tx {
 	uint64_t popped;
 	uint32_t cut_offset; /* into the message being cut */
 	uint32_t frag_size;
+	uint32_t
+		batch_below; /* messages shorter than it may be batched; 0: off */
 	struct tx_slot *slots;
 	struct tx_msg *msgs;
 	uint32_t slot_mask;
@@ -81,6 +85,8 @@ struct arq_tx {
 	bool given_up; /* messages from `cut` on will never be sent */
 	uint64_t fin_seq;
 
+	uint64_t batches;
+	uint64_t batched; /* messages in these */
 	uint64_t lost_sack;
 	uint64_t lost_time;
 	uint64_t lost_rto;
@@ -93,6 +99,9 @@ size_t weir_arq_tx_size(uint32_t window, uint32_t msgs);
 void weir_arq_tx_init(struct arq_tx *tx, void *mem, uint32_t isn,
 		      uint32_t window, uint32_t msgs);
 
+/** What was negotiated; before the first packet. */
+void weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches);
+
 /** Append one message; there must be room: pushed - popped <= msg_mask. */
 void weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
 		      uint32_t len);
@@ -100,8 +109,18 @@ void weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
 /** @return the ref of the oldest message if it is done with, else NULL. */
 void *weir_arq_tx_pop(struct arq_tx *tx);
 
-/** Give the next packet its number. Caller has seen arq_tx_can_send(). */
+/**
+ * Give the next packet its number. Caller has seen arq_tx_can_send(). Small
+ * messages that are waiting together go as one BATCH.
+ */
 struct tx_slot *weir_arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns);
+
+/**
+ * Write the payload of a BATCH at dst, slot->len bytes.
+ * @return the bytes of its messages.
+ */
+uint32_t weir_arq_tx_gather(const struct arq_tx *tx, const struct tx_slot *slot,
+			    uint8_t *dst);
 
 /** End of the direction: takes a number but no window. @see arq_tx_can_fin */
 struct tx_slot *weir_arq_tx_fin(struct arq_tx *tx, uint64_t now_ns);

@@ -162,6 +162,7 @@ ack_soon(struct weir_conn *conn, uint8_t flags, uint64_t now_ns)
 			  now_ns + conn->config.max_ack_delay_ns);
 }
 
+/* DATA or BATCH. */
 static int
 on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 	uint64_t now_ns)
@@ -215,7 +216,17 @@ on_fin(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 		weir_conn_check_ends(conn, now_ns);
 }
 
-/* Everything in state OPEN that is not DATA. */
+static int
+on_batch(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
+	 uint64_t now_ns)
+{
+	if (conn->limits.features & WIRE_FEATURE_BATCH)
+		return on_data(conn, hdr, ref, now_ns);
+	weir_conn_violation(conn, WIRE_E_FEATURES, now_ns);
+	return 0;
+}
+
+/* Everything in state OPEN that carries no messages. */
 static void
 on_control(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 {
@@ -337,6 +348,8 @@ weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		weir_conn_on_stop(conn, now_ns);
 	if (wire_hdr_type(hdr) == WIRE_DATA)
 		return on_data(conn, hdr, ref, now_ns);
+	if (wire_hdr_type(hdr) == WIRE_BATCH)
+		return on_batch(conn, hdr, ref, now_ns);
 	on_control(conn, hdr, now_ns);
 	return 0;
 }
@@ -463,7 +476,8 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->type = slot->type;
 	out->flags = slot->flags | conn->base_flags;
 	out->sack_words = (uint8_t)words;
-	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST);
+	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
+		     slot->type == WIRE_DATA;
 	note_ack_sent(conn, now_ns);
 }
 
@@ -642,6 +656,14 @@ weir_conn_wants_tx(const struct weir_conn *conn)
 	       (conn->state == CONN_OPEN &&
 		(conn->tx.lost != 0 || arq_tx_can_send(&conn->tx) ||
 		 arq_tx_can_fin(&conn->tx)));
+}
+
+uint32_t
+weir_conn_gather(const struct weir_conn *conn, const struct conn_tx_packet *out,
+		 uint8_t *dst)
+{
+	return weir_arq_tx_gather(&conn->tx, arq_tx_slot(&conn->tx, out->seq),
+				  dst);
 }
 
 static uint8_t *

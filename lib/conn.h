@@ -251,17 +251,30 @@ int weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 enum {
 	CONN_RX_FIRST = WIRE_F_FIRST,
 	CONN_RX_LAST = WIRE_F_LAST,
+	CONN_RX_BATCH = 0x80, /* several whole messages: conn_rx_records() */
 };
 
-/* One packet of a message, in order and checked against the rules. */
+/*
+ * One packet, in order and checked against the rules: a piece of a message, or
+ * with CONN_RX_BATCH (and none of the other flags) several messages, to be
+ * walked with conn_rx_records() and wire_records_next(). Such a packet is one
+ * for the window, given back when all of its messages are released, and each
+ * message one for the credit.
+ */
 struct conn_rx_packet {
 	void *ref;
 	const uint8_t *payload;
 	uint32_t len;
-	uint32_t offset;  /* of this fragment in its message */
-	uint32_t msg_len; /* of the whole message, in every fragment */
-	uint8_t flags;    /* CONN_RX_FIRST | CONN_RX_LAST */
+	uint32_t offset;  /* of this fragment in its message; 0 in a batch */
+	uint32_t msg_len; /* of the whole message; batch: how many there are */
+	uint8_t flags;    /* CONN_RX_* */
 };
+
+static inline struct wire_records
+conn_rx_records(const struct conn_rx_packet *packet)
+{
+	return wire_records(packet->payload, packet->msg_len);
+}
 
 /** The next packet in order, or NULL. Stays until consumed. */
 const struct conn_rx_packet *weir_conn_rx_peek(const struct weir_conn *conn);
@@ -319,8 +332,8 @@ enum conn_tx_kind {
 
 /* A packet to send now; weir_conn_encode() writes its header. */
 struct conn_tx_packet {
-	void *ref; /* the message's; stays with the connection */
-	const uint8_t *payload;
+	void *ref; /* the (first) message's; stays with the connection */
+	const uint8_t *payload; /* WIRE_BATCH: NULL, see weir_conn_gather() */
 	uint32_t payload_len;
 	uint32_t hdr_len; /* multiple of 8; DATA: <= WIRE_DATA_HDR_MAX,
 			   * CONTROL: <= WIRE_CONTROL_MAX, but for a padded
@@ -332,7 +345,7 @@ struct conn_tx_packet {
 	uint8_t type;  /* enum wire_type */
 	uint8_t flags; /* WIRE_F_TRAILER: append one behind the payload */
 	uint8_t sack_words;
-	bool whole; /* the packet carries the whole message of ref */
+	bool whole; /* the packet is the whole message of ref and no other */
 };
 
 /**
@@ -351,6 +364,15 @@ int weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
  */
 void weir_conn_encode(const struct weir_conn *conn,
 		      const struct conn_tx_packet *out, uint8_t *dst);
+
+/**
+ * Write out->payload_len bytes of payload at dst, for a packet of the type
+ * WIRE_BATCH: its messages stay where they were pushed from and are brought
+ * together here. Call like weir_conn_encode().
+ * @return how many bytes of messages that copied.
+ */
+uint32_t weir_conn_gather(const struct weir_conn *conn,
+			  const struct conn_tx_packet *out, uint8_t *dst);
 
 /** Would weir_conn_next() have something? Cheap; may say yes wrongly. */
 bool weir_conn_wants_tx(const struct weir_conn *conn);
@@ -437,18 +459,22 @@ const char *weir_conn_drop_name(enum conn_drop reason);
 struct conn_stats {
 	/* sent */
 	uint64_t tx_packets; /* all types */
-	uint64_t tx_data;    /* DATA for the first time */
+	uint64_t tx_data;    /* DATA and BATCH for the first time */
 	uint64_t tx_bytes;   /* payload, first time */
 	uint64_t tx_msgs;    /* pushed */
 	uint64_t tx_msgs_acked;
 	uint64_t tx_acks; /* packets sent only to acknowledge */
 	uint64_t tx_retx; /* sequence numbers sent again */
 	uint64_t tx_pings;
+	uint64_t tx_batches; /* BATCH for the first time; in tx_data too */
+	uint64_t tx_batched; /* messages in these */
 	/* received */
 	uint64_t rx_packets; /* with our token */
-	uint64_t rx_data;    /* DATA in order */
+	uint64_t rx_data;    /* DATA and BATCH in order */
 	uint64_t rx_bytes;
 	uint64_t rx_msgs;      /* whole messages in order */
+	uint64_t rx_batches;   /* BATCH in order; in rx_data too */
+	uint64_t rx_batched;   /* messages in these */
 	uint64_t rx_reordered; /* DATA that arrived before its turn */
 	uint64_t rx_acks;      /* pure ACKs */
 	uint64_t drops[CONN_DROPS];

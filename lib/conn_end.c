@@ -308,6 +308,10 @@ weir_conn_stats(const struct weir_conn *conn, struct conn_stats *out)
 	out->tx_msgs_acked = conn->tx.popped;
 	out->rx_msgs = conn->rx.msgs;
 	out->rx_bytes = conn->rx.bytes;
+	out->tx_batches = conn->tx.batches;
+	out->tx_batched = conn->tx.batched;
+	out->rx_batches = conn->rx.batches;
+	out->rx_batched = conn->rx.batched;
 	out->rx_reordered = conn->rx.reordered;
 	out->lost_sack = conn->tx.lost_sack;
 	out->lost_time = conn->tx.lost_time;

@@ -27,6 +27,7 @@ weir_conn_config_init(struct conn_config *config)
 {
 	*config = (struct conn_config){
 		.modes = WIRE_MODE_BARE,
+		.features_offer = WIRE_FEATURE_BATCH,
 		.frag_size = 1400,
 		.rx_window_packets = 256,
 		.rx_credit_msgs = 256,
@@ -299,7 +300,8 @@ adopt_peer(struct weir_conn *conn, const struct wire_params *params)
 			   conn->state == CONN_INIT_SENT ? config->frag_size
 							 : limits->frag_size,
 			   config->msg_size_max);
-	conn->tx.frag_size = limits->frag_size;
+	weir_arq_tx_limits(&conn->tx, limits->frag_size,
+			   limits->features & WIRE_FEATURE_BATCH);
 	agree_on_trailer(conn, limits->features);
 	conn->rx.stopped = conn->stop_flag != 0;
 }

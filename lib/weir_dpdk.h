@@ -62,7 +62,8 @@ WEIR_API int weir_dpdk_port_queue(struct weir_port *port,
  * The mbuf that a received message lies in, at msg->data. Read only: on
  * net_ring it is the sender's own. To keep the bytes after the release, take
  * a reference with rte_mbuf_refcnt_update(); the peer gets its credit back
- * all the same, so the application's pool must have mbufs to spare.
+ * all the same, so the application's pool must have mbufs to spare. Small
+ * messages may share an mbuf.
  *
  * @return NULL: a message of several packets, which lies in a large buffer,
  *         or one of another driver.

@@ -147,6 +147,28 @@ check_control(const struct wire_hdr *hdr, uint32_t len)
 	}
 }
 
+/* Sums cannot overflow, so one compare at the end covers every length. */
+static enum wire_drop
+check_records(const uint8_t *payload, uint32_t len, uint32_t count)
+{
+	uint32_t table, last, total;
+
+	if (count < WIRE_RECORDS_MIN || count > WIRE_RECORDS_MAX)
+		return WIRE_DROP_BATCH;
+	table = wire_records_table(count);
+	if (table > len)
+		return WIRE_DROP_BATCH;
+	for (uint32_t at = 2 * count; at < table; at++)
+		if (payload[at] != 0)
+			return WIRE_DROP_BATCH;
+	total = table;
+	for (uint32_t i = 0; i < count; i++)
+		total += wire_round8(get_u16(payload + 2 * i));
+	last = get_u16(payload + 2 * (count - 1));
+	total -= wire_round8(last) - last;
+	return total == len ? WIRE_OK : WIRE_DROP_BATCH;
+}
+
 /* Anything but plain DATA. */
 static enum wire_drop
 decode_rare(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
@@ -174,6 +196,8 @@ decode_rare(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 	}
 	if (wire_hdr_type(out) == WIRE_DATA)
 		return WIRE_OK;
+	if (wire_hdr_type(out) == WIRE_BATCH)
+		return check_records(out->payload, out->payload_len, out->mlo);
 	return check_control(out, len);
 }
 
@@ -332,6 +356,7 @@ weir_wire_drop_name(enum wire_drop reason)
 		[WIRE_DROP_CRITICAL] = "critical_extension",
 		[WIRE_DROP_PAYLOAD] = "payload",
 		[WIRE_DROP_CRC] = "crc",
+		[WIRE_DROP_BATCH] = "batch",
 	};
 
 	return (unsigned int)reason < WIRE_DROPS ? names[reason] : "unknown";

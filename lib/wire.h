@@ -45,6 +45,10 @@
 #define WIRE_WINDOW_MAX 32768 /* packets a window may be ahead */
 #define WIRE_TIME_SHIFT 6     /* ts and ack_dly count 64 ns */
 
+/* Messages in a BATCH. */
+#define WIRE_RECORDS_MIN 2
+#define WIRE_RECORDS_MAX 64
+
 #define WIRE_TICK_NS ((uint64_t)1 << WIRE_TIME_SHIFT)
 
 enum wire_type {
@@ -60,7 +64,7 @@ enum wire_type {
 	WIRE_GONE = 10,  /* no such link any more, with proof; stateless */
 	WIRE_PROBE = 11, /* padded path-MTU probe (reserved) */
 	WIRE_KEYUP = 12, /* key update (reserved) */
-	WIRE_BATCH = 13, /* DATA that holds several records (reserved) */
+	WIRE_BATCH = 13, /* several small messages as records */
 	WIRE_TYPES = 14,
 };
 
@@ -86,6 +90,7 @@ enum wire_ext {
 };
 
 /* Bits of wire_params.features. */
+#define WIRE_FEATURE_BATCH  (UINT64_C(1) << 0) /* takes BATCH */
 #define WIRE_FEATURE_CRC32C (UINT64_C(1) << 1) /* all packets have a trailer */
 
 enum wire_mode {
@@ -135,7 +140,7 @@ struct wire_hdr {
 	uint32_t ts_echo;
 	uint16_t credit;
 	uint16_t ack_delay; /* 64 ns units */
-	uint32_t mlo;       /* message length or fragment offset */
+	uint32_t mlo;       /* message length, fragment offset, records */
 
 	const uint8_t *payload;
 	uint32_t payload_len;
@@ -158,6 +163,7 @@ enum wire_drop {
 	WIRE_DROP_CRITICAL, /* unknown extension that must be understood */
 	WIRE_DROP_PAYLOAD,  /* payload on a type that has none */
 	WIRE_DROP_CRC,      /* no room for a trailer, or it is wrong */
+	WIRE_DROP_BATCH,    /* records that do not fit into each other */
 	WIRE_DROPS,
 };
 
@@ -263,6 +269,50 @@ wire_trailer_is(const uint8_t *packet, uint32_t len, uint32_t crc)
 #define WIRE_LE32(v) (v)
 #define WIRE_LE64(v) (v)
 #endif
+
+/*
+ * Records: lengths of 2 bytes, zeros up to a word, then the messages, each
+ * padded to a word but the last.
+ *
+ *     | len 0 | len 1 | len 2 | 0 | message 0 .. 0 | message 1 .. 0 | msg 2 |
+ */
+static inline uint32_t
+wire_round8(uint32_t len)
+{
+	return (len + 7) & ~(uint32_t)7;
+}
+
+static inline uint32_t
+wire_records_table(uint32_t count)
+{
+	return wire_round8(2 * count);
+}
+
+/* Walks the records of a payload that weir_wire_decode() let through. */
+struct wire_records {
+	const uint8_t *len;
+	const uint8_t *message;
+};
+
+static inline struct wire_records
+wire_records(const uint8_t *payload, uint32_t count)
+{
+	return (struct wire_records){ payload,
+				      payload + wire_records_table(count) };
+}
+
+static inline const uint8_t *
+wire_records_next(struct wire_records *records, uint32_t *len)
+{
+	const uint8_t *message = records->message;
+	uint16_t size;
+
+	memcpy(&size, records->len, sizeof(size));
+	*len = WIRE_LE16(size);
+	records->len += sizeof(size);
+	records->message += wire_round8(*len);
+	return message;
+}
 
 /*
  * The same for the data path. Field by field: a header that is built in

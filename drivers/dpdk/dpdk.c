@@ -221,6 +221,24 @@ read_peer_mac(struct dpdk_port *port, const struct weir_endpoint *ep)
 	return 0;
 }
 
+/* Small messages in one packet, if the peer wants that too. */
+static int
+read_coalesce(struct dpdk_port *port, const struct weir_endpoint *ep)
+{
+	const char *text = weir_endpoint_get(ep, "coalesce");
+
+	if (text == NULL || strcmp(text, "on") == 0)
+		return 0;
+	if (strcmp(text, "off") != 0)
+		return weir_fail(
+			-EINVAL,
+			"dpdk: coalesce=%s is neither on nor off; "
+			"write coalesce=off for one message per packet",
+			text);
+	port->features_off |= WIRE_FEATURE_BATCH;
+	return 0;
+}
+
 static int
 spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 {
@@ -246,6 +264,8 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 					  &port->ttl_min);
 	if (rc == 0)
 		rc = read_peer_mac(port, ep);
+	if (rc == 0)
+		rc = read_coalesce(port, ep);
 	if (rc != 0)
 		return rc;
 	if (spec->kind != DPDK_DEV_MEMIF && spec->kind != DPDK_DEV_RING &&
@@ -539,8 +559,8 @@ dpdk_link_destroy(struct weir_link *link)
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
 static const char *const dpdk_keys[] = {
-	"dev",   "dev.", "local", "peer-mac", "queue", "mtu",
-	"mbufs", "vlan", "pcp",   "ttl-min",  NULL,
+	"dev",   "dev.", "local", "peer-mac", "queue",    "mtu",
+	"mbufs", "vlan", "pcp",   "ttl-min",  "coalesce", NULL,
 };
 
 const struct weir_driver weir_driver_dpdk = {

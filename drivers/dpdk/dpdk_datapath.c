@@ -150,6 +150,7 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 {
 	struct dpdk_place *place = out->ref;
 	struct rte_mbuf *m;
+	uint32_t copied;
 
 	if (out->kind == CONN_TX_DATA && out->whole && place->mbuf != NULL) {
 		m = place->mbuf;
@@ -158,7 +159,7 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 		*payload = place->data;
 		return m;
 	}
-	/* Control, a fragment, or a repeat: the first mbuf may still be with
+	/* Control, a fragment, a batch, or a repeat: the first mbuf may still be with
 	 * the device or, on net_ring, with the receiver. */
 	m = port->spares[--port->spare_count];
 	if (out->kind == CONN_TX_CONTROL) {
@@ -167,8 +168,12 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 		return m;
 	}
 	*payload = (uint8_t *)m->buf_addr + DPDK_PAYLOAD_OFFSET;
-	rte_memcpy(*payload, out->payload, out->payload_len);
-	__atomic_store_n(&flow->tx_copied, flow->tx_copied + out->payload_len,
+	copied = out->payload_len;
+	if (out->type == WIRE_BATCH)
+		copied = weir_conn_gather(flow->conn, out, *payload);
+	else
+		rte_memcpy(*payload, out->payload, out->payload_len);
+	__atomic_store_n(&flow->tx_copied, flow->tx_copied + copied,
 			 __ATOMIC_RELAXED);
 	return m;
 }
@@ -414,9 +419,26 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 		large->open = false;
 		ready_push(flow, dpdk_large_at(large, large->current),
 			   p->msg_len,
-			   (struct dpdk_held){ NULL, large->current });
+			   (struct dpdk_held){ NULL, large->current, false });
 	}
 	return true;
+}
+
+/* The messages of a batch stay where they are, like that of a lone packet. */
+static void
+deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
+{
+	struct wire_records records = conn_rx_records(p);
+	struct rte_mbuf *m = p->ref;
+	const uint8_t *message;
+	uint32_t len;
+
+	m->hash.usr = p->msg_len;
+	for (uint32_t i = 0; i < p->msg_len; i++) {
+		message = wire_records_next(&records, &len);
+		ready_push(flow, message, len,
+			   (struct dpdk_held){ m, 0, true });
+	}
 }
 
 /* In-order packets to the rx half. @return messages. */
@@ -432,7 +454,12 @@ flow_deliver(struct dpdk_flow *flow)
 		m = p->ref;
 		if ((p->flags & whole) == whole) {
 			ready_push(flow, p->payload, p->len,
-				   (struct dpdk_held){ m, 0 });
+				   (struct dpdk_held){ m, 0, false });
+			weir_conn_rx_consume(flow->conn);
+			continue;
+		}
+		if (p->flags & CONN_RX_BATCH) {
+			deliver_batch(flow, p);
 			weir_conn_rx_consume(flow->conn);
 			continue;
 		}

@@ -317,6 +317,7 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 	c->instance = port->instance;
 	c->epoch = port->epoch;
 	c->modes = WIRE_MODE_BARE;
+	c->features_offer &= ~port->features_off;
 	c->frag_size = port->frag_size;
 	c->msg_size_max = link->msg_size_max;
 	c->keepalive_ns = link->keepalive_ns;
@@ -564,6 +565,10 @@ weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index)
 
 	flow->held_free[flow->held_free_count++] = index;
 	if (held.mbuf != NULL) {
+		if (held.shared && held.mbuf->hash.usr > 1) {
+			held.mbuf->hash.usr--;
+			return 0;
+		}
 		weir_dpdk_free(flow->port, held.mbuf);
 		return 1;
 	}
@@ -673,6 +678,23 @@ conn_forget(struct dpdk_flow *flow)
 	flow->conn = NULL;
 }
 
+/* Messages of a batch that are still out get a reference each: whoever
+ * releases one then cannot count any more. */
+static void
+shared_part(struct dpdk_flow *flow)
+{
+	for (uint32_t i = 0; i < flow->held_free_count; i++)
+		flow->held[flow->held_free[i]].mbuf = NULL;
+	for (uint32_t i = 0; i < flow->held_total; i++) {
+		struct rte_mbuf *m = flow->held[i].mbuf;
+
+		if (m == NULL || !flow->held[i].shared || m->hash.usr <= 1)
+			continue;
+		rte_mbuf_refcnt_update(m, (int16_t)(m->hash.usr - 1));
+		m->hash.usr = 0;
+	}
+}
+
 /*
  * From the exchange on releasers free by themselves. Those that drew a ticket
  * before are about to write their entry: wait for these few instructions.
@@ -680,10 +702,12 @@ conn_forget(struct dpdk_flow *flow)
 void
 weir_dpdk_flow_orphan(struct dpdk_flow *flow)
 {
-	uint64_t drawn = atomic_fetch_or_explicit(&flow->tickets, DPDK_ORPHAN,
-						  memory_order_acq_rel);
+	uint64_t drawn;
 	uint32_t index;
 
+	shared_part(flow);
+	drawn = atomic_fetch_or_explicit(&flow->tickets, DPDK_ORPHAN,
+					 memory_order_acq_rel);
 	while (flow->return_head != (uint32_t)drawn) {
 		if (!weir_retring_take(flow->returns, flow->return_mask,
 				       flow->return_head, &index)) {

@@ -72,10 +72,15 @@ struct dpdk_place {
 	bool away;             /* pushed to conn, not popped */
 };
 
-/* What a received message holds on to. */
+/*
+ * What a received message holds on to. Messages of one batch share its mbuf:
+ * the port counts those that are left in mbuf->hash.usr, and the last one
+ * frees it. Without a port they have a reference each.
+ */
 struct dpdk_held {
 	struct rte_mbuf *mbuf; /* NULL: a large buffer */
 	uint32_t large;
+	bool shared;
 };
 
 /* Life on the port's side. */

@@ -103,6 +103,7 @@ struct dpdk_port {
 	struct dpdk_listener *listeners;
 	uint64_t instance;
 	uint64_t epoch;
+	uint64_t features_off; /* WIRE_FEATURE_* that are not offered */
 
 	/* Opening; memif knows its role only at listen or connect. */
 	struct dpdk_dev_spec spec;

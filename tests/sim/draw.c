@@ -102,6 +102,19 @@ draw_ends(struct prng *prng, struct sim_draw *draw)
 			prng, SIM_ABORT_TX, SIM_VANISH);
 }
 
+/* Its own numbers: what seeds meant before there were batches stays. */
+static void
+draw_batches(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed, 101);
+	for (int side = 0; side < 2; side++) {
+		draw->batch[side] = prng_below(&prng, 4) != 0;
+		draw->tiny[side] = coin(&prng);
+	}
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -119,5 +132,6 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	/* Who vanishes without a word is missed only by who asks. */
 	draw->keepalive = coin(&prng) || draw->end[0] >= SIM_ABORT ||
 			  draw->end[1] >= SIM_ABORT;
+	draw_batches(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

@@ -50,6 +50,8 @@ side_msg_len(const struct side *sender, uint32_t number)
 	uint32_t most = draw->msg_max[1 - sender->index];
 	uint32_t len;
 
+	if (draw->tiny[sender->index] && r % 16 != 0)
+		return r % (most < 256 ? most : 256);
 	switch (hash % 8) {
 	case 0:
 		return r % 9;
@@ -97,6 +99,7 @@ config_init(struct side *side)
 	config->tx_window_packets = draw->tx_window[i];
 	config->tx_msgs = draw->tx_msgs[i];
 	config->msg_size_max = draw->msg_max[i];
+	config->features_offer = draw->batch[i] ? WIRE_FEATURE_BATCH : 0;
 	config->max_ack_delay_ns = draw->ack_delay_ns[i];
 	if (!draw->keepalive)
 		config->keepalive_ns = 0;
@@ -238,10 +241,15 @@ transmit(struct side *side)
 			world_fail(world, "packet of a message given back");
 		memset(packet->bytes, 0xee, out.hdr_len);
 		weir_conn_encode(side->conn, &out, packet->bytes);
-		if (out.payload_len != 0)
+		if (out.type == WIRE_BATCH)
+			weir_conn_gather(side->conn, &out,
+					 packet->bytes + out.hdr_len);
+		else if (out.payload_len != 0)
 			memcpy(packet->bytes + out.hdr_len, out.payload,
 			       out.payload_len);
 		packet->len = out.hdr_len + out.payload_len;
+		if (out.type == WIRE_BATCH && out.kind == CONN_TX_RETX)
+			world->count->batches_again++;
 		if (out.sack_words > 1)
 			world->count->sack_wide++;
 		world_trace(world, side, "-> %s seq %x len %u flags %02x",
@@ -269,6 +277,19 @@ take_back(struct side *side)
 
 /* --- the application -------------------------------------------------- */
 
+/* One message of the packet, or of packets that were copied, is released. */
+static void
+release(struct side *side, struct packet *packet)
+{
+	bool last = packet != NULL && --packet->holds == 0;
+
+	if (last)
+		packet_free(side->world, packet);
+	else if (packet != NULL)
+		side->world->count->batches_held++;
+	weir_conn_rx_release(side->conn, last, 1);
+}
+
 static void
 hold(struct side *side, struct packet *packet)
 {
@@ -278,9 +299,7 @@ hold(struct side *side, struct packet *packet)
 	if (prng_chance(&side->app, world->draw.slow[side->index]))
 		until += prng_below(&side->app, 5 * MS);
 	if (until == world->now_ns || side->held_count == HELD_MAX) {
-		if (packet != NULL)
-			packet_free(world, packet);
-		weir_conn_rx_release(side->conn, packet != NULL, 1);
+		release(side, packet);
 		return;
 	}
 	side->held[side->held_count++] = (struct held){ until, packet };
@@ -302,9 +321,7 @@ release_due(struct side *side)
 			continue;
 		}
 		side->held[i] = side->held[--side->held_count];
-		if (held.packet != NULL)
-			packet_free(side->world, held.packet);
-		weir_conn_rx_release(side->conn, held.packet != NULL, 1);
+		release(side, held.packet);
 	}
 	return next;
 }
@@ -340,6 +357,29 @@ verify(struct side *side, const struct conn_rx_packet *piece)
 	}
 }
 
+/* Each message of a batch as if it had come alone. */
+static void
+receive_batch(struct side *side, const struct conn_rx_packet *batch)
+{
+	struct wire_records records = conn_rx_records(batch);
+	struct packet *packet = batch->ref;
+	uint32_t len;
+
+	packet->holds = batch->msg_len;
+	for (uint32_t i = 0; i < batch->msg_len; i++) {
+		const uint8_t *message = wire_records_next(&records, &len);
+		struct conn_rx_packet piece = {
+			.payload = message,
+			.len = len,
+			.msg_len = len,
+			.flags = CONN_RX_FIRST | CONN_RX_LAST,
+		};
+
+		verify(side, &piece);
+		hold(side, packet);
+	}
+}
+
 static void
 app_receive(struct side *side)
 {
@@ -353,8 +393,13 @@ app_receive(struct side *side)
 
 		if (side->rx_state != 0)
 			world_fail(side->world, "data after the end");
-		verify(side, &piece);
 		weir_conn_rx_consume(side->conn);
+		if (piece.flags & CONN_RX_BATCH) {
+			receive_batch(side, &piece);
+			continue;
+		}
+		verify(side, &piece);
+		((struct packet *)piece.ref)->holds = 1;
 		if (piece.flags == (CONN_RX_FIRST | CONN_RX_LAST)) {
 			hold(side, piece.ref);
 			continue;
@@ -481,7 +526,7 @@ vanish(struct side *side)
 	while (side->held_count > 0) {
 		struct held held = side->held[--side->held_count];
 
-		if (held.packet != NULL)
+		if (held.packet != NULL && --held.packet->holds == 0)
 			packet_free(side->world, held.packet);
 	}
 }

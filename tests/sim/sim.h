@@ -51,6 +51,8 @@ struct sim_draw {
 	uint32_t msg_max[2];
 	double slow[2]; /* chance that a message is held for long */
 	uint64_t ack_delay_ns[2];
+	bool batch[2];  /* offers to take batches */
+	bool tiny[2];   /* most of its messages are small enough for one */
 	bool keepalive; /* else nothing but probes repeats what is lost */
 	enum sim_end end[2];
 };
@@ -80,6 +82,9 @@ struct sim_count {
 	uint64_t stale;
 	uint64_t reorder_seen;
 	uint64_t spurious;
+	uint64_t batches;
+	uint64_t batches_again; /* sent again */
+	uint64_t batches_held;  /* a part of their messages released */
 };
 
 /**

@@ -45,6 +45,9 @@ print_counts(const struct sim_count *c, uint64_t seeds, double seconds)
 	SHOW(sack_wide);
 	SHOW(handshake_retx);
 	SHOW(stale);
+	SHOW(batches);
+	SHOW(batches_again);
+	SHOW(batches_held);
 #undef SHOW
 	printf("  ends: close %llu close-last %llu abort-tx %llu stop-rx %llu "
 	       "abort %llu vanish %llu\n",
@@ -85,6 +88,9 @@ check_sometimes(const struct sim_count *c)
 	SOMETIMES(handshake_retx);
 	SOMETIMES(stale);
 	SOMETIMES(reorder_seen);
+	SOMETIMES(batches);
+	SOMETIMES(batches_again);
+	SOMETIMES(batches_held);
 #undef SOMETIMES
 	for (int end = 0; end < SIM_ENDS; end++)
 		if (c->ends[end] == 0) {

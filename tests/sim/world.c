@@ -251,6 +251,7 @@ add_counts(struct world *world)
 		count->stale += s->ack_stale;
 		count->reorder_seen += s->reorder_seen;
 		count->spurious += s->spurious;
+		count->batches += s->tx_batches;
 		count->ends[world->draw.end[i]]++;
 	}
 }

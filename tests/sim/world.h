@@ -22,6 +22,7 @@
 struct packet {
 	struct packet *next;
 	uint32_t len;
+	uint32_t holds; /* messages in it that are not released */
 	uint8_t bytes[PACKET_MAX];
 };
 

@@ -19,6 +19,7 @@ end_config(struct end *end, uint32_t index)
 	end->config.isn = 0xfffffffe + index;
 	end->config.instance = index;
 	end->config.epoch = 1;
+	end->config.features_offer = 0;
 	end->config.frag_size = 100;
 	end->config.rx_window_packets = 64;
 	end->config.rx_credit_msgs = 16;
@@ -129,7 +130,10 @@ pair_flush(struct pair *pair, struct end *end)
 
 		assert_true(end->sent < PAIR_WIRE);
 		weir_conn_encode(end->conn, &out, packet->bytes);
-		if (out.payload_len != 0)
+		if (out.type == WIRE_BATCH)
+			weir_conn_gather(end->conn, &out,
+					 packet->bytes + out.hdr_len);
+		else if (out.payload_len != 0)
 			memcpy(packet->bytes + out.hdr_len, out.payload,
 			       out.payload_len);
 		packet->len = out.hdr_len + out.payload_len;
@@ -250,7 +254,9 @@ pair_read(struct end *end)
 	uint32_t msgs = 0;
 
 	while ((packet = weir_conn_rx_peek(end->conn)) != NULL) {
-		uint32_t last = (packet->flags & CONN_RX_LAST) != 0;
+		uint32_t last = packet->flags & CONN_RX_BATCH
+					? packet->msg_len
+					: (packet->flags & CONN_RX_LAST) != 0;
 
 		weir_conn_rx_consume(end->conn);
 		weir_conn_rx_release(end->conn, 1, last);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include "arq_rx.h"
 
@@ -414,6 +415,141 @@ failing_keeps_what_is_in_order(void **state)
 	assert_null(take(f));
 }
 
+/* --- batches ---------------------------------------------------------- */
+
+/* n messages of these lengths, as wire_decode() lets them through. */
+static int
+batch(struct fixture *f, uint64_t n, uint32_t count, const uint16_t *lens)
+{
+	static uint8_t payloads[64][2048];
+	uint8_t *payload = payloads[n % 64];
+	uint32_t len = wire_records_table(count);
+	struct wire_hdr hdr = {
+		.vt = 0x10 | WIRE_BATCH,
+		.flags = WIRE_F_FIRST | WIRE_F_LAST,
+		.mlo = count,
+		.payload = payload,
+	};
+
+	memset(payload, 0, len);
+	for (uint32_t i = 0; i < count; i++) {
+		payload[2 * i] = (uint8_t)lens[i];
+		payload[2 * i + 1] = (uint8_t)(lens[i] >> 8);
+		len += i + 1 == count ? lens[i] : wire_round8(lens[i]);
+	}
+	hdr.payload_len = len;
+	return weir_arq_rx_data(&f->rx, f->first + n, &hdr, ref(n));
+}
+
+static const uint16_t few[4] = { 10, 0, 7, 20 };
+
+static void
+a_batch_is_one_packet_of_many_messages(void **state)
+{
+	struct fixture *f = *state;
+	const struct conn_rx_packet *packet;
+	struct wire_records records;
+	uint32_t len;
+
+	assert_int_equal(batch(f, 0, 3, few), ARQ_RX_KEPT);
+	assert_int_equal(whole(f, 1), ARQ_RX_KEPT);
+	assert_int_equal(f->rx.started, 4);
+	assert_int_equal(f->rx.msgs, 4);
+	assert_int_equal(f->rx.bytes, 27);
+	assert_int_equal(f->rx.batches, 1);
+	assert_int_equal(f->rx.batched, 3);
+	assert_int_equal(f->rx.nxt, f->first + 2);
+	packet = arq_rx_peek(&f->rx);
+	assert_int_equal(packet->flags, CONN_RX_BATCH);
+	assert_int_equal(packet->msg_len, 3);
+	assert_int_equal(packet->offset, 0);
+	records = conn_rx_records(packet);
+	for (uint32_t i = 0; i < 3; i++) {
+		wire_records_next(&records, &len);
+		assert_int_equal(len, few[i]);
+	}
+	assert_ptr_equal(take(f), ref(0));
+	assert_int_equal(arq_rx_peek(&f->rx)->flags,
+			 WIRE_F_FIRST | WIRE_F_LAST);
+}
+
+static void
+a_batch_waits_for_its_turn(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(batch(f, 1, 2, few), ARQ_RX_PARKED);
+	assert_int_equal(batch(f, 1, 2, few), ARQ_RX_DUP);
+	assert_int_equal(f->rx.started, 0);
+	assert_int_equal(batch(f, 0, 2, few), ARQ_RX_FILLED);
+	assert_int_equal(f->rx.started, 4);
+	assert_int_equal(batch(f, 1, 2, few), ARQ_RX_DUP);
+	assert_ptr_equal(take(f), ref(0));
+	assert_ptr_equal(take(f), ref(1));
+	assert_null(take(f));
+}
+
+static void
+a_batch_needs_credit_for_all(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(whole(f, 0), ARQ_RX_KEPT);
+	assert_int_equal(batch(f, 1, 4, few), violated(WIRE_E_CREDIT));
+	assert_int_equal(f->rx.started, 1);
+	assert_int_equal(batch(f, 1, 3, few), ARQ_RX_KEPT);
+	assert_int_equal(batch(f, 2, 2, few), violated(WIRE_E_CREDIT));
+}
+
+static void
+a_batch_inside_a_message_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(data(f, 0, WIRE_F_FIRST, 20, 10), ARQ_RX_KEPT);
+	assert_int_equal(batch(f, 1, 2, few), violated(WIRE_E_FRAGMENT));
+}
+
+static void
+records_are_held_to_the_limits(void **state)
+{
+	static const uint16_t longer[2] = { 11, 10 };
+	static const uint16_t last[2] = { 10, 11 };
+	static const uint16_t edge[2] = { 10, 10 };
+	static const uint16_t full[2] = { 40, 52 };
+	static const uint16_t over[2] = { 40, 53 };
+	struct fixture *f = *state;
+
+	assert_int_equal(batch(f, 0, 2, over), violated(WIRE_E_LENGTH));
+	assert_int_equal(batch(f, 0, 2, full), ARQ_RX_KEPT);
+	f->rx.msg_size_max = 10;
+	assert_int_equal(batch(f, 1, 2, longer), violated(WIRE_E_LENGTH));
+	assert_int_equal(batch(f, 1, 2, last), violated(WIRE_E_LENGTH));
+	assert_int_equal(batch(f, 1, 2, edge), ARQ_RX_KEPT);
+}
+
+/* The fast path of single messages must never take one. */
+static void
+no_batch_looks_like_a_single_message(void **state)
+{
+	static const uint16_t empty[64];
+	struct fixture *f = *state;
+
+	for (uint32_t count = 2; count <= 64; count++) {
+		allowance_return(&f->rx.credit, count, 0);
+		allowance_return(&f->rx.window, 1, 0);
+		f->rx.credit.told = f->rx.credit.allowed;
+		f->rx.window.told = f->rx.window.allowed;
+		f->rx.frag_size = 1000;
+		f->rx.plain_max = 1000;
+		assert_int_equal(batch(f, count - 2, count, empty),
+				 ARQ_RX_KEPT);
+		assert_int_equal(arq_rx_peek(&f->rx)->flags, CONN_RX_BATCH);
+		assert_int_equal(arq_rx_peek(&f->rx)->msg_len, count);
+		take(f);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -439,6 +575,12 @@ main(void)
 		CASE(stopping_gives_everything_back),
 		CASE(stopping_after_the_end_changes_nothing),
 		CASE(failing_keeps_what_is_in_order),
+		CASE(a_batch_is_one_packet_of_many_messages),
+		CASE(a_batch_waits_for_its_turn),
+		CASE(a_batch_needs_credit_for_all),
+		CASE(a_batch_inside_a_message_is_refused),
+		CASE(records_are_held_to_the_limits),
+		CASE(no_batch_looks_like_a_single_message),
 	};
 
 	return cmocka_run_group_tests_name("arq_rx", tests, NULL, NULL);

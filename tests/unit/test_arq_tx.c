@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include "arq_tx.h"
 #include "seq.h"
@@ -471,6 +472,206 @@ abandoning_leaves_the_fin(void **state)
 	assert_int_equal(arq_tx_in_flight(&f->tx), 1);
 }
 
+/* --- batches ---------------------------------------------------------- */
+
+/* Messages of these lengths wait; each has bytes of its own. */
+static void
+push_lens(struct fixture *f, const uint32_t *lens, uint32_t count)
+{
+	weir_arq_tx_limits(&f->tx, 1000, true);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + 1);
+	for (uint32_t i = 0; i < count; i++)
+		weir_arq_tx_push(&f->tx, ref(i + 1), bytes + 3 * i, lens[i]);
+}
+
+/* What the slot sends is what wire_decode() and wire_records() make of it. */
+static void
+check_batch(struct fixture *f, const struct tx_slot *slot, uint32_t from,
+	    const uint32_t *lens, uint32_t count)
+{
+	uint8_t *packet = malloc(WIRE_HDR_LEN + slot->len);
+	uint32_t total = 0, len;
+	struct wire_records records;
+	struct wire_hdr hdr = { .vt = 0x10 | WIRE_BATCH, .hlen = 5 };
+
+	assert_int_equal(slot->type, WIRE_BATCH);
+	assert_int_equal(slot->mlo, count);
+	hdr.mlo = slot->mlo;
+	memset(packet, 0xee, WIRE_HDR_LEN + slot->len);
+	weir_wire_encode(&hdr, packet);
+	for (uint32_t i = 0; i < count; i++)
+		total += lens[i];
+	assert_int_equal(
+		weir_arq_tx_gather(&f->tx, slot, packet + WIRE_HDR_LEN), total);
+	assert_int_equal(
+		weir_wire_decode(packet, WIRE_HDR_LEN + slot->len, &hdr),
+		WIRE_OK);
+	records = wire_records(hdr.payload, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *at = wire_records_next(&records, &len);
+
+		assert_int_equal(len, lens[i]);
+		assert_memory_equal(at, bytes + 3 * (from + i), len);
+		/* Padding tells nothing of what was there before. */
+		for (uint32_t pad = len; i + 1 < count && pad % 8 != 0; pad++)
+			assert_int_equal(at[pad], 0);
+	}
+	free(packet);
+}
+
+static void
+waiting_messages_go_together(void **state)
+{
+	static const uint32_t lens[] = { 10, 0, 256, 64, 7 };
+	struct fixture *f = *state;
+	const struct tx_slot *slot;
+
+	push_lens(f, lens, 5);
+	slot = weir_arq_tx_fresh(&f->tx, f->now);
+	check_batch(f, slot, 0, lens, 5);
+	assert_int_equal(slot->flags, WIRE_F_FIRST | WIRE_F_LAST);
+	assert_int_equal(f->tx.nxt, f->first + 1);
+	assert_int_equal(f->tx.batches, 1);
+	assert_int_equal(f->tx.batched, 5);
+	assert_false(arq_tx_can_send(&f->tx));
+	assert_null(weir_arq_tx_pop(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 1);
+	for (uintptr_t i = 1; i <= 5; i++)
+		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+	assert_null(weir_arq_tx_pop(&f->tx));
+}
+
+static void
+only_small_neighbours_go_together(void **state)
+{
+	/* one batch | large | lone | large | cut in two | one batch */
+	static const uint32_t lens[] = { 8, 9, 257, 5, 300, 1001, 256, 0 };
+	static const uint8_t types[] = { WIRE_BATCH, WIRE_DATA, WIRE_DATA,
+					 WIRE_DATA,  WIRE_DATA, WIRE_DATA,
+					 WIRE_BATCH };
+	struct fixture *f = *state;
+
+	push_lens(f, lens, 8);
+	for (uint32_t i = 0; i < sizeof(types); i++) {
+		const struct tx_slot *slot;
+
+		assert_true(arq_tx_can_send(&f->tx));
+		slot = weir_arq_tx_fresh(&f->tx, f->now);
+		assert_int_equal(slot->type, types[i]);
+		assert_int_equal(slot->payload == NULL, types[i] == WIRE_BATCH);
+	}
+	assert_false(arq_tx_can_send(&f->tx));
+	weir_arq_tx_on_ack(&f->tx, f->first + 6);
+	for (uintptr_t i = 1; i <= 6; i++)
+		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+	assert_null(weir_arq_tx_pop(&f->tx));
+}
+
+static void
+a_batch_fits_into_a_packet(void **state)
+{
+	static const uint32_t lens[] = { 24, 24, 24, 24, 24, 24, 24 };
+	struct fixture *f = *state;
+
+	push_lens(f, lens, 7);
+	/* 8 of table and 3 * 24 are 80; a fourth would make 104. */
+	weir_arq_tx_limits(&f->tx, 103, true);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 0, lens, 3);
+	weir_arq_tx_limits(&f->tx, 104, true);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 3, lens, 4);
+}
+
+static void
+a_table_of_five_needs_another_word(void **state)
+{
+	static const uint32_t lens[] = { 8, 8, 8, 8, 8, 8 };
+	struct fixture *f = *state;
+
+	push_lens(f, lens, 6);
+	weir_arq_tx_limits(&f->tx, 55, true);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 0, lens, 4);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 4, lens, 2);
+}
+
+static void
+a_batch_has_64_messages_at_most(void **state)
+{
+	static const uint32_t lens[66];
+	struct fixture *f = *state;
+
+	free(f->mem);
+	f->mem = malloc(weir_arq_tx_size(WINDOW, 128));
+	weir_arq_tx_init(&f->tx, f->mem, ISN, WINDOW, 128);
+	f->tx.limit = f->first + 1000;
+	push_lens(f, lens, 66);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 0, lens, 64);
+	check_batch(f, weir_arq_tx_fresh(&f->tx, f->now), 64, lens, 2);
+}
+
+static void
+a_lone_message_goes_by_itself(void **state)
+{
+	static const uint32_t lens[] = { 10 };
+	struct fixture *f = *state;
+
+	push_lens(f, lens, 1);
+	assert_int_equal(weir_arq_tx_fresh(&f->tx, f->now)->type, WIRE_DATA);
+	/* And so do all if that was agreed upon. */
+	weir_arq_tx_limits(&f->tx, 1000, false);
+	push(f, 2, 0);
+	push(f, 3, 10);
+	assert_int_equal(weir_arq_tx_fresh(&f->tx, f->now)->type, WIRE_DATA);
+	assert_int_equal(weir_arq_tx_fresh(&f->tx, f->now)->type, WIRE_DATA);
+}
+
+/* The messages' ring goes round in the middle of a batch. */
+static void
+a_batch_is_gathered_again(void **state)
+{
+	static const uint32_t lens[] = { 11, 22, 33, 44 };
+	struct fixture *f = *state;
+	struct tx_slot *slot;
+	uint64_t seq;
+
+	weir_arq_tx_limits(&f->tx, 1000, false);
+	for (uintptr_t i = 0; i < MSGS - 2; i++) {
+		push(f, i + 1, 5);
+		weir_arq_tx_fresh(&f->tx, f->now);
+	}
+	weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
+	while (weir_arq_tx_pop(&f->tx) != NULL)
+		;
+	push_lens(f, lens, 4);
+	weir_arq_tx_fresh(&f->tx, f->now);
+	weir_arq_tx_on_rto(&f->tx, f->now + 1000 * US, 10 * US);
+	slot = weir_arq_tx_resend(&f->tx, f->now + 1000 * US, &seq);
+	assert_non_null(slot);
+	assert_int_equal(slot->tries, 1);
+	check_batch(f, slot, 0, lens, 4);
+	weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
+	for (uintptr_t i = 1; i <= 4; i++)
+		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+}
+
+static void
+a_batch_ends_as_one(void **state)
+{
+	static const uint32_t lens[] = { 1, 2, 3, 600, 600 };
+	struct fixture *f = *state;
+
+	push_lens(f, lens, 5);
+	weir_arq_tx_fresh(&f->tx, f->now);
+	/* Never sent: back at once, but behind what is on the wire. */
+	weir_arq_tx_give_up(&f->tx);
+	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_false(arq_tx_can_send(&f->tx));
+	weir_arq_tx_abandon(&f->tx);
+	for (uintptr_t i = 1; i <= 5; i++)
+		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+	assert_int_equal(arq_tx_in_flight(&f->tx), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -498,6 +699,14 @@ main(void)
 		CASE(giving_up_keeps_what_is_on_the_wire),
 		CASE(killing_gives_everything_back_in_order),
 		CASE(abandoning_leaves_the_fin),
+		CASE(waiting_messages_go_together),
+		CASE(only_small_neighbours_go_together),
+		CASE(a_batch_fits_into_a_packet),
+		CASE(a_table_of_five_needs_another_word),
+		CASE(a_batch_has_64_messages_at_most),
+		CASE(a_lone_message_goes_by_itself),
+		CASE(a_batch_is_gathered_again),
+		CASE(a_batch_ends_as_one),
 	};
 
 	return cmocka_run_group_tests_name("arq_tx", tests, NULL, NULL);

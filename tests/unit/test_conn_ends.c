@@ -900,6 +900,9 @@ every_type_in_every_state(void **state)
 			}
 			if (at == OPEN && type == WIRE_RESET)
 				before = -ECONNRESET;
+			/* It was not agreed upon. */
+			if (at == OPEN && type == WIRE_BATCH)
+				before = -EPROTO;
 			assert_int_equal(weir_conn_status(conn), before);
 		}
 	}

@@ -25,6 +25,7 @@ struct golden {
 	const char *name;
 	struct wire_hdr hdr;
 	const char *payload;
+	uint32_t payload_len; /* 0: up to its end */
 	uint64_t sack[2];
 	uint32_t sack_words;
 	uint32_t error; /* code of an ERROR extension */
@@ -114,6 +115,14 @@ static const struct golden goldens[] = {
 			  0xc0ffee00),
 		   .mlo = 11 },
 	  .payload = "hello, weir" },
+	{ .name = "batch",
+	  .hdr = { HEADER(WIRE_BATCH, WIRE_F_FIRST | WIRE_F_LAST | WIRE_F_ACKV,
+			  0xc0ffee04),
+		   .mlo = 3 },
+	  .payload = "\x0b\0\0\0\x03\0\0\0"
+		     "hello, weir\0\0\0\0\0"
+		     "end",
+	  .payload_len = 27 },
 	{ .name = "ack",
 	  .hdr = { HEADER(WIRE_ACK, WIRE_F_ACKV, 0xc0ffee04) },
 	  .sack = { UINT64_C(0x8000000000000002), 0x5 },
@@ -192,6 +201,13 @@ static const struct wire_error_info error_info = {
 	.version_max = 1,
 };
 
+static uint32_t
+payload_len(const struct golden *g)
+{
+	return g->payload_len != 0 ? g->payload_len
+				   : (uint32_t)strlen(g->payload);
+}
+
 /* @return length of the packet. */
 static uint32_t
 build(const struct golden *g, uint8_t *dst)
@@ -227,8 +243,8 @@ build(const struct golden *g, uint8_t *dst)
 	hdr.hlen = (uint8_t)(len / 8);
 	weir_wire_encode(&hdr, dst);
 	if (g->payload != NULL) {
-		memcpy(dst + len, g->payload, strlen(g->payload));
-		len += (uint32_t)strlen(g->payload);
+		memcpy(dst + len, g->payload, payload_len(g));
+		len += payload_len(g);
 	}
 	while (len < g->padded)
 		dst[len++] = 0;
@@ -339,7 +355,7 @@ golden_packets_are_understood(void **state)
 		assert_int_equal(weir_wire_decode(packet, len, &hdr), WIRE_OK);
 		check_fields(g, &hdr);
 		if (g->payload != NULL) {
-			assert_int_equal(hdr.payload_len, strlen(g->payload));
+			assert_int_equal(hdr.payload_len, payload_len(g));
 			assert_memory_equal(hdr.payload, g->payload,
 					    hdr.payload_len);
 		}
@@ -425,8 +441,7 @@ other_versions_are_dropped(void **state)
 static void
 types_without_meaning_are_dropped(void **state)
 {
-	static const uint8_t unused[] = { 0,          WIRE_PROBE, WIRE_KEYUP,
-					  WIRE_BATCH, 14,         15 };
+	static const uint8_t unused[] = { 0, WIRE_PROBE, WIRE_KEYUP, 14, 15 };
 	uint32_t len = good("ping");
 
 	(void)state;
@@ -593,6 +608,131 @@ unknown_extensions_are_skipped_or_refused(void **state)
 	}
 }
 
+/* --- batches ---------------------------------------------------------- */
+
+/* A BATCH of messages of these lengths. @return its length. */
+static uint32_t
+batch_of(const uint16_t *lens, uint32_t count)
+{
+	uint32_t at = WIRE_HDR_LEN + wire_records_table(count);
+
+	memset(packet, 0, sizeof(packet));
+	good("batch");
+	memset(packet + WIRE_HDR_LEN, 0, sizeof(packet) - WIRE_HDR_LEN);
+	packet[36] = (uint8_t)count;
+	for (uint32_t i = 0; i < count; i++) {
+		packet[WIRE_HDR_LEN + 2 * i] = (uint8_t)lens[i];
+		packet[WIRE_HDR_LEN + 2 * i + 1] = (uint8_t)(lens[i] >> 8);
+		at += i + 1 == count ? lens[i] : wire_round8(lens[i]);
+	}
+	return at;
+}
+
+static void
+records_are_found(void **state)
+{
+	static const uint16_t lens[] = { 0, 1, 7, 8, 9, 0, 64, 13 };
+
+	(void)state;
+	for (uint32_t count = 2; count <= 8; count++) {
+		uint32_t len = batch_of(lens, count), size = 0;
+		uint8_t *exact = malloc(len);
+		const uint8_t *at = NULL;
+		struct wire_records records;
+		struct wire_hdr hdr;
+
+		memcpy(exact, packet, len);
+		assert_int_equal(weir_wire_decode(exact, len, &hdr), WIRE_OK);
+		assert_int_equal(hdr.mlo, count);
+		records = wire_records(hdr.payload, hdr.mlo);
+		for (uint32_t i = 0; i < count; i++) {
+			at = wire_records_next(&records, &size);
+			assert_int_equal(size, lens[i]);
+			assert_int_equal((at - hdr.payload) % 8, 0);
+		}
+		assert_ptr_equal(at + size, exact + len);
+		free(exact);
+	}
+}
+
+static void
+a_batch_has_2_to_64_messages(void **state)
+{
+	static const uint16_t lens[65];
+
+	(void)state;
+	for (uint32_t count = 0; count <= 65; count++) {
+		uint32_t len = batch_of(lens, count);
+
+		assert_int_equal(decode(len), count >= 2 && count <= 64
+						      ? WIRE_OK
+						      : WIRE_DROP_BATCH);
+	}
+	batch_of(lens, 2);
+	packet[39] = 1; /* mlo has 32 bits */
+	assert_int_equal(decode(WIRE_HDR_LEN + 8), WIRE_DROP_BATCH);
+}
+
+static void
+records_are_in_bounds(void **state)
+{
+	static const uint16_t lens[] = { 16, 3, 20, 5, 0 };
+
+	(void)state;
+	for (uint32_t count = 2; count <= 5; count++) {
+		uint32_t len = batch_of(lens, count);
+
+		assert_int_equal(decode(len), WIRE_OK);
+		/* Trailing bytes, and every truncation, in the table too. */
+		for (uint32_t more = 1; more <= 9; more++)
+			assert_int_equal(decode(len + more), WIRE_DROP_BATCH);
+		for (uint32_t less = WIRE_HDR_LEN; less < len; less++)
+			assert_int_equal(decode(less), WIRE_DROP_BATCH);
+		/* Any length that is longer, up to far beyond the end. */
+		for (uint32_t i = 0; i < count; i++) {
+			len = batch_of(lens, count);
+			packet[WIRE_HDR_LEN + 2 * i] |= 0x40;
+			assert_int_equal(decode(len), WIRE_DROP_BATCH);
+			packet[WIRE_HDR_LEN + 2 * i + 1] = 0xff;
+			assert_int_equal(decode(len), WIRE_DROP_BATCH);
+		}
+	}
+}
+
+static void
+a_table_ends_with_zeros(void **state)
+{
+	static const uint16_t lens[] = { 1, 1, 1 };
+
+	(void)state;
+	for (uint32_t count = 2; count <= 3; count++) {
+		uint32_t len = batch_of(lens, count);
+
+		for (uint32_t at = 2 * count; at < 8; at++) {
+			packet[WIRE_HDR_LEN + at] = 1;
+			assert_int_equal(decode(len), WIRE_DROP_BATCH);
+			packet[WIRE_HDR_LEN + at] = 0;
+		}
+		assert_int_equal(decode(len), WIRE_OK);
+	}
+}
+
+/* The records of a batch that was let through end where the packet ends. */
+static void
+check_records(const struct wire_hdr *hdr)
+{
+	struct wire_records records;
+	const uint8_t *at = NULL;
+	uint32_t len = 0;
+
+	if (wire_hdr_type(hdr) != WIRE_BATCH)
+		return;
+	records = wire_records(hdr->payload, hdr->mlo);
+	for (uint32_t i = 0; i < hdr->mlo; i++)
+		at = wire_records_next(&records, &len);
+	assert_ptr_equal(at + len, hdr->payload + hdr->payload_len);
+}
+
 /* Whatever the bytes: no read past the end, and what passes is in bounds. */
 static void
 noise_is_survived(void **state)
@@ -622,6 +762,7 @@ noise_is_survived(void **state)
 						     : 0) ==
 				    exact + len);
 			assert_true(hdr.sack_words <= WIRE_SACK_MAX);
+			check_records(&hdr);
 		}
 		free(exact);
 	}
@@ -661,6 +802,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(extensions_are_checked),
 		cmocka_unit_test(an_extension_comes_once),
 		cmocka_unit_test(unknown_extensions_are_skipped_or_refused),
+		cmocka_unit_test(records_are_found),
+		cmocka_unit_test(a_batch_has_2_to_64_messages),
+		cmocka_unit_test(records_are_in_bounds),
+		cmocka_unit_test(a_table_ends_with_zeros),
 		cmocka_unit_test(noise_is_survived),
 		cmocka_unit_test(everything_has_a_name),
 	};
