@@ -42,6 +42,12 @@ struct weir_dpdk_queue {
  * As weir_port_open(), on a queue pair of the application, which must be
  * started. The endpoint needs local=IP/LEN; its dev= keys are not read.
  *
+ * With an IPv6 address, the port must receive frames to the group of
+ * neighbours that ask for it, 33:33:ff and the address's last three bytes
+ * (rte_eth_dev_set_mc_addr_list(), or all groups); or both ends give
+ * peer-mac=. With vlan=, weir puts the tag into its frames itself, and takes
+ * frames with the tag in place or stripped (RTE_MBUF_F_RX_VLAN_STRIPPED).
+ *
  * @return as weir_port_open().
  */
 WEIR_API int weir_dpdk_port_open(const char *endpoint,
