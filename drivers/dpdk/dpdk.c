@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <rte_cycles.h>
 #include <rte_ether.h>
@@ -306,10 +305,9 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 		return rc;
 	clock_init(port);
 	port->fence = !weir_doorbell_setup();
-	if (getrandom(&port->instance, sizeof(port->instance), 0) !=
-	    (ssize_t)sizeof(port->instance))
-		return weir_fail(-EIO, "dpdk: no random numbers; try again");
-	port->epoch = 1;
+	rc = weir_dpdk_gate_open(&port->gate, ep);
+	if (rc != 0)
+		return rc;
 	if (port->spec.kind != DPDK_DEV_MEMIF) {
 		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
 		if (rc != 0)
@@ -437,6 +435,7 @@ dpdk_port_close(struct weir_port *p)
 	port_forget(port);
 	free(port->flows);
 	free(port->table);
+	weir_dpdk_gate_close(&port->gate);
 }
 
 /* ---- the rest of the table ------------------------------------------------------------ */
@@ -559,8 +558,9 @@ dpdk_link_destroy(struct weir_link *link)
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
 static const char *const dpdk_keys[] = {
-	"dev",   "dev.", "local", "peer-mac", "queue",    "mtu",
-	"mbufs", "vlan", "pcp",   "ttl-min",  "coalesce", NULL,
+	"dev", "dev.",   "local",     "peer-mac", "queue",
+	"mtu", "mbufs",  "vlan",      "pcp",      "ttl-min",
+	"crc", "cookie", "reset-key", "coalesce", NULL,
 };
 
 const struct weir_driver weir_driver_dpdk = {

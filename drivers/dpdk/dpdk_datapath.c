@@ -17,6 +17,7 @@
 #include "dpdk_cksum.h"
 #include "dpdk_flow.h"
 #include "dpdk_port.h"
+#include "crc32c.h"
 #include "env_dpdk.h"
 #include "retring.h"
 
@@ -126,14 +127,39 @@ batch_has_room(struct dpdk_port *port)
 	return port->batch_count < DPDK_TX_BATCH;
 }
 
-/* Complete a frame whose weir packet of len bytes stands at `packet`. */
+/* Addresses and ports, as the trailer covers them, end 4 bytes before the
+ * packet, and there are so many bytes of them. */
+static uint32_t
+trailer_addr_len(bool is_ip4)
+{
+	return is_ip4 ? 12 : 36;
+}
+
+static void
+packet_seal(const struct dpdk_hdr *hdr, uint8_t *packet, uint32_t len)
+{
+	uint32_t addr_len = trailer_addr_len(hdr->is_ip4);
+
+	wire_put_trailer(packet + len, crc32c_trailer(packet - 4 - addr_len,
+						      addr_len, packet, len));
+}
+
+/* Complete a frame whose weir packet of len bytes stands at `packet`; flags
+ * are the packet's. */
 static void
 packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
-	      struct rte_mbuf *m, uint8_t *packet, uint32_t len, uint8_t ecn)
+	      struct rte_mbuf *m, uint8_t *packet, uint32_t len, uint8_t ecn,
+	      uint8_t flags)
 {
 	uint8_t *frame = packet - hdr->len;
+	bool sealed = (flags & WIRE_F_TRAILER) != 0;
+	uint32_t body = len;
 
+	if (__builtin_expect(sealed, 0))
+		len += WIRE_TRAILER_LEN;
 	weir_dpdk_hdr_write(hdr, packet, (uint16_t)len, ecn);
+	if (__builtin_expect(sealed, 0))
+		packet_seal(hdr, packet, body);
 	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)(hdr->len + len);
 	m->pkt_len = hdr->len + len;
@@ -183,8 +209,11 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 static void
 sack_trim(const struct dpdk_port *port, struct conn_tx_packet *out)
 {
-	while (out->sack_words > 1 &&
-	       out->hdr_len + out->payload_len > port->packet_max) {
+	uint32_t most = port->packet_max;
+
+	if (out->flags & WIRE_F_TRAILER)
+		most -= WIRE_TRAILER_LEN;
+	while (out->sack_words > 1 && out->hdr_len + out->payload_len > most) {
 		out->sack_words--;
 		out->hdr_len -= 8;
 	}
@@ -210,7 +239,8 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 		m = packet_body(port, flow, &out, &payload);
 		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
 		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,
-			      out.hdr_len + out.payload_len, DPDK_ECN_NOT_ECT);
+			      out.hdr_len + out.payload_len, DPDK_ECN_NOT_ECT,
+			      out.flags);
 		flow->tx_wire_bytes += m->pkt_len;
 	}
 	return !weir_conn_wants_tx(flow->conn);
@@ -227,7 +257,7 @@ weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 		return;
 	to = (uint8_t *)m->buf_addr + CONTROL_OFFSET;
 	memcpy(to, packet, len);
-	packet_finish(port, hdr, m, to, len, DPDK_ECN_NOT_ECT);
+	packet_finish(port, hdr, m, to, len, DPDK_ECN_NOT_ECT, packet[1]);
 }
 
 void
@@ -309,30 +339,77 @@ receive_find(struct dpdk_port *port, const struct rte_mbuf *m,
 	return false;
 }
 
-/* Not a packet of an established link. */
-static void
-receive_stray(struct dpdk_port *port, const struct rte_mbuf *m,
-	      enum wire_drop drop, const struct wire_hdr *hdr)
+/* A second look at all of it: packets come here unseen, or half seen. @return
+ * true if it came from a place that can be answered. */
+static bool
+receive_again(struct dpdk_port *port, const struct rte_mbuf *m,
+	      struct dpdk_hdr_in *in)
 {
-	enum dpdk_hdr_result result;
-	struct dpdk_hdr_in in;
+	enum dpdk_hdr_result result = weir_dpdk_hdr_parse(
+		&port->policy, rte_pktmbuf_mtod(m, uint8_t *), m->data_len, in);
 
-	/* Again, and all of it: packets of a pair come here unseen. */
-	result = weir_dpdk_hdr_parse(&port->policy,
-				     rte_pktmbuf_mtod(m, uint8_t *),
-				     m->data_len, &in);
 	if (result == DPDK_HDR_PACKET)
-		result = weir_dpdk_hdr_check_source(&port->policy, &in);
-	if (result != DPDK_HDR_PACKET) {
+		result = weir_dpdk_hdr_check_source(&port->policy, in);
+	if (result != DPDK_HDR_PACKET)
 		port->frames[result]++;
+	return result == DPDK_HDR_PACKET;
+}
+
+static bool
+trailer_is_right(const struct rte_mbuf *m, const struct dpdk_hdr_in *in)
+{
+	const uint8_t *packet =
+		rte_pktmbuf_mtod_offset(m, const uint8_t *, in->offset);
+	uint32_t addr_len = trailer_addr_len(dpdk_ip_is_ip4(&in->src.ip));
+
+	return wire_trailer_is(packet, in->len,
+			       crc32c_trailer(packet - 4 - addr_len, addr_len,
+					      packet,
+					      in->len - WIRE_TRAILER_LEN));
+}
+
+static void
+receive_undecodable(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+		    enum wire_drop drop)
+{
+	if (!weir_dpdk_is_our_port(port, in->dst.port)) {
+		port->stats.rx_foreign++;
 		return;
 	}
-	if (drop == WIRE_OK)
-		weir_dpdk_on_stray(port, &in, hdr);
-	else if (weir_dpdk_is_our_port(port, in.dst.port))
-		port->stats.rx_malformed++;
+	port->packets[drop]++;
+	port->stats.rx_malformed++;
+}
+
+/* Not just a packet of a link. @return true: it is one, with a trailer. */
+static bool
+receive_special(struct dpdk_port *port, const struct rte_mbuf *m,
+		enum wire_drop drop, const struct wire_hdr *hdr)
+{
+	struct dpdk_hdr_in in;
+
+	if (!receive_again(port, m, &in))
+		return false;
+	if (drop == WIRE_OK && (hdr->flags & WIRE_F_TRAILER) &&
+	    !trailer_is_right(m, &in))
+		drop = WIRE_DROP_CRC;
+	if (drop == WIRE_OK && hdr->token != 0)
+		return true;
+	if (drop != WIRE_OK)
+		receive_undecodable(port, &in, drop);
 	else
-		port->stats.rx_foreign++;
+		weir_dpdk_on_stray(port, &in, hdr);
+	return false;
+}
+
+/* A token that no link here has. */
+static void
+receive_unknown(struct dpdk_port *port, const struct rte_mbuf *m,
+		const struct wire_hdr *hdr)
+{
+	struct dpdk_hdr_in in;
+
+	if (receive_again(port, m, &in))
+		weir_dpdk_on_unknown(port, &in, hdr, in.len);
 }
 
 /* @return true if the connection keeps the mbuf. */
@@ -354,14 +431,15 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		len = in.len;
 	}
 	drop = weir_wire_decode(frame + offset, len, &hdr);
-	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0, 0)) {
-		receive_stray(port, m, drop, &hdr);
+	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0 ||
+				     (hdr.flags & WIRE_F_TRAILER),
+			     0) &&
+	    !receive_special(port, m, drop, &hdr))
 		return false;
-	}
 	index = wire_token_index(hdr.token);
 	flow = index < port->table_size ? port->table[index] : NULL;
-	if (flow == NULL || flow->conn == NULL) {
-		port->stats.rx_unknown_link++;
+	if (__builtin_expect(flow == NULL || flow->token != hdr.token, 0)) {
+		receive_unknown(port, m, &hdr);
 		return false;
 	}
 	flow->touched = true;
@@ -596,7 +674,7 @@ flow_finish(struct dpdk_flow *flow)
 	if (flow->phase == DPDK_PHASE_SETUP)
 		weir_dpdk_half_open_failed(flow);
 	weir_conn_stats(flow->conn, &flow->last_stats);
-	flow->conn = NULL;
+	weir_dpdk_flow_drop_conn(flow);
 	flow->phase = DPDK_PHASE_OVER;
 	flow->deadline_ns = CONN_NEVER;
 }

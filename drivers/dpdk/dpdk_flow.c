@@ -261,9 +261,25 @@ weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link)
 	flow_get(flow);
 }
 
+/* No packet that finds the flow by its index has this token. */
+static uint64_t
+no_token(const struct dpdk_flow *flow)
+{
+	return flow->index ^ UINT64_C(1);
+}
+
+void
+weir_dpdk_flow_drop_conn(struct dpdk_flow *flow)
+{
+	weir_dpdk_peer_leave(flow);
+	flow->token = no_token(flow);
+	flow->conn = NULL;
+}
+
 struct dpdk_flow *
 weir_dpdk_flow_new(struct dpdk_port *port,
-		   const struct weir_link_config *config)
+		   const struct weir_link_config *config,
+		   const struct dpdk_link_keys *keys)
 {
 	struct shape shape = shape_of(config);
 	struct dpdk_flow *flow = block_new(&shape);
@@ -272,6 +288,7 @@ weir_dpdk_flow_new(struct dpdk_port *port,
 		return NULL;
 	flow->port = port;
 	flow->config = *config;
+	flow->keys = *keys;
 	flow->fence = port->fence;
 	flow->place_count = shape.credits;
 	flow->deadline_ns = CONN_NEVER;
@@ -280,18 +297,33 @@ weir_dpdk_flow_new(struct dpdk_port *port,
 		free(flow);
 		return NULL;
 	}
+	flow->token = no_token(flow);
 	return flow;
 }
 
 /* ---- the connection ------------------------------------------------------------ */
+
+/* What a trailer takes from a packet, rounded up so that payloads stay
+ * multiples of eight. */
+static uint32_t
+trailer_room(const struct dpdk_link_keys *keys)
+{
+	return keys->crc != DPDK_CRC_OFF ? 8 : 0;
+}
+
+static bool
+may_fragment(const struct dpdk_flow *flow)
+{
+	return flow->config.msg_size_max >
+	       flow->port->frag_size - trailer_room(&flow->keys);
+}
 
 static uint32_t
 rx_window(const struct dpdk_flow *flow)
 {
 	uint32_t packets = flow->held_total;
 
-	if (flow->config.msg_size_max > flow->port->frag_size &&
-	    packets < FRAGMENTS_MIN)
+	if (may_fragment(flow) && packets < FRAGMENTS_MIN)
 		packets = FRAGMENTS_MIN;
 	return packets;
 }
@@ -302,8 +334,7 @@ tx_window(const struct dpdk_flow *flow)
 	uint32_t most = flow->port->dev->no_wire ? WINDOW_NO_WIRE : WINDOW_WIRE;
 	uint32_t want = pow2_at_least(flow->config.tx_credits);
 
-	if (flow->config.msg_size_max > flow->port->frag_size &&
-	    want < FRAGMENTS_MIN)
+	if (may_fragment(flow) && want < FRAGMENTS_MIN)
 		want = FRAGMENTS_MIN;
 	return want < 64 ? 64 : min_u32(want, most);
 }
@@ -311,14 +342,19 @@ tx_window(const struct dpdk_flow *flow)
 void
 weir_dpdk_conn_config(const struct dpdk_port *port,
 		      const struct weir_link_config *link,
-		      struct conn_config *c)
+		      const struct dpdk_link_keys *keys, struct conn_config *c)
 {
 	weir_conn_config_init(c);
-	c->instance = port->instance;
-	c->epoch = port->epoch;
+	c->epoch = port->gate.epoch;
 	c->modes = WIRE_MODE_BARE;
 	c->features_offer &= ~port->features_off;
-	c->frag_size = port->frag_size;
+	c->frag_size = port->frag_size - trailer_room(keys);
+	if (!port->dev->no_wire)
+		c->hello_len = (WIRE_HDR_LEN + c->frag_size) & ~7u;
+	if (keys->crc != DPDK_CRC_OFF)
+		c->features_offer |= WIRE_FEATURE_CRC32C;
+	if (keys->crc == DPDK_CRC_REQUIRE)
+		c->features_require |= WIRE_FEATURE_CRC32C;
 	c->msg_size_max = link->msg_size_max;
 	c->keepalive_ns = link->keepalive_ns;
 	c->dead_timeout_ns = link->dead_timeout_ns;
@@ -358,9 +394,11 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 		return rc;
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return weir_fail(-EIO, "link: no random numbers; try again");
-	weir_dpdk_conn_config(port, &flow->config, &c);
+	weir_dpdk_conn_config(port, &flow->config, &flow->keys, &c);
 	c.token = (random[0] & ~UINT64_C(0xffff)) | flow->index;
 	c.isn = (uint32_t)random[1];
+	c.instance = weir_dpdk_gate_instance(&port->gate, &flow->local);
+	weir_cookie_proof(port->gate.secret, c.token, c.proof);
 	c.rx_window_packets = rx_window(flow);
 	c.rx_credit_msgs = flow->held_total;
 	c.tx_window_packets = tx_window(flow);
@@ -380,6 +418,7 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 	if (flow->conn_mem == NULL)
 		return weir_fail(-ENOMEM, "link: out of memory; free some");
 	flow->conn = weir_conn_init(flow->conn_mem, &c);
+	flow->token = c.token;
 	flow->rx_pool = port->dev->rx_pool;
 	weir_dpdk_pool_get(flow->rx_pool);
 	flow->tx_pool = port->dev->tx_pool;
@@ -675,7 +714,7 @@ conn_forget(struct dpdk_flow *flow)
 		; /* tx_reclaim() knows all places */
 	while ((ref = weir_conn_pop_dropped_rx(flow->conn)) != NULL)
 		rte_pktmbuf_free(ref);
-	flow->conn = NULL;
+	weir_dpdk_flow_drop_conn(flow);
 }
 
 /* Messages of a batch that are still out get a reference each: whoever

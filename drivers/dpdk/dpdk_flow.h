@@ -36,6 +36,7 @@
 #include "conn.h"
 #include "dpdk_hdr.h"
 #include "dpdk_large.h"
+#include "dpdk_stranger.h"
 #include "spsc.h"
 #include "weir_driver.h"
 
@@ -151,6 +152,7 @@ struct dpdk_flow {
 	_Alignas(64) struct dpdk_port *port;
 	struct weir_conn *conn;
 	void *conn_mem;
+	uint64_t token; /* ours; of another index while there is no conn */
 	uint64_t deadline_ns;
 	uint8_t phase; /* enum dpdk_phase */
 	bool connector;
@@ -179,6 +181,10 @@ struct dpdk_flow {
 	struct dpdk_hdr hdr;
 	struct dpdk_addr local;
 	struct dpdk_addr peer;
+	uint16_t init_port;          /* accepted: INIT came from there */
+	struct dpdk_flow *peer_next; /* in the gate's table of peers */
+	uint64_t peer_token;         /* 0: not in that table */
+	struct dpdk_link_keys keys;
 	uint32_t arp_generation;
 	uint32_t slot;  /* index in the port's array of flows */
 	uint16_t index; /* in the token table */
@@ -258,7 +264,8 @@ void weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg);
 /* Make a flow with one reference, the port's, in the port's arrays. NULL: no
  * memory. */
 struct dpdk_flow *weir_dpdk_flow_new(struct dpdk_port *port,
-				     const struct weir_link_config *config);
+				     const struct weir_link_config *config,
+				     const struct dpdk_link_keys *keys);
 void weir_dpdk_flow_put(struct dpdk_flow *flow);
 
 /* Give link, tx and rx a reference each and their tables of operations. */
@@ -267,7 +274,11 @@ void weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link);
 /* The parts of a connection's config that come from port and link config. */
 void weir_dpdk_conn_config(const struct dpdk_port *port,
 			   const struct weir_link_config *link,
+			   const struct dpdk_link_keys *keys,
 			   struct conn_config *c);
+
+/* The connection is over: its token is nobody's from now on. */
+void weir_dpdk_flow_drop_conn(struct dpdk_flow *flow);
 
 /* Make the connection; the device is there. @return 0; -ENOBUFS, -ENOMEM. */
 int weir_dpdk_flow_make_conn(struct dpdk_flow *flow);

@@ -20,6 +20,7 @@
 #include "dpdk_hdr.h"
 #include "dpdk_neigh.h"
 #include "dpdk_flow.h"
+#include "dpdk_stranger.h"
 #include "weir_driver.h"
 
 #define DPDK_RX_BURST 32
@@ -58,6 +59,8 @@ struct dpdk_listener {
 	uint32_t waiting_count; /* links in the queue, all established */
 	uint32_t half_open;
 	uint16_t udp_port;
+	uint8_t cookie; /* enum dpdk_cookie */
+	struct dpdk_link_keys keys;
 	int fd;
 };
 
@@ -101,8 +104,7 @@ struct dpdk_port {
 	struct rte_ether_addr peer_mac;
 
 	struct dpdk_listener *listeners;
-	uint64_t instance;
-	uint64_t epoch;
+	struct dpdk_gate gate;
 	uint64_t features_off; /* WIRE_FEATURE_* that are not offered */
 
 	/* Opening; memif knows its role only at listen or connect. */
@@ -127,6 +129,8 @@ struct dpdk_port {
 	/* Frames by what they were; see also neigh.counts. Packets that reach
 	 * a link on the fast path are not counted here. */
 	uint64_t frames[DPDK_HDR_RESULTS];
+	/* Packets that could not be decoded, by the reason. */
+	uint64_t packets[WIRE_DROPS];
 };
 
 static inline struct dpdk_port *
@@ -183,13 +187,6 @@ void weir_dpdk_port_hdr(const struct dpdk_port *port, struct dpdk_hdr *hdr,
 			const struct rte_ether_addr *dst_mac,
 			const struct dpdk_addr *src,
 			const struct dpdk_addr *dst);
-
-/* Does anyone here use that UDP port? For the counters. */
-bool weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port);
-
-/* A packet without a token arrived: INIT, or memif's goodbye. */
-void weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-			const struct wire_hdr *hdr);
 
 /* Move a connecting flow on: device, MAC, handshake. */
 void weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow);

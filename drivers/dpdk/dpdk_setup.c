@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * How links begin: listeners, connects, the answers to strangers, neighbours.
+ * How links begin: listeners, connects, neighbours.
  *
  *     connect: device there? -> MAC known? -> INIT ... ACCEPT -> up
  *     listen:  INIT -> checked, admitted -> ACCEPT ... first packet -> up,
@@ -233,11 +233,14 @@ weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 {
 	struct dpdk_port *port = dpdk_port_of(link->port);
 	struct dpdk_flow *flow;
+	struct dpdk_link_keys keys;
 	struct dpdk_addr addr;
 	int rc = weir_dpdk_address(port, ep->address, &addr);
 
 	if (rc == 0)
 		rc = connect_check(port, &addr, ep->address);
+	if (rc == 0)
+		rc = weir_dpdk_link_keys_read(ep, &keys);
 	if (rc != 0)
 		return rc;
 	if (port->spec.kind == DPDK_DEV_MEMIF && port->listeners != NULL)
@@ -245,7 +248,7 @@ weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 				 "dpdk:%s: this port listens; connect through "
 				 "a port of its own",
 				 ep->address);
-	flow = weir_dpdk_flow_new(port, &link->config);
+	flow = weir_dpdk_flow_new(port, &link->config, &keys);
 	if (flow == NULL)
 		return weir_fail(-ENOMEM, "dpdk: no memory for another link; "
 					  "close some or ask for less");
@@ -315,6 +318,10 @@ weir_dpdk_listener_open(struct weir_listener *listener,
 	rc = weir_dpdk_address(port, ep->address, &addr);
 	if (rc == 0)
 		rc = listen_check(port, &addr, ep->address);
+	if (rc == 0)
+		rc = weir_dpdk_link_keys_read(ep, &l->keys);
+	if (rc == 0)
+		rc = weir_dpdk_cookie_read(ep, port->dev->no_wire, &l->cookie);
 	if (rc != 0)
 		return rc;
 	for (struct dpdk_listener *o = port->listeners; o; o = o->next)
@@ -402,136 +409,6 @@ weir_dpdk_link_accept(struct weir_listener *listener, struct weir_link *link)
 	return 1;
 }
 
-/* ---- strangers ------------------------------------------------------------------------ */
-
-static struct dpdk_listener *
-listener_at(struct dpdk_port *port, uint16_t udp_port)
-{
-	struct dpdk_listener *l = port->listeners;
-
-	while (l != NULL && l->udp_port != udp_port)
-		l = l->next;
-	return l;
-}
-
-static void
-reject(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-       const struct wire_hdr *hdr, enum wire_error reason)
-{
-	uint8_t packet[CONN_REJECT_MAX];
-	struct dpdk_hdr back;
-
-	weir_dpdk_port_hdr(port, &back, &in->src_mac, &in->dst, &in->src);
-	weir_dpdk_send_packet(
-		port, &back, packet,
-		(uint16_t)weir_conn_build_reject(hdr, reason, packet));
-}
-
-bool
-weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port)
-{
-	return udp_port == DPDK_UDP_CONNECT + port->spec.queue_id ||
-	       listener_at(port, udp_port) != NULL;
-}
-
-/* The flow that this INIT made earlier, or one of the peer's former life. */
-static struct dpdk_flow *
-flow_of_init(struct dpdk_port *port, const struct conn_init *init)
-{
-	for (uint32_t i = 0; i < port->flow_count; i++) {
-		struct dpdk_flow *flow = port->flows[i];
-
-		if (!flow->connector && flow->conn != NULL &&
-		    weir_conn_is_same_init(flow->conn, init))
-			return flow;
-	}
-	return NULL;
-}
-
-/* A new link from there. @return false: no room now. */
-static bool
-welcome(struct dpdk_port *port, struct dpdk_listener *l,
-	const struct dpdk_hdr_in *in, const struct conn_init *init)
-{
-	struct dpdk_flow *flow;
-
-	if (l->half_open + l->waiting_count >= DPDK_BACKLOG)
-		return false;
-	flow = weir_dpdk_flow_new(port, &l->listener.config);
-	if (flow == NULL)
-		return false;
-	flow->local = in->dst;
-	flow->peer = in->src;
-	if (weir_dpdk_flow_make_conn(flow) != 0) {
-		flow->phase = DPDK_PHASE_OVER;
-		atomic_store_explicit(&flow->gone, DPDK_GONE_TX | DPDK_GONE_RX,
-				      memory_order_relaxed);
-		return false;
-	}
-	weir_dpdk_addr_print(&in->src, flow->peer_name,
-			     sizeof(flow->peer_name));
-	weir_dpdk_port_hdr(port, &flow->hdr, &in->src_mac, &flow->local,
-			   &flow->peer);
-	flow->phase = DPDK_PHASE_SETUP;
-	flow->listener = l;
-	l->half_open++;
-	weir_conn_accept(flow->conn, init, port->now_ns);
-	return true;
-}
-
-static void
-on_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-	const struct wire_hdr *hdr)
-{
-	struct dpdk_listener *l = listener_at(port, in->dst.port);
-	enum wire_error reason = WIRE_E_NONE;
-	struct weir_link_config none = { 0 };
-	struct conn_config policy;
-	struct conn_init init;
-	struct dpdk_flow *flow;
-	int rc;
-
-	weir_dpdk_conn_config(port, l != NULL ? &l->listener.config : &none,
-			      &policy);
-	rc = weir_conn_check_init(&policy, hdr, &init, &reason);
-	if (rc == -EPROTO) {
-		port->stats.rx_malformed++;
-		return;
-	}
-	if (l == NULL)
-		reason = WIRE_E_NO_LISTENER;
-	if (reason == WIRE_E_NONE) {
-		flow = flow_of_init(port, &init);
-		if (flow != NULL) {
-			flow->touched = true;
-			weir_conn_on_packet(flow->conn, hdr, NULL,
-					    port->now_ns);
-			return;
-		}
-		if (!welcome(port, l, in, &init))
-			reason = WIRE_E_BUSY;
-	}
-	if (reason != WIRE_E_NONE)
-		reject(port, in, hdr, reason);
-}
-
-void
-weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-		   const struct wire_hdr *hdr)
-{
-	switch (wire_hdr_type(hdr)) {
-	case WIRE_INIT:
-		on_init(port, in, hdr);
-		break;
-	case WIRE_RESET:
-		weir_dpdk_on_parting(port, in, hdr);
-		break;
-	default:
-		port->stats.rx_unknown_link++;
-		break;
-	}
-}
-
 /* ---- established ------------------------------------------------------------------------ */
 
 void
@@ -540,11 +417,14 @@ weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow)
 	struct dpdk_listener *l = flow->listener;
 	int rc = weir_dpdk_flow_up(flow);
 
+	weir_dpdk_peer_enter(flow);
 	if (l != NULL)
 		l->half_open--;
 	if (rc != 0) {
-		weir_log(WEIR_LOG_ERROR, "dpdk: no memory for the large "
-					 "buffers of a link; ask for less");
+		if (weir_dpdk_may_log(port))
+			weir_log(WEIR_LOG_ERROR,
+				 "dpdk: no memory for the large "
+				 "buffers of a link; ask for less");
 		weir_dpdk_flow_fail(flow, rc);
 		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
 		if (!flow->connector)

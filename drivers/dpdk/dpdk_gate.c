@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a port knows before a stranger comes: secrets, names, and the table of
+ * links by their peer's token. Peers choose these tokens, so the table hashes
+ * them with a key.
+ */
+
+#include "dpdk_flow.h"
+#include "dpdk_port.h"
+#include "dpdk_stranger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESET_KEY_MIN 16
+#define RESET_KEY_MAX 64
+
+#define PEERS_FIRST 64u
+
+/* ---- endpoint keys -------------------------------------------------------------- */
+
+/* The value's place in a list of words, or an error that names the key. */
+static int
+read_word(const struct weir_endpoint *ep, const char *key,
+	  const char *const words[3], uint8_t *value)
+{
+	const char *text = weir_endpoint_get(ep, key);
+
+	if (text == NULL)
+		return 0;
+	for (uint8_t i = 0; i < 3; i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		*value = i;
+		return 0;
+	}
+	return weir_fail(-EINVAL, "dpdk: %s=%s: write %s=%s, %s or %s", key,
+			 text, key, words[0], words[1], words[2]);
+}
+
+int
+weir_dpdk_link_keys_read(const struct weir_endpoint *ep,
+			 struct dpdk_link_keys *keys)
+{
+	static const char *const words[3] = {
+		[DPDK_CRC_OFF] = "off",
+		[DPDK_CRC_ON] = "on",
+		[DPDK_CRC_REQUIRE] = "require",
+	};
+
+	*keys = (struct dpdk_link_keys){ .crc = DPDK_CRC_OFF };
+	return read_word(ep, "crc", words, &keys->crc);
+}
+
+int
+weir_dpdk_cookie_read(const struct weir_endpoint *ep, bool no_wire,
+		      uint8_t *cookie)
+{
+	static const char *const words[3] = {
+		[DPDK_COOKIE_ALWAYS] = "always",
+		[DPDK_COOKIE_PRESSURE] = "pressure",
+		[DPDK_COOKIE_OFF] = "off",
+	};
+
+	*cookie = no_wire ? DPDK_COOKIE_OFF : DPDK_COOKIE_ALWAYS;
+	return read_word(ep, "cookie", words, cookie);
+}
+
+/* ---- secrets -------------------------------------------------------------------- */
+
+static int
+draw_key(struct siphash_key *key)
+{
+	if (getrandom(key, sizeof(*key), 0) != (ssize_t)sizeof(*key))
+		return weir_fail(-EIO, "dpdk: no random numbers; try again");
+	return 0;
+}
+
+static int
+check_file(int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return weir_fail(-EINVAL,
+				 "dpdk: reset-key=%s is not a regular file; "
+				 "name one of %d to %d bytes",
+				 path, RESET_KEY_MIN, RESET_KEY_MAX);
+	if (st.st_mode & (S_IROTH | S_IWOTH))
+		return weir_fail(-EACCES,
+				 "dpdk: reset-key=%s is open to everybody, who "
+				 "could end links with it; chmod o-rw it",
+				 path);
+	return 0;
+}
+
+/* @return the length, or negative. */
+static int
+read_file(const char *path, uint8_t *bytes, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t len;
+	int rc;
+
+	if (fd < 0)
+		return weir_fail(-errno,
+				 "dpdk: reset-key=%s: %s; make it with head "
+				 "-c 32 /dev/urandom",
+				 path, strerror(errno));
+	rc = check_file(fd, path);
+	if (rc == 0) {
+		len = read(fd, bytes, size);
+		rc = len >= 0 ? (int)len
+			      : weir_fail(-errno,
+					  "dpdk: reset-key=%s: %s; "
+					  "name another file",
+					  path, strerror(errno));
+	}
+	close(fd);
+	return rc;
+}
+
+static int
+read_secret(const char *path, struct siphash_key *secret)
+{
+	uint8_t bytes[RESET_KEY_MAX + 1], folded[16];
+	int len = read_file(path, bytes, sizeof(bytes));
+
+	if (len < 0)
+		return len;
+	if (len < RESET_KEY_MIN || len > RESET_KEY_MAX)
+		return weir_fail(-EINVAL,
+				 "dpdk: reset-key=%s has %s than %d bytes; "
+				 "it takes %d to %d",
+				 path, len < RESET_KEY_MIN ? "less" : "more",
+				 len < RESET_KEY_MIN ? RESET_KEY_MIN
+						     : RESET_KEY_MAX,
+				 RESET_KEY_MIN, RESET_KEY_MAX);
+	secret->k[0] = siphash_load(bytes, 8);
+	secret->k[1] = siphash_load(bytes + 8, 8);
+	siphash128(*secret, bytes, (size_t)len, folded);
+	secret->k[0] = siphash_load(folded, 8);
+	secret->k[1] = siphash_load(folded + 8, 8);
+	explicit_bzero(bytes, sizeof(bytes));
+	return 0;
+}
+
+int
+weir_dpdk_gate_open(struct dpdk_gate *gate, const struct weir_endpoint *ep)
+{
+	const char *path = weir_endpoint_get(ep, "reset-key");
+	struct siphash_key fresh;
+	struct timespec now;
+	int rc = draw_key(&fresh);
+
+	if (rc == 0)
+		rc = draw_key(&gate->hash);
+	if (rc == 0)
+		rc = path != NULL ? read_secret(path, &gate->secret)
+				  : draw_key(&gate->secret);
+	if (rc != 0)
+		return rc;
+	weir_cookie_rotate(&gate->keys, fresh);
+	/* Without a secret that lasts anyone may know the name; a cookie
+	 * keeps him from using it. */
+	if (path != NULL)
+		gate->names = gate->secret;
+	/* Grows from one life to the next also over a reboot. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	gate->epoch = (uint64_t)now.tv_sec * UINT64_C(1000000000) +
+		      (uint64_t)now.tv_nsec;
+	return 0;
+}
+
+void
+weir_dpdk_gate_close(struct dpdk_gate *gate)
+{
+	free(gate->peers);
+	explicit_bzero(gate, sizeof(*gate));
+}
+
+uint64_t
+weir_dpdk_gate_instance(const struct dpdk_gate *gate,
+			const struct dpdk_addr *local)
+{
+	uint8_t bytes[DPDK_ADDR_BYTES];
+
+	dpdk_addr_bytes(local, bytes);
+	return siphash64(gate->names, bytes, sizeof(bytes));
+}
+
+/* ---- links by their peer's token --------------------------------------------- */
+
+static struct dpdk_flow **
+peer_bucket(struct dpdk_gate *gate, uint64_t token)
+{
+	uint8_t bytes[8];
+
+	siphash_store(bytes, token);
+	return &gate->peers[siphash64(gate->hash, bytes, sizeof(bytes)) &
+			    (gate->peers_size - 1)];
+}
+
+static void
+peer_link(struct dpdk_gate *gate, struct dpdk_flow *flow)
+{
+	struct dpdk_flow **at = peer_bucket(gate, flow->peer_token);
+
+	flow->peer_next = *at;
+	*at = flow;
+}
+
+/* Twice as large; as it is if there is no memory: chains may be longer. */
+static void
+peers_grow(struct dpdk_gate *gate)
+{
+	uint32_t old_size = gate->peers_size;
+	struct dpdk_flow **old = gate->peers;
+	uint32_t size = old_size != 0 ? 2 * old_size : PEERS_FIRST;
+	struct dpdk_flow **peers = calloc(size, sizeof(struct dpdk_flow *));
+
+	if (peers == NULL)
+		return;
+	gate->peers = peers;
+	gate->peers_size = size;
+	for (uint32_t i = 0; i < old_size; i++) {
+		while (old[i] != NULL) {
+			struct dpdk_flow *flow = old[i];
+
+			old[i] = flow->peer_next;
+			peer_link(gate, flow);
+		}
+	}
+	free(old);
+}
+
+void
+weir_dpdk_peer_enter(struct dpdk_flow *flow)
+{
+	const struct wire_params *peer = weir_conn_peer(flow->conn);
+	struct dpdk_gate *gate = &flow->port->gate;
+
+	if (peer == NULL || flow->peer_token != 0)
+		return;
+	if (flow->port->flow_count > gate->peers_size)
+		peers_grow(gate);
+	if (gate->peers_size == 0)
+		return;
+	flow->peer_token = peer->token;
+	peer_link(gate, flow);
+}
+
+void
+weir_dpdk_peer_leave(struct dpdk_flow *flow)
+{
+	struct dpdk_flow **at;
+
+	if (flow->peer_token == 0)
+		return;
+	at = peer_bucket(&flow->port->gate, flow->peer_token);
+	while (*at != flow)
+		at = &(*at)->peer_next;
+	*at = flow->peer_next;
+	flow->peer_token = 0;
+}
+
+struct dpdk_flow *
+weir_dpdk_peer_find(struct dpdk_gate *gate, uint64_t token)
+{
+	return gate->peers_size != 0 ? *peer_bucket(gate, token) : NULL;
+}

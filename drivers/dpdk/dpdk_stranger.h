@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DPDK_STRANGER_H
+#define DPDK_STRANGER_H
+
+/*
+ * dpdk_stranger: packets that belong to no link, and what is said to them.
+ *
+ *     INIT, no cookie    -> RETRY    nothing is kept
+ *     INIT, welcome      -> a flow, which sends ACCEPT
+ *     INIT, not welcome  -> REJECT   nothing is kept, so many per second
+ *     an unknown token   -> GONE     nothing is kept, so many per second
+ *     GONE               -> the link whose peer it speaks of, if it proves it
+ *
+ * All of it belongs to the port's owner.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bucket.h"
+#include "conn.h"
+#include "dpdk_hdr.h"
+#include "weir_driver.h"
+
+struct dpdk_flow;
+struct dpdk_port;
+
+/* What became of them; each has a counter and a name. */
+enum dpdk_stranger {
+	DPDK_INIT_MALFORMED,
+	DPDK_INIT_AGAIN,     /* of a link that is half open */
+	DPDK_INIT_WELCOME,   /* ACCEPT follows */
+	DPDK_INIT_RETRY,     /* asked to come again with a cookie */
+	DPDK_INIT_REFUSED,   /* told so by REJECT */
+	DPDK_INIT_NO_ROOM,   /* of these, soft: too many links half open */
+	DPDK_COOKIE_WRONG,   /* or too old */
+	DPDK_REJECT_LIMITED, /* REJECT not sent: too many */
+	DPDK_SUPERSEDED,     /* links that ended as the peer was restarted */
+	DPDK_TOKEN_UNKNOWN,
+	DPDK_GONE_SENT,
+	DPDK_GONE_LIMITED, /* GONE not sent: too many */
+	DPDK_GONE_TAKEN,   /* links that ended by it */
+	DPDK_GONE_UNKNOWN, /* about a peer of none of our links */
+	DPDK_GONE_FORGED,  /* without the right proof */
+	DPDK_STRANGERS,
+};
+
+/* A short lower-case name for statistics: "init_retry", ... */
+const char *weir_dpdk_stranger_name(enum dpdk_stranger what);
+
+/* When a listener asks for a cookie; docs/wire.md 4.3. */
+enum dpdk_cookie {
+	DPDK_COOKIE_ALWAYS,
+	DPDK_COOKIE_PRESSURE, /* while many links are half open */
+	DPDK_COOKIE_OFF,
+};
+
+enum dpdk_crc {
+	DPDK_CRC_OFF,
+	DPDK_CRC_ON,      /* offered, used if the peer wants it too */
+	DPDK_CRC_REQUIRE, /* no link without */
+};
+
+/* Keys of an endpoint that are about the links made through it. */
+struct dpdk_link_keys {
+	uint8_t crc; /* enum dpdk_crc */
+};
+
+/* @return 0; -EINVAL with weir_fail(). */
+int weir_dpdk_link_keys_read(const struct weir_endpoint *ep,
+			     struct dpdk_link_keys *keys);
+
+/* cookie=; without it, asked for only where strangers can come by. */
+int weir_dpdk_cookie_read(const struct weir_endpoint *ep, bool no_wire,
+			  uint8_t *cookie);
+
+struct dpdk_gate {
+	struct cookie_keys keys;
+	uint64_t keys_next_ns;
+	struct siphash_key secret; /* of proofs */
+	struct siphash_key names;  /* of instances */
+	struct siphash_key hash;   /* of the table of peers */
+	uint64_t epoch;
+	struct bucket rejects;
+	struct bucket gones;
+	struct bucket logs;
+	uint64_t counts[DPDK_STRANGERS];
+
+	/* Links by their peer's token; chained through flow->peer_next. */
+	struct dpdk_flow **peers;
+	uint32_t peers_size; /* power of two, or 0 */
+};
+
+/* Secrets and names of a port; reset-key=. @return 0; -EINVAL, -EACCES, ... */
+int weir_dpdk_gate_open(struct dpdk_gate *gate, const struct weir_endpoint *ep);
+void weir_dpdk_gate_close(struct dpdk_gate *gate);
+
+/* Who we are at an address, the same over restarts. */
+uint64_t weir_dpdk_gate_instance(const struct dpdk_gate *gate,
+				 const struct dpdk_addr *local);
+
+/* The peer's token of this flow became known; the connection goes. */
+void weir_dpdk_peer_enter(struct dpdk_flow *flow);
+void weir_dpdk_peer_leave(struct dpdk_flow *flow);
+
+/* The chain that has the links whose peer has this token, among others. */
+struct dpdk_flow *weir_dpdk_peer_find(struct dpdk_gate *gate, uint64_t token);
+
+/* A log line that strangers can cause: @return false when there were enough. */
+bool weir_dpdk_may_log(struct dpdk_port *port);
+
+/* A packet without a token arrived: INIT, or memif's goodbye. */
+void weir_dpdk_on_stray(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+			const struct wire_hdr *hdr);
+
+/* A packet of len bytes with a token that no link here has. */
+void weir_dpdk_on_unknown(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+			  const struct wire_hdr *hdr, uint32_t len);
+
+/* Does anyone here use that UDP port? For the counters. */
+bool weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port);
+
+#endif /* DPDK_STRANGER_H */
