@@ -12,7 +12,7 @@
  *                           v           <------ answer --- 1 s, then asked
  *         static          known                            again on lookup
  *                           |    ^
- *          looked up after 10 s  | answer
+ *           looked up after 1 s  | answer
  *                           v    |
  *                         asked again, in use meanwhile --3 x--> failed
  *
@@ -33,7 +33,7 @@
 #define DPDK_NEIGH_TRIES       3
 #define DPDK_NEIGH_INTERVAL_NS UINT64_C(100000000)
 #define DPDK_NEIGH_FAILED_NS   UINT64_C(1000000000)
-#define DPDK_NEIGH_FRESH_NS    UINT64_C(10000000000)
+#define DPDK_NEIGH_FRESH_NS    UINT64_C(1000000000)
 
 /* Answers to strangers' questions, per window. */
 #define DPDK_NEIGH_ANSWERS   64
