@@ -16,6 +16,7 @@
 
 static struct weir_perf_args args;
 static bool json_wanted, all_sizes;
+static int coalesce_off;
 
 /* ---- options ------------------------------------------------------------------ */
 
@@ -83,6 +84,7 @@ add_assert(const struct weir_opt *opt, const char *value)
 	return WEIR_OPT_RUN;
 }
 
+static const char *const on_off[] = { "on", "off", NULL };
 static const char *const formats[] = { "human", "json", "csv", NULL };
 
 static const struct weir_opt options[] = {
@@ -112,6 +114,9 @@ static const struct weir_opt options[] = {
 	  "lat: print half of the round trip (table only)" },
 	{ 0, "verify", WEIR_OPT_FLAG, &args.verify, NULL,
 	  "check every byte; order and loss are checked always" },
+	{ 0, "coalesce", WEIR_OPT_CHOICE, &coalesce_off, "on|off",
+	  "dpdk: may small messages share a packet (default on)",
+	  .choices = on_off },
 	{ 0, "assert", WEIR_OPT_CALL, NULL, "EXPR",
 	  "exit 5 unless it holds: rtt.p99<20us, ratio<1.25; repeatable",
 	  .call = add_assert },
@@ -332,6 +337,29 @@ set_kind(const char *word)
 	return WEIR_EXIT_USAGE;
 }
 
+/* It is a key of the port: both sides get it. */
+static int
+add_coalesce_off(void)
+{
+	static char endpoints[2][WEIR_SELF_ENDPOINT_MAX];
+	const char **given[2] = { &args.endpoint, &args.peer_endpoint };
+
+	for (int i = 0; i < 2; i++) {
+		if (*given[i] == NULL)
+			continue;
+		if ((size_t)snprintf(endpoints[i], sizeof(endpoints[i]),
+				     "%s,coalesce=off",
+				     *given[i]) >= sizeof(endpoints[i])) {
+			weir_tool_error("%.32s...: endpoint is too long; "
+					"shorten it",
+					*given[i]);
+			return WEIR_EXIT_USAGE;
+		}
+		*given[i] = endpoints[i];
+	}
+	return 0;
+}
+
 int
 weir_cmd_perf(int argc, char **argv)
 {
@@ -346,6 +374,8 @@ weir_cmd_perf(int argc, char **argv)
 		return rc;
 	args.endpoint = argv[1];
 	rc = set_kind(argv[0]);
+	if (rc == 0 && coalesce_off)
+		rc = add_coalesce_off();
 	if (rc == 0)
 		rc = choose_defaults();
 	if (rc != 0)

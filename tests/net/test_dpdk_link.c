@@ -302,6 +302,120 @@ small_messages_are_never_copied_and_large_ones_once_a_side(void **state)
 	assert_true(tx.copied_bytes >= 50000);
 }
 
+/* Commit them all, then poll. @return how many packets b has sent for it. */
+static uint64_t
+send_together(struct pair *p, const uint32_t *lens, uint32_t count,
+	      struct weir_msg *msgs)
+{
+	struct weir_port_stats before, after;
+	uint32_t got = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < 2000; i++)
+		turn(p);
+	weir_port_stats(p->b.port, &before, sizeof(before));
+	for (uint32_t i = 0; i < count; i++)
+		assert_int_equal(try_send(p->b.tx, lens[i], i), 1);
+	must(weir_port_poll(p->b.port), "poll");
+	weir_port_stats(p->b.port, &after, sizeof(after));
+	while (got < count) {
+		PUMP_UNTIL(p, (rc = weir_rx_recv_burst(
+				       p->a.rx, msgs + got,
+				       (uint16_t)(count - got))) != 0);
+		must(rc, "recv");
+		got += (uint32_t)rc;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		assert_int_equal(msgs[i].len, lens[i]);
+		assert_int_equal(pattern_wrong(msgs[i].data, lens[i], i), -1);
+	}
+	return after.tx_packets - before.tx_packets;
+}
+
+static void
+messages_that_wait_together_are_copied_once_by_the_sender(void **state)
+{
+	static const uint32_t small[] = { 7, 0, 64, 256, 100 };
+	static const uint32_t medium[] = { 257, 300, 1000, 1400 };
+	struct pair *p = *state;
+	struct weir_rx_stats rx;
+	struct weir_tx_stats tx;
+	struct weir_msg msgs[5];
+
+	link_up(p, NULL);
+	assert_int_equal(send_together(p, small, 5, msgs), 1);
+	tx = balance(p->b.tx);
+	assert_int_equal(tx.copied_bytes, 7 + 64 + 256 + 100);
+	for (int i = 1; i < 5; i++)
+		assert_ptr_equal(weir_dpdk_msg_mbuf(&msgs[i]),
+				 weir_dpdk_msg_mbuf(&msgs[0]));
+	for (int i = 0; i < 5; i++)
+		weir_msg_release(&msgs[i]);
+	assert_int_equal(send_together(p, medium, 4, msgs), 4);
+	for (int i = 4; i-- > 0;)
+		weir_msg_release(&msgs[i]);
+	tx = balance(p->b.tx);
+	assert_int_equal(tx.copied_bytes, 7 + 64 + 256 + 100);
+	weir_rx_stats(p->a.rx, &rx, sizeof(rx));
+	assert_int_equal(rx.copied_bytes, 0);
+}
+
+/* More batches than the window has packets, each released in pieces. */
+static void
+a_batch_is_given_back_with_its_last_message(void **state)
+{
+	static const uint32_t lens[] = { 40, 30, 20, 10 };
+	struct weir_link_config config = { .size = sizeof(config),
+					   .tx_credits = 8 };
+	struct pair *p = *state;
+	struct weir_msg old[4], msgs[4];
+	uint32_t before;
+
+	link_up(p, &config);
+	for (int i = 0; i < 2000; i++)
+		turn(p);
+	before = pool_free(p->b.port);
+	for (uint32_t round = 0; round < 100; round++) {
+		assert_int_equal(send_together(p, lens, 4, msgs), 1);
+		weir_msg_release(&msgs[3]);
+		weir_msg_release(&msgs[round % 3]);
+		if (round != 0)
+			weir_msg_release(&old[(round - 1) % 3 == 0 ? 1 : 0]);
+		if (round != 0)
+			weir_msg_release(&old[(round - 1) % 3 == 2 ? 1 : 2]);
+		memcpy(old, msgs, sizeof(old));
+	}
+	weir_msg_release(&old[1]);
+	weir_msg_release(&old[2]);
+	PUMP_UNTIL(p, pool_free(p->b.port) >= before);
+}
+
+static void
+coalescing_can_be_declined_by_either_side(void **state)
+{
+	static const uint32_t lens[] = { 40, 30, 20, 10 };
+	struct pair *p = *state;
+	struct weir_port **ports[2] = { &p->a.port, &p->b.port };
+	struct weir_tx_stats tx;
+	struct weir_msg msgs[4];
+
+	for (int side = 0; side < 2; side++) {
+		assert_int_equal(weir_port_close(*ports[side]), 0);
+		must(weir_port_open(RING ",coalesce=off", NULL, ports[side]),
+		     "open");
+		link_up(p, NULL);
+		assert_int_equal(send_together(p, lens, 4, msgs), 4);
+		tx = balance(p->b.tx);
+		assert_int_equal(tx.copied_bytes, 0);
+		for (int i = 0; i < 4; i++)
+			weir_msg_release(&msgs[i]);
+		link_down(p);
+		assert_int_equal(weir_port_close(*ports[side]), 0);
+		must(weir_port_open(RING ",coalesce=on", NULL, ports[side]),
+		     "open");
+	}
+}
+
 /* The slot lies in an mbuf of the port's pool, and so does the message. */
 static void
 slots_and_messages_are_mbufs(void **state)
@@ -862,6 +976,7 @@ malformed_endpoints_are_refused_with_a_line(void **state)
 		 "peer-mac=zz"),
 		"dpdk:10.0.0.1:7400,dev=net_null0,local=10.0.0.1/24,mtu=1",
 		"dpdk:10.0.0.1:7400,colour=red",
+		"dpdk:pair,coalesce=maybe",
 	};
 	static const char *const listens[] = {
 		"dpdk:*:0,dev=net_ring",         "dpdk:*:70000,dev=net_ring",
@@ -1083,6 +1198,9 @@ main(void)
 		PAIR(every_size_up_to_64_kib_arrives),
 		PAIR(sixteen_mebibytes_there_and_back),
 		PAIR(small_messages_are_never_copied_and_large_ones_once_a_side),
+		PAIR(messages_that_wait_together_are_copied_once_by_the_sender),
+		PAIR(a_batch_is_given_back_with_its_last_message),
+		PAIR(coalescing_can_be_declined_by_either_side),
 		PAIR(slots_and_messages_are_mbufs),
 		PAIR(credits_run_dry_and_come_back),
 		PAIR(large_places_run_dry_before_credits),

@@ -71,6 +71,7 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 		self dpdk: lat -s $size --verify
 		self dpdk: bw -s $size --verify
 	done
+	self dpdk: bw -s 64 --verify --coalesce=off
 fi
 
 begin "one CPU for both sides"
