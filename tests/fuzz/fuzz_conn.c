@@ -48,19 +48,34 @@ honest(enum wire_type type)
 	};
 }
 
+/* `count` records of one length that just fit, if there is one. */
+static void
+fill_records(uint8_t *payload, uint32_t payload_len, uint32_t count)
+{
+	uint32_t table = wire_records_table(count);
+
+	if (count == 0 || count > WIRE_RECORDS_MAX || table > payload_len)
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		payload[2 * i] = (uint8_t)((payload_len - table) / count);
+}
+
 static void
 deliver(const struct wire_hdr *hdr, const uint8_t *exts, uint32_t ext_len,
 	uint32_t payload_len)
 {
 	struct buf *buf = buf_new();
 	struct wire_hdr copy = *hdr;
+	uint8_t *payload = buf->bytes + WIRE_HDR_LEN + ext_len;
 
 	copy.hlen = (uint8_t)((WIRE_HDR_LEN + ext_len) / 8);
 	weir_wire_encode(&copy, buf->bytes);
 	if (ext_len != 0)
 		memcpy(buf->bytes + WIRE_HDR_LEN, exts, ext_len);
 	buf->len = WIRE_HDR_LEN + ext_len + payload_len;
-	memset(buf->bytes + WIRE_HDR_LEN + ext_len, 0x5a, payload_len);
+	memset(payload, 0, payload_len);
+	if (wire_hdr_type(hdr) == WIRE_BATCH)
+		fill_records(payload, payload_len, hdr->mlo);
 	if (copy.flags & WIRE_F_TRAILER)
 		buf_seal(buf);
 	side_take(&side, buf, now_ns);
@@ -199,6 +214,13 @@ op_packet(struct fuzz_in *in)
 		payload_len = fuzz_u8(in);
 		hdr.mlo = payload_len;
 		hdr.flags |= WIRE_F_FIRST | WIRE_F_LAST;
+	}
+	if ((type & 15) == WIRE_BATCH) {
+		uint32_t each = fuzz_u8(in) & 24;
+
+		hdr.mlo = 2 + (type >> 4);
+		hdr.flags |= WIRE_F_FIRST | WIRE_F_LAST;
+		payload_len = wire_records_table(hdr.mlo) + hdr.mlo * each;
 	}
 	if (change & 1)
 		hdr.seq += fuzz_near(in);

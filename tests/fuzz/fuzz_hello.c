@@ -77,6 +77,16 @@ see(struct buf *buf)
 		seen[seen_count++] = buf;
 }
 
+static struct siphash_key
+key(uint64_t number)
+{
+	struct siphash_key key;
+
+	memset(&key, 0, sizeof(key));
+	memcpy(&key, &number, sizeof(number));
+	return key;
+}
+
 /* --- the listener ----------------------------------------------------- */
 
 static void
@@ -302,8 +312,7 @@ step(struct fuzz_in *in)
 		break;
 	default:
 		if (op >> 3 == 0)
-			weir_cookie_rotate(&keys,
-					   (struct siphash_key){ now_ns, 3 });
+			weir_cookie_rotate(&keys, key(now_ns));
 		else if (seen_count > 8)
 			buf_free(seen[--seen_count]);
 		break;
@@ -320,7 +329,7 @@ start(struct fuzz_in *in)
 	issued_count = 0;
 	memset(traffic, 0, sizeof(traffic));
 	memset(&keys, 0, sizeof(keys));
-	weir_cookie_rotate(&keys, (struct siphash_key){ 1, 2 });
+	weir_cookie_rotate(&keys, key(1));
 	side_config(&client, in, 1);
 	side_config(&server, in, 2);
 	bits = fuzz_u8(in);

@@ -182,6 +182,26 @@ repair_frame(uint8_t *frame, uint32_t len, uint8_t policy, uint8_t repair)
 	repair_sums(ip, &shape, repair);
 }
 
+static uint64_t
+look_at_records(const struct wire_hdr *hdr)
+{
+	struct wire_records records = wire_records(hdr->payload, hdr->mlo);
+	const uint8_t *end = hdr->payload + hdr->payload_len;
+	uint64_t sum = 0;
+	uint32_t len;
+
+	FUZZ_CHECK(hdr->mlo >= WIRE_RECORDS_MIN);
+	FUZZ_CHECK(hdr->mlo <= WIRE_RECORDS_MAX);
+	for (uint32_t i = 0; i < hdr->mlo; i++) {
+		const uint8_t *message = wire_records_next(&records, &len);
+
+		FUZZ_CHECK(message <= end && len <= (size_t)(end - message));
+		for (uint32_t at = 0; at < len; at++)
+			sum += message[at];
+	}
+	return sum;
+}
+
 /* All that the decoder lets through can be read. */
 static void
 look_at_packet(const uint8_t *packet, uint32_t len)
@@ -200,6 +220,8 @@ look_at_packet(const uint8_t *packet, uint32_t len)
 	FUZZ_CHECK(hdr.sack_words <= WIRE_SACK_MAX);
 	for (uint32_t i = 0; i < hdr.payload_len; i++)
 		sum += hdr.payload[i];
+	if (wire_hdr_type(&hdr) == WIRE_BATCH)
+		sum += look_at_records(&hdr);
 	for (uint32_t i = 0; i < hdr.sack_words; i++)
 		sum += weir_wire_get_sack(hdr.sack, i);
 	if (hdr.params != NULL) {

@@ -105,6 +105,8 @@ side_config(struct side *side, struct fuzz_in *in, uint32_t index)
 	config->frag_size = (sizes & 2) ? 64 : 232;
 	config->hello_len = (sizes & 6) == 4 ? WIRE_HDR_LEN + 232 : 0;
 	config->features_offer = (times & 128) ? WIRE_FEATURE_CRC32C : 0;
+	if (times & 64)
+		config->features_offer |= WIRE_FEATURE_BATCH;
 	memset(config->proof, (int)index, sizeof(config->proof));
 	config->rx_window_packets = 1 + (sizes >> 2 & 3) * 11;
 	config->rx_credit_msgs = 1 + (sizes >> 4 & 3) * 5;
@@ -220,7 +222,9 @@ side_next(struct side *side, uint64_t now_ns)
 	}
 	buf = buf_new();
 	weir_conn_encode(side->conn, &out, buf->bytes);
-	if (out.payload_len != 0)
+	if (out.type == WIRE_BATCH)
+		weir_conn_gather(side->conn, &out, buf->bytes + out.hdr_len);
+	else if (out.payload_len != 0)
 		memcpy(buf->bytes + out.hdr_len, out.payload, out.payload_len);
 	buf->len = out.hdr_len + out.payload_len;
 	if (out.flags & WIRE_F_TRAILER)
@@ -282,16 +286,58 @@ verify(struct side *side, const struct conn_rx_packet *p)
 	FUZZ_CHECK(memcmp(p->payload, bytes + p->offset, p->len) == 0);
 }
 
+/* One message of the packet is released; perhaps it was the last. */
 static void
-read_one(struct side *side, const struct conn_rx_packet *p, bool hold)
+release(struct side *side, struct buf *buf)
+{
+	bool gone = --buf->holds == 0;
+
+	FUZZ_CHECK(buf->state == BUF_HELD);
+	if (gone)
+		buf_free(buf);
+	if (side->conn != NULL)
+		weir_conn_rx_release(side->conn, gone, 1);
+}
+
+static void
+hold_or_release(struct side *side, struct buf *buf, bool hold)
+{
+	if (hold && side->held_count < SIDE_HELD)
+		side->held[side->held_count++] = buf;
+	else
+		release(side, buf);
+}
+
+static void
+read_batch(struct side *side, const struct conn_rx_packet *p, bool hold)
+{
+	struct wire_records records = conn_rx_records(p);
+	const uint8_t *end = p->payload + p->len;
+	struct buf *buf = p->ref;
+
+	FUZZ_CHECK(side->rx_offset == 0);
+	FUZZ_CHECK(p->msg_len >= WIRE_RECORDS_MIN);
+	FUZZ_CHECK(p->msg_len <= WIRE_RECORDS_MAX);
+	buf->holds = p->msg_len;
+	for (uint32_t i = 0; i < p->msg_len; i++) {
+		struct conn_rx_packet one = { 0 };
+
+		one.payload = wire_records_next(&records, &one.len);
+		one.msg_len = one.len;
+		FUZZ_CHECK(one.payload + one.len <= end);
+		if (side->verify)
+			verify(side, &one);
+		side->received++;
+		hold_or_release(side, buf, hold);
+	}
+}
+
+static void
+read_piece(struct side *side, const struct conn_rx_packet *p, bool hold)
 {
 	struct buf *buf = p->ref;
 	bool last = p->flags & CONN_RX_LAST;
 
-	FUZZ_CHECK(buf->state == BUF_CONN);
-	FUZZ_CHECK(p->payload + p->len <= buf->bytes + buf->len);
-	/* After its end a direction brings nothing. */
-	FUZZ_CHECK(side->rx_state == 0);
 	FUZZ_CHECK(((p->flags & CONN_RX_FIRST) != 0) == (side->rx_offset == 0));
 	FUZZ_CHECK(p->offset == side->rx_offset);
 	FUZZ_CHECK(p->offset + p->len <= p->msg_len);
@@ -300,14 +346,30 @@ read_one(struct side *side, const struct conn_rx_packet *p, bool hold)
 		verify(side, p);
 	side->rx_offset = last ? 0 : p->offset + p->len;
 	side->received += last;
-	weir_conn_rx_consume(side->conn);
-	buf->state = BUF_HELD;
-	if (last && hold && side->held_count < SIDE_HELD) {
-		side->held[side->held_count++] = buf;
+	buf->holds = 1;
+	if (last) {
+		hold_or_release(side, buf, hold);
 		return;
 	}
 	buf_free(buf);
-	weir_conn_rx_release(side->conn, 1, last);
+	weir_conn_rx_release(side->conn, 1, 0);
+}
+
+static void
+read_one(struct side *side, const struct conn_rx_packet *p, bool hold)
+{
+	struct buf *buf = p->ref;
+
+	FUZZ_CHECK(buf->state == BUF_CONN);
+	FUZZ_CHECK(p->payload + p->len <= buf->bytes + buf->len);
+	/* After its end a direction brings nothing. */
+	FUZZ_CHECK(side->rx_state == 0);
+	weir_conn_rx_consume(side->conn);
+	buf->state = BUF_HELD;
+	if (p->flags & CONN_RX_BATCH)
+		read_batch(side, p, hold);
+	else
+		read_piece(side, p, hold);
 }
 
 void
@@ -331,11 +393,8 @@ side_read(struct side *side, uint32_t count, bool hold)
 void
 side_release(struct side *side, uint32_t count)
 {
-	while (count-- > 0 && side->held_count > 0) {
-		buf_free(side->held[--side->held_count]);
-		if (side->conn != NULL)
-			weir_conn_rx_release(side->conn, 1, 1);
-	}
+	while (count-- > 0 && side->held_count > 0)
+		release(side, side->held[--side->held_count]);
 }
 
 void

@@ -15,7 +15,7 @@
 #include "conn_impl.h"
 #include "fuzz.h"
 
-#define SIDE_BYTES 640 /* of the largest packet */
+#define SIDE_BYTES 1024 /* of the largest packet */
 #define SIDE_BUFS  512
 #define SIDE_HELD  64
 
@@ -33,6 +33,7 @@ enum buf_state {
 struct buf {
 	struct buf *next;
 	uint32_t len;
+	uint32_t holds; /* messages in it that are not released */
 	uint8_t state;
 	_Alignas(8) uint8_t bytes[SIDE_BYTES];
 };
