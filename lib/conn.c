@@ -331,6 +331,25 @@ take_ack(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 	return 0;
 }
 
+/*
+ * What nobody sends to an open link, or only a copy that comes late: it must
+ * not even count as a sign of life, and its clock is none.
+ */
+static bool
+is_misplaced(struct weir_conn *conn, const struct wire_hdr *hdr)
+{
+	switch (wire_hdr_type(hdr)) {
+	case WIRE_INIT:
+	case WIRE_RETRY:
+	case WIRE_REJECT:
+	case WIRE_GONE:
+		conn->stats.drops[CONN_DROP_STATE]++;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int
 weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    void *ref, uint64_t now_ns)
@@ -340,6 +359,8 @@ weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		if (!prepare_rare(conn, hdr, now_ns))
 			return 0;
 	}
+	if (wire_hdr_type(hdr) != WIRE_DATA && is_misplaced(conn, hdr))
+		return 0;
 	weir_conn_note_arrival(conn, hdr, now_ns);
 	if (hdr->flags & WIRE_F_ACKV)
 		if (take_ack(conn, hdr, now_ns) != 0)

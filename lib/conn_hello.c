@@ -519,6 +519,7 @@ weir_conn_accept(struct weir_conn *conn, const struct conn_init *init,
 	conn->validated = init->validated;
 	conn->hello_flags = init->trailer ? WIRE_F_TRAILER : 0;
 	size_accept(conn, init->len);
+	timer_set(&conn->timers, TIMER_GIVEUP, now_ns + CONN_HALF_OPEN_MAX_NS);
 	conn->now_ns = now_ns;
 	conn->echo_ts = init->ts;
 	conn->echo_ns = now_ns;

@@ -33,6 +33,8 @@
 #define CONN_SAFE_LEN 1200
 /* Who may not repeat ACCEPT waits so many turns longer for a sign of life. */
 #define CONN_UNVALIDATED_TURNS 4
+/* Nobody keeps a link half open for longer, however often he asks. */
+#define CONN_HALF_OPEN_MAX_NS UINT64_C(3000000000)
 
 enum conn_state {
 	CONN_IDLE,

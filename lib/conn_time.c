@@ -204,7 +204,9 @@ static void
 giveup_timer(struct weir_conn *conn, uint64_t now_ns)
 {
 	timer_clear(&conn->timers, TIMER_GIVEUP);
-	if (conn->state == CONN_INIT_SENT)
+	if (conn->state == CONN_ACCEPT_SENT)
+		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NONE, false, now_ns);
+	else if (conn->state == CONN_INIT_SENT)
 		weir_conn_fail(
 			conn,
 			conn->error_code != 0 ? -ECONNREFUSED : -ETIMEDOUT,

@@ -10,6 +10,20 @@
 #include <string.h>
 #include <cmocka.h>
 #include "conn_pair.h"
+#include "crc32c.h"
+
+/* Where all packets seem to come from and go to. */
+static const uint8_t addr[12] = { 10, 0, 0, 1, 10, 0, 0, 2, 1, 2, 3, 4 };
+
+uint32_t
+pair_seal(uint8_t *packet, uint32_t len)
+{
+	if (!(packet[1] & WIRE_F_TRAILER))
+		return len;
+	wire_put_trailer(packet + len,
+			 crc32c_trailer(addr, sizeof(addr), packet, len));
+	return len + WIRE_TRAILER_LEN;
+}
 
 static void
 end_config(struct end *end, uint32_t index)
@@ -136,7 +150,8 @@ pair_flush(struct pair *pair, struct end *end)
 		else if (out.payload_len != 0)
 			memcpy(packet->bytes + out.hdr_len, out.payload,
 			       out.payload_len);
-		packet->len = out.hdr_len + out.payload_len;
+		packet->len =
+			pair_seal(packet->bytes, out.hdr_len + out.payload_len);
 		end->sent++;
 		count++;
 	}
@@ -165,6 +180,11 @@ pair_hand(struct pair *pair, struct end *from, uint32_t n, struct end *to)
 
 	assert_int_equal(weir_wire_decode(packet->bytes, packet->len, &hdr),
 			 WIRE_OK);
+	if (hdr.flags & WIRE_F_TRAILER)
+		assert_true(wire_trailer_is(
+			packet->bytes, packet->len,
+			crc32c_trailer(addr, sizeof(addr), packet->bytes,
+				       packet->len - WIRE_TRAILER_LEN)));
 	if (wire_hdr_type(&hdr) == WIRE_INIT &&
 	    weir_conn_peer(to->conn) == NULL) {
 		accept_init(pair, &hdr, to);

@@ -54,6 +54,8 @@ void pair_wait(struct pair *pair, uint64_t ns);
 uint32_t pair_flush(struct pair *pair, struct end *end);
 /* Hand all that `from` has sent to `to`, 5 us later. */
 void pair_deliver(struct pair *pair, struct end *from, struct end *to);
+/* Append the trailer if the packet says that it has one. @return its length. */
+uint32_t pair_seal(uint8_t *packet, uint32_t len);
 /* Exchange packets until both are silent; timers run for `ns`. */
 void pair_run(struct pair *pair, uint64_t ns);
 
