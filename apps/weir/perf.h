@@ -19,7 +19,7 @@
 #include "selfrun.h"
 #include "tally.h"
 #include "weir.h"
-#include "weir_stats.h"
+#include "counters.h"
 
 #define WEIR_PERF_SIZES_MAX   32
 #define WEIR_PERF_ASSERTS_MAX 16
@@ -82,8 +82,8 @@ struct weir_perf_result {
 	int cpus[2];
 	const struct weir_tally *tally;
 	struct weir_integrity integrity;
-	struct weir_link_stats transport; /* our side's, warm-up included */
-	const char *floor_missing;        /* NULL: there is a floor */
+	struct weir_counters counters; /* our side's, warm-up included */
+	const char *floor_missing;     /* NULL: there is a floor */
 	uint32_t msg_size_max;
 	bool self;
 	bool interrupted;
@@ -107,10 +107,8 @@ int weir_side_wait(struct weir_side *side);
 int weir_side_test(struct weir_side *side, struct weir_gate *gate,
 		   uint32_t size, uint32_t spin_limit);
 
-/** What the transport under the link did since the stats in before. */
-void weir_side_transport(struct weir_side *side,
-			 const struct weir_link_stats *before,
-			 struct weir_link_stats *since);
+/** What link, send half and port have counted so far. */
+void weir_side_counters(struct weir_side *side, struct weir_counters *now);
 
 /** Say goodbye: close our direction, wait for the peer's, free the link. */
 void weir_side_hang_up(struct weir_side *side);

@@ -357,7 +357,6 @@ client_size(struct client *client, weir_perf_report_fn report, void *arg)
 		.tally = client->tally,
 		.cpus = { -1, -1 },
 	};
-	const struct weir_link_stats none = { 0 };
 	uint64_t start_ns = weir_now_ns();
 	int rc = weir_side_test(&client->side, NULL, client->size,
 				WEIR_SPIN_LIMIT);
@@ -378,7 +377,7 @@ client_size(struct client *client, weir_perf_report_fn report, void *arg)
 							 : client_bw(client);
 	if (rc < 0 && rc != -EINTR)
 		return weir_tool_link_fail(client->side.endpoint, rc);
-	weir_side_transport(&client->side, &none, &result.transport);
+	weir_side_counters(&client->side, &result.counters);
 	result.interrupted = weir_tool_signal != 0;
 	result.duration_ns = weir_now_ns() - start_ns;
 	result.messages = client->messages;

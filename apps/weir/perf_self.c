@@ -265,12 +265,12 @@ meter_run_size(struct meter *meter, uint32_t size)
 		.self = true,
 	};
 	uint64_t start_ns = weir_now_ns();
-	struct weir_link_stats before;
+	struct weir_counters before;
 	struct weir_integrity now;
 	int rc = meter_size(side, &meter->self, size);
 
 	weir_tally_reset(meter->tally);
-	weir_link_stats(side->link, &before, sizeof(before));
+	weir_side_counters(side, &before);
 	if (rc == 0)
 		rc = weir_trial_run(&trial);
 	if (rc < 0 && rc != -EINTR)
@@ -283,7 +283,8 @@ meter_run_size(struct meter *meter, uint32_t size)
 		.corrupt = now.corrupt - meter->before.corrupt,
 	};
 	meter->before = now;
-	weir_side_transport(side, &before, &result.transport);
+	weir_side_counters(side, &result.counters);
+	weir_counters_since(&result.counters, &before);
 	result.interrupted = rc == -EINTR;
 	result.duration_ns = weir_now_ns() - start_ns;
 	result.messages = trial.messages;

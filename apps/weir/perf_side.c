@@ -143,22 +143,11 @@ weir_side_test(struct weir_side *side, struct weir_gate *gate, uint32_t size,
 }
 
 void
-weir_side_transport(struct weir_side *side,
-		    const struct weir_link_stats *before,
-		    struct weir_link_stats *since)
+weir_side_counters(struct weir_side *side, struct weir_counters *now)
 {
-	weir_link_stats(side->link, since, sizeof(*since));
-	since->tx_packets -= before->tx_packets;
-	since->tx_wire_bytes -= before->tx_wire_bytes;
-	since->tx_retransmits -= before->tx_retransmits;
-	since->tx_acks -= before->tx_acks;
-	since->rx_packets -= before->rx_packets;
-	since->rx_wire_bytes -= before->rx_wire_bytes;
-	since->rx_acks -= before->rx_acks;
-	since->rx_duplicates -= before->rx_duplicates;
-	since->rx_reordered -= before->rx_reordered;
-	since->rto_fired -= before->rto_fired;
-	since->probes -= before->probes;
+	weir_link_stats(side->link, &now->link, sizeof(now->link));
+	weir_tx_stats(side->test.tx, &now->tx, sizeof(now->tx));
+	weir_port_stats(side->port, &now->port, sizeof(now->port));
 }
 
 /* Whatever is still under way is taken in until the peer has closed. */

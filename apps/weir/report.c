@@ -130,6 +130,29 @@ row(const struct weir_report *report, const struct weir_figures *f, FILE *to)
 	fputc('\n', to);
 }
 
+/* Drops, waits and repairs, one a line; nothing where all is well. */
+struct events {
+	FILE *to;
+	uint32_t size;
+};
+
+static void
+print_event(void *arg, const char *part, const struct weir_counter *counter,
+	    uint64_t value)
+{
+	struct events *events = arg;
+
+	if (counter->kind != WEIR_COUNTER_EVENT || value == 0)
+		return;
+	/* A link counts its send half's waits as well: once is enough. */
+	if (strcmp(part, "link") == 0 &&
+	    strncmp(counter->name, "reserve_", 8) == 0)
+		return;
+	fprintf(events->to, "%7u: %s %s %llu %s: %s\n", events->size, part,
+		counter->name, (unsigned long long)value, counter->unit,
+		counter->text);
+}
+
 void
 weir_report_human(const struct weir_report *report, FILE *to, bool first)
 {
@@ -153,6 +176,8 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 			(unsigned long long)found->duplicate,
 			(unsigned long long)found->reordered,
 			(unsigned long long)found->corrupt);
+	weir_counters_each(&result->counters, print_event,
+			   &(struct events){ to, result->size });
 	if (result->self && result->floor_missing != NULL)
 		fprintf(to, "%7u: no floor: %s\n", result->size,
 			result->floor_missing);

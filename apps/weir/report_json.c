@@ -212,6 +212,26 @@ transport_json(const struct weir_link_stats *t)
 			 "rx_reordered", count(t->rx_reordered));
 }
 
+static void
+add_counter(void *arg, const char *part, const struct weir_counter *counter,
+	    uint64_t value)
+{
+	json_t *parts = arg;
+
+	json_object_set_new(json_object_get(parts, part), counter->name,
+			    count(value));
+}
+
+/* Every counter there is; all 0 where there are no packets. */
+static json_t *
+counters_json(const struct weir_counters *counters)
+{
+	json_t *parts = json_pack("{s:{}, s:{}, s:{}}", "link", "tx", "port");
+
+	weir_counters_each(counters, add_counter, parts);
+	return parts;
+}
+
 static json_t *
 link_json(const struct weir_report *report)
 {
@@ -231,7 +251,7 @@ weir_report_json(const struct weir_report *report)
 	bool any = report->place_count > 0 && report->result->self;
 	json_t *root = json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
+		" s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
 		"host", host_json(), "link", link_json(report), "test",
 		test_json(report), "result", result_json(report, f), "floor",
@@ -239,7 +259,8 @@ weir_report_json(const struct weir_report *report)
 		"ratio_p99", number(f->ratio_p99, 0.0001), "placement",
 		any ? json_string(weir_place_name(f->place)) : json_null(),
 		"placements", places_json(report), "all", all_json(report),
-		"transport", transport_json(&report->result->transport),
+		"transport", transport_json(&report->result->counters.link),
+		"counters", counters_json(&report->result->counters),
 		"integrity", "lost", count(found->lost), "duplicate",
 		count(found->duplicate), "reordered", count(found->reordered),
 		"corrupt", count(found->corrupt), "warnings",

@@ -8,6 +8,7 @@
  * This file: the table of the driver; ports open and close.
  */
 
+#include "dpdk_counters.h"
 #include "dpdk_flow.h"
 #include "dpdk_port.h"
 #include "clock.h"
@@ -456,27 +457,6 @@ dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 	return 0;
 }
 
-/* The three sums that all reasons to drop a frame add up to. */
-static uint64_t *
-kind_of_drop(struct weir_port_stats *stats, enum dpdk_hdr_result result)
-{
-	switch (result) {
-	case DPDK_HDR_FOREIGN_ETHER:
-	case DPDK_HDR_FOREIGN_VLAN:
-	case DPDK_HDR_STACKED_VLAN:
-	case DPDK_HDR_FOREIGN_IP:
-	case DPDK_HDR_FOREIGN_PORT:
-	case DPDK_HDR_ICMP:
-		return &stats->rx_foreign;
-	case DPDK_HDR_IP_CKSUM:
-	case DPDK_HDR_UDP_CKSUM:
-	case DPDK_HDR_UDP_NO_CKSUM:
-		return &stats->rx_checksum_errors;
-	default:
-		return &stats->rx_malformed;
-	}
-}
-
 static void
 dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 {
@@ -484,9 +464,8 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 
 	*stats = port->stats;
 	stats->links = port->flow_count;
-	for (int i = DPDK_HDR_SHORT; i < DPDK_HDR_RESULTS; i++)
-		*kind_of_drop(stats, (enum dpdk_hdr_result)i) +=
-			port->frames[i];
+	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
+			      port->gate.counts, stats);
 	if (port->dev == NULL)
 		return;
 	stats->pool_size = port->dev->tx_pool->mp->size;
@@ -531,23 +510,9 @@ dpdk_link_stats(struct weir_link *link, struct weir_link_stats *stats)
 
 	if (flow->conn != NULL)
 		weir_conn_stats(flow->conn, &c);
-	*stats = (struct weir_link_stats){
-		.tx_packets = c.tx_packets,
-		.tx_wire_bytes = flow->tx_wire_bytes,
-		.tx_retransmits = c.tx_retx,
-		.tx_acks = c.tx_acks,
-		.rx_packets = c.rx_packets,
-		.rx_wire_bytes = flow->rx_wire_bytes,
-		.rx_acks = c.rx_acks,
-		.rx_duplicates = c.drops[CONN_DROP_DUPLICATE],
-		.rx_reordered = c.rx_reordered,
-		.rx_out_of_window = c.drops[CONN_DROP_STALE],
-		.rx_malformed = c.drops[CONN_DROP_VIOLATION],
-		.rto_fired = c.rto,
-		.probes = c.tlp + c.probes + c.keepalives,
-		.srtt_ns = c.srtt_ns,
-		.rto_ns = c.rto_ns,
-	};
+	weir_dpdk_count_link(&c, flow->tx_waits, stats);
+	stats->tx_wire_bytes = flow->tx_wire_bytes;
+	stats->rx_wire_bytes = flow->rx_wire_bytes;
 }
 
 static void

@@ -113,10 +113,12 @@ weir_dpdk_batch_send(struct dpdk_port *port)
 	port->stats.doorbells++;
 	port->stats.tx_packets += sent;
 	port->batch_count = count - sent;
+	if (__builtin_expect(sent == count, 1))
+		return;
 	/* What the device has no room for stays, in order. */
-	if (__builtin_expect(sent != count, 0))
-		memmove(port->batch, port->batch + sent,
-			port->batch_count * sizeof(port->batch[0]));
+	port->stats.tx_ring_full++;
+	memmove(port->batch, port->batch + sent,
+		port->batch_count * sizeof(port->batch[0]));
 }
 
 static inline bool
@@ -373,11 +375,10 @@ receive_undecodable(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		    enum wire_drop drop)
 {
 	if (!weir_dpdk_is_our_port(port, in->dst.port)) {
-		port->stats.rx_foreign++;
+		port->frames[DPDK_HDR_FOREIGN_PORT]++;
 		return;
 	}
 	port->packets[drop]++;
-	port->stats.rx_malformed++;
 }
 
 /* Not just a packet of a link. @return true: it is one, with a trailer. */

@@ -106,6 +106,16 @@ enum {
 	DPDK_GONE_RX = 2,
 };
 
+/* Why reserve found no room, as in WEIR_TX_WAITS. */
+enum dpdk_wait {
+	DPDK_WAIT_DOWN,
+	DPDK_WAIT_CREDIT,
+	DPDK_WAIT_QUEUE,
+	DPDK_WAIT_SMALL,
+	DPDK_WAIT_LARGE,
+	DPDK_WAITS
+};
+
 struct dpdk_flow {
 	/* Port to tx half. */
 	struct weir_spsc back_q;
@@ -117,8 +127,9 @@ struct dpdk_flow {
 	uint32_t msg_size_max;
 	uint32_t tx_capacity; /* small places = credits */
 	uint32_t large_count;
-	uint64_t tx_copied;    /* bytes; relaxed */
-	uint64_t tx_doorbells; /* relaxed */
+	uint64_t tx_copied;            /* bytes; relaxed */
+	uint64_t tx_doorbells;         /* relaxed */
+	uint64_t tx_waits[DPDK_WAITS]; /* written by the half; relaxed */
 
 	/* Tx half to port. */
 	struct weir_spsc commit_q;
@@ -233,7 +244,6 @@ struct dpdk_tx {
 	uint64_t large_committed;
 	uint64_t messages;
 	uint64_t payload_bytes;
-	uint64_t reserve_waits;
 	uint64_t discarded;
 };
 

@@ -5,6 +5,7 @@
  * mempool or the connection. The rings are drawn in dpdk_flow.h.
  */
 
+#include "dpdk_counters.h"
 #include "dpdk_flow.h"
 #include "dpdk_port.h"
 #include "doorbell.h"
@@ -131,6 +132,40 @@ min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+/* Reserve found no room: for which reason? The port may read meanwhile. */
+static void
+tx_waited(struct dpdk_tx *dt, enum dpdk_wait why)
+{
+	uint64_t *count = &dt->flow->tx_waits[why];
+
+	__atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+}
+
+/* The smaller of two limits let nobody in: whose was it? */
+static enum dpdk_wait
+tx_limit_of(const struct dpdk_tx *dt)
+{
+	const struct dpdk_flow *flow = dt->flow;
+	uint64_t acked = dt->harvested - dt->small_total - flow->large_count;
+	uint64_t queued = dt->messages - acked;
+
+	return queued + dt->out >= flow->config.tx_credits ? DPDK_WAIT_QUEUE
+							   : DPDK_WAIT_CREDIT;
+}
+
+/* No room, @return 0. */
+static __attribute__((noinline)) int
+reserve_nothing(struct dpdk_tx *dt, bool large)
+{
+	if (large && dt->large_count == dt->large_pledged)
+		tx_waited(dt, DPDK_WAIT_LARGE);
+	else if (!large && dt->small_count == dt->small_pledged)
+		tx_waited(dt, DPDK_WAIT_SMALL);
+	else
+		tx_waited(dt, tx_limit_of(dt));
+	return 0;
+}
+
 static int
 dpdk_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	     uint16_t n)
@@ -149,8 +184,10 @@ dpdk_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	if (__builtin_expect(end != 0, 0))
 		return end;
 	if (__builtin_expect(!dt->up, 0) &&
-	    (!tx_begin(dt) || size > tx->msg_size_max))
+	    (!tx_begin(dt) || size > tx->msg_size_max)) {
+		tx_waited(dt, DPDK_WAIT_DOWN);
 		return 0;
+	}
 	tx_harvest(dt);
 	large = size > dt->frag_size;
 	count = min_u32(count, large ? dt->large_count - dt->large_pledged
@@ -159,10 +196,8 @@ dpdk_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	if (__builtin_expect(credits < count, 0))
 		credits = tx_credits(dt);
 	count = min_u32(count, credits);
-	if (count == 0) {
-		dt->reserve_waits++;
-		return 0;
-	}
+	if (count == 0)
+		return n == 0 ? 0 : reserve_nothing(dt, large);
 	for (uint32_t i = 0; i < count; i++)
 		permits[i].cookie = large;
 	if (large)
@@ -381,7 +416,7 @@ dpdk_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats)
 
 	stats->messages = dt->messages;
 	stats->payload_bytes = dt->payload_bytes;
-	stats->reserve_waits = dt->reserve_waits;
+	weir_dpdk_count_waits(flow->tx_waits, stats);
 	stats->discarded = dt->discarded;
 	stats->copied_bytes =
 		__atomic_load_n(&flow->tx_copied, __ATOMIC_RELAXED);

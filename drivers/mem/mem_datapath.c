@@ -103,6 +103,13 @@ mem_tx_trouble(struct mem_tx *mt)
 		       : -ECONNRESET;
 }
 
+static void
+mem_count_wait(struct weir_tx_stats *counters, uint64_t *why)
+{
+	counters->reserve_waits++;
+	++*why;
+}
+
 static int
 mem_reserve_short(struct mem_tx *mt, enum mem_class class, uint16_t n)
 {
@@ -111,7 +118,12 @@ mem_reserve_short(struct mem_tx *mt, enum mem_class class, uint16_t n)
 	mem_harvest(mt);
 	room = mem_room(mt, class);
 	if (room == 0)
-		mt->counters.reserve_waits++;
+		mem_count_wait(&mt->counters,
+			       mt->free_count[class] != mt->pledged[class]
+				       ? &mt->counters.reserve_wait_credit
+			       : class == MEM_SMALL
+				       ? &mt->counters.reserve_wait_small
+				       : &mt->counters.reserve_wait_large);
 	return (int)(room < n ? room : n);
 }
 
@@ -132,6 +144,9 @@ mem_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	    atomic_load_explicit(&mt->lane->rx_end, memory_order_relaxed) !=
 		    MEM_END_OPEN) {
 		count = mem_tx_trouble(mt);
+		if (count == 0 && mt->lane == NULL)
+			mem_count_wait(&mt->counters,
+				       &mt->counters.reserve_wait_down);
 		if (count < 0 || mt->lane == NULL)
 			return count;
 		count = n;

@@ -129,7 +129,10 @@ struct shm_tx {
 	uint32_t group_count;
 	uint32_t class_count;
 	uint32_t backed_out; /* drops and discards, for the watch */
-	uint64_t reserve_waits;
+	uint64_t wait_down;  /* reserve found no room: why */
+	uint64_t wait_credit;
+	uint64_t wait_small;
+	uint64_t wait_large;
 	uint64_t discarded;
 	uint64_t doorbells;
 	struct shm_watch watch;

@@ -119,6 +119,18 @@ look_around(struct shm_tx *st)
 	return rc != 0;
 }
 
+/* The largest of several classes is large, all others are small. */
+static void
+count_wait(struct shm_tx *st, unsigned int k)
+{
+	if (st->class_free[k] != 0)
+		st->wait_credit++;
+	else if (k != 0 && k == st->class_count - 1)
+		st->wait_large++;
+	else
+		st->wait_small++;
+}
+
 /* Found too little room, or a peer that is gone. */
 static __attribute__((noinline)) int
 reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
@@ -134,7 +146,7 @@ reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
 		weir_shm_collect(st, false);
 	room = shm_room_of(st, k);
 	if (room == 0) {
-		st->reserve_waits++;
+		count_wait(st, k);
 		if (!weir_shm_watch_due(&st->watch) || !look_around(st))
 			return 0;
 		if (st->peer == &st->dead)

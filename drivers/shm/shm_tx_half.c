@@ -101,13 +101,24 @@ class_stats(const struct shm_tx *st, unsigned int k,
 }
 
 static void
+count_waits(const struct shm_tx *st, struct weir_tx_stats *stats)
+{
+	stats->reserve_wait_down = st->wait_down;
+	stats->reserve_wait_credit = st->wait_credit;
+	stats->reserve_wait_small = st->wait_small;
+	stats->reserve_wait_large = st->wait_large;
+	stats->reserve_waits = st->wait_down + st->wait_credit +
+			       st->wait_small + st->wait_large;
+}
+
+static void
 shm_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats)
 {
 	struct shm_tx *st = shm_tx_of(tx);
 
 	stats->messages = st->seq;
 	stats->payload_bytes = st->payload_bytes;
-	stats->reserve_waits = st->reserve_waits;
+	count_waits(st, stats);
 	stats->discarded = st->discarded;
 	stats->doorbells = st->doorbells;
 	stats->capacity = st->mask + 1;
@@ -177,6 +188,8 @@ early_reserve(struct weir_tx *tx, uint32_t size, struct weir_permit *permits,
 	if (st->armed)
 		weir_shm_tx_awake(st);
 	rc = early_look(st);
+	if (rc >= 0)
+		st->wait_down++;
 	return rc < 0 ? rc : 0;
 }
 

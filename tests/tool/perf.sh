@@ -74,6 +74,19 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 	self dpdk: bw -s 64 --verify --coalesce=off
 fi
 
+begin "counters: all in JSON, waits and drops as text where there are any"
+self shm: bw -b 32
+holds "$DIR/json" "r['counters']['tx']['reserve_wait_credit'] + \
+r['counters']['tx']['reserve_wait_small'] > 0"
+holds "$DIR/json" "r['counters']['link']['drop_duplicate'] == 0"
+holds "$DIR/json" "'frame_udp_checksum' in r['counters']['port']"
+timeout 60 "$WEIR" perf bw shm: --self -t 100ms -O 0s -b 32 >"$DIR/text"
+grep -q 'tx reserve_wait_[a-z]* [0-9]* times' "$DIR/text" ||
+	fail "$CASE: $(cat "$DIR/text")"
+if grep -q 'link drop_' "$DIR/text"; then
+	fail "$CASE: $(cat "$DIR/text")"
+fi
+
 begin "one CPU for both sides"
 timeout 60 taskset -c "$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')" \
 	"$WEIR" perf lat shm: --self -J -t 300ms >"$DIR/json"

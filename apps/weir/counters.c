@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tables of weir_stats.h, expanded. */
+
+#include "counters.h"
+
+#include <stddef.h>
+
+#define COUNTER(type, kind, name, unit, text) \
+	{ #name, #unit, text, offsetof(type, name), WEIR_COUNTER_##kind },
+#define LINK(...) COUNTER(struct weir_link_stats, __VA_ARGS__)
+#define TX(...)   COUNTER(struct weir_tx_stats, __VA_ARGS__)
+#define PORT(...) COUNTER(struct weir_port_stats, __VA_ARGS__)
+
+static const struct weir_counter link_table[] = { WEIR_LINK_COUNTERS(LINK) };
+static const struct weir_counter tx_table[] = { WEIR_TX_WAITS(TX) };
+static const struct weir_counter port_table[] = { WEIR_PORT_COUNTERS(
+	PORT) WEIR_PORT_REASONS(PORT) };
+
+static const struct part {
+	const char *name;
+	size_t offset; /* in struct weir_counters */
+	const struct weir_counter *table;
+	size_t count;
+} parts[] = {
+#define PART(name)                                                         \
+	{                                                                  \
+#name, offsetof(struct weir_counters, name), name##_table, \
+			sizeof(name##_table) / sizeof(name##_table[0])     \
+	}
+	PART(link),
+	PART(tx),
+	PART(port),
+};
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static uint64_t *
+value_of(const struct weir_counters *counters, const struct part *part,
+	 const struct weir_counter *counter)
+{
+	return (uint64_t *)((char *)counters + part->offset + counter->offset);
+}
+
+void
+weir_counters_since(struct weir_counters *now,
+		    const struct weir_counters *before)
+{
+	for (size_t p = 0; p < PARTS; p++)
+		for (size_t i = 0; i < parts[p].count; i++) {
+			const struct weir_counter *counter = &parts[p].table[i];
+
+			if (counter->kind != WEIR_COUNTER_LEVEL)
+				*value_of(now, &parts[p], counter) -=
+					*value_of(before, &parts[p], counter);
+		}
+}
+
+void
+weir_counters_each(const struct weir_counters *counters, weir_counter_fn each,
+		   void *arg)
+{
+	for (size_t p = 0; p < PARTS; p++)
+		for (size_t i = 0; i < parts[p].count; i++)
+			each(arg, parts[p].name, &parts[p].table[i],
+			     *value_of(counters, &parts[p],
+				       &parts[p].table[i]));
+}

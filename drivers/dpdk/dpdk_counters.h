@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From what the parts of the driver count, each by its own enum, to the public
+ * counters: every reason has exactly one, of the same name.
+ *
+ *   enum dpdk_hdr_result    frame_*      \
+ *   enum dpdk_neigh_result  neighbour_*   > struct weir_port_stats
+ *   enum wire_drop          packet_*     |
+ *   enum dpdk_stranger      its name     /
+ *   enum conn_drop          drop_*       \  struct weir_link_stats
+ *   enum dpdk_wait          reserve_*    /  (and struct weir_tx_stats)
+ */
+#ifndef DPDK_COUNTERS_H
+#define DPDK_COUNTERS_H
+
+#include "conn.h"
+#include "dpdk_flow.h"
+#include "dpdk_hdr.h"
+#include "dpdk_neigh.h"
+#include "dpdk_stranger.h"
+#include "weir_stats.h"
+#include "wire.h"
+
+/* Where a reason is counted: bytes into the struct, 0 if it drops nothing. */
+size_t weir_dpdk_frame_counter(enum dpdk_hdr_result result);
+size_t weir_dpdk_neigh_counter(enum dpdk_neigh_result result);
+size_t weir_dpdk_packet_counter(enum wire_drop reason);
+size_t weir_dpdk_stranger_counter(enum dpdk_stranger what);
+size_t weir_dpdk_link_counter(enum conn_drop reason);
+
+/* Add to stats: each reason, and the older sums. */
+void weir_dpdk_count_drops(const uint64_t frames[DPDK_HDR_RESULTS],
+			   const uint64_t neighbours[DPDK_NEIGH_RESULTS],
+			   const uint64_t packets[WIRE_DROPS],
+			   const uint64_t strangers[DPDK_STRANGERS],
+			   struct weir_port_stats *stats);
+
+/* Fill in all but the bytes. waits: read with relaxed loads. */
+void weir_dpdk_count_link(const struct conn_stats *conn,
+			  const uint64_t waits[DPDK_WAITS],
+			  struct weir_link_stats *stats);
+void weir_dpdk_count_waits(const uint64_t waits[DPDK_WAITS],
+			   struct weir_tx_stats *stats);
+
+#endif /* DPDK_COUNTERS_H */
