@@ -250,6 +250,7 @@ learn_from_arrival(struct arq_tx *tx, uint64_t seq)
 		tx->spurious++;
 		if (tx->reorder_scale < 64)
 			tx->reorder_scale++;
+		tx->reorder_keep = ARQ_REORDER_KEEP;
 	}
 }
 
@@ -279,7 +280,7 @@ weir_arq_tx_on_ack(struct arq_tx *tx, uint64_t ack)
 	if (tx->sacked != 0 || tx->lost != 0)
 		settle_holes(tx, ack);
 	tx->una = ack;
-	if (tx->cwnd != tx->window) {
+	if (tx->cwnd != tx->window && !tx->controlled) {
 		uint32_t room = tx->window - tx->cwnd;
 
 		tx->cwnd += count < room ? count : room;
@@ -339,6 +340,10 @@ in_flight64(const struct arq_tx *tx, uint64_t seq, uint64_t end)
 static void
 mark_lost(struct arq_tx *tx, uint64_t seq)
 {
+	const struct tx_slot *slot = arq_tx_slot(tx, seq);
+
+	if (slot->sent_ns > tx->lost_newest_ns)
+		tx->lost_newest_ns = slot->sent_ns;
 	bitring_set(&tx->lost_bits, seq);
 	tx->lost++;
 }
@@ -350,6 +355,13 @@ reorder_window(const struct arq_tx *tx, const struct rtt *rtt)
 	uint64_t ns = (rtt->min_ns >> 2) * tx->reorder_scale;
 
 	return ns < rtt->srtt_ns ? ns : rtt->srtt_ns;
+}
+
+void
+weir_arq_tx_on_recovery(struct arq_tx *tx)
+{
+	if (tx->reorder_keep != 0 && --tx->reorder_keep == 0)
+		tx->reorder_scale = 1;
 }
 
 uint64_t

@@ -32,6 +32,8 @@
 #define ARQ_BATCH_MSG_MAX 256
 /* What is risked after a time-out, until an acknowledgement comes. */
 #define ARQ_RTO_CWND 2
+/* RFC 8985 section 7.2: a wider reordering window is kept so long. */
+#define ARQ_REORDER_KEEP 16
 
 struct tx_slot {
 	const uint8_t *payload; /* BATCH: NULL, gathered from its messages */
@@ -56,7 +58,8 @@ struct arq_tx {
 	uint64_t nxt;   /* next new one */
 	uint64_t limit; /* peer's window: first it will not take */
 	uint32_t window;
-	uint32_t cwnd; /* packets that may be in flight; <= window */
+	uint32_t cwnd;   /* packets that may be in flight; <= window */
+	bool controlled; /* cwnd is set from outside, see cc.h */
 	uint32_t sacked;
 	uint32_t lost;
 
@@ -79,6 +82,8 @@ struct arq_tx {
 	uint64_t delivered_rtt; /* and how long ago that was when we heard */
 	uint32_t reorder_scale; /* of the reordering window, in min_rtt/4 */
 	bool reorder_seen;
+	uint8_t reorder_keep;    /* recoveries until it shrinks again */
+	uint64_t lost_newest_ns; /* send time of the newest lost one */
 
 	bool fin_wanted;
 	bool fin_sent;
@@ -155,6 +160,9 @@ void weir_arq_tx_delivered(struct arq_tx *tx, uint64_t sent_ns,
  */
 uint64_t weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt,
 			    uint64_t now_ns);
+
+/** A recovery begins: patience that was not needed is given up in time. */
+void weir_arq_tx_on_recovery(struct arq_tx *tx);
 
 /** The timer ran out: what is older than rto is lost. */
 void weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns);

@@ -14,6 +14,11 @@ weir_conn_note_arrival(struct weir_conn *conn, const struct wire_hdr *hdr,
 		       uint64_t now_ns)
 {
 	conn->stats.rx_packets++;
+	if (__builtin_expect(hdr->marked != conn->ce_now, 0)) {
+		conn->ce_now = hdr->marked;
+		conn->due |= DUE_ACK;
+	}
+	conn->ce_count += hdr->marked;
 	conn->last_rx_ns = now_ns;
 	conn->now_ns = now_ns;
 	/* The newest clock is echoed, with the time it lay here. */
@@ -106,6 +111,8 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 {
 	struct arq_tx *tx = &conn->tx;
 	uint64_t ack = seq_expand(tx->una, hdr->ack);
+	uint64_t before = tx->una + tx->sacked;
+	uint32_t flight = arq_tx_in_flight(tx);
 	bool answer = false; /* to our last PING */
 
 	if (now_ns - conn->ack_ns > CONN_TS_FRESH_NS) {
@@ -139,7 +146,10 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 
 		if (again < conn->timers.at[TIMER_LOSS])
 			timer_set(&conn->timers, TIMER_LOSS, again);
+		weir_conn_cc_losses(conn, now_ns);
 	}
+	if (__builtin_expect(tx->controlled, 0))
+		weir_conn_cc_ack(conn, hdr, before, flight, now_ns);
 	if (tx->fin_sent && tx->una > tx->fin_seq && !conn->tx_done) {
 		conn->tx_done = true;
 		weir_conn_check_ends(conn, now_ns);
@@ -497,6 +507,8 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->type = slot->type;
 	out->flags = slot->flags | conn->base_flags;
 	out->sack_words = (uint8_t)words;
+	out->ect = conn->ect;
+	conn->ect_sent += conn->ect;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
 	note_ack_sent(conn, now_ns);
@@ -510,6 +522,8 @@ emit_fin(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	emit_slot(conn, slot, seq, now_ns, out);
 	conn->stats.tx_packets++;
 	out->ref = NULL;
+	conn->ect_sent -= out->ect;
+	out->ect = 0;
 	out->kind = CONN_TX_CONTROL;
 	out->whole = false;
 	out->flags |= WIRE_F_ACKREQ;
@@ -625,6 +639,8 @@ next_ack(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 static void
 note_waiting(struct weir_conn *conn, uint64_t now_ns)
 {
+	if (arq_tx_can_send(&conn->tx))
+		return; /* only spaced out, and counted so */
 	if (conn->tx.nxt >= conn->tx.limit)
 		conn->stats.window_full++;
 	else
@@ -657,7 +673,9 @@ weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
 	if (conn->tx.lost != 0 || (conn->due & DUE_TLP))
 		if (next_again(conn, now_ns, out))
 			return 1;
-	if (arq_tx_can_send(&conn->tx))
+	if (arq_tx_can_send(&conn->tx) &&
+	    (__builtin_expect(conn->cc.gap_ns == 0, 1) ||
+	     weir_conn_cc_turn(conn, now_ns)))
 		return next_data(conn, now_ns, out);
 	if (arq_tx_can_fin(&conn->tx))
 		return next_fin(conn, now_ns, out);
@@ -675,7 +693,9 @@ weir_conn_wants_tx(const struct weir_conn *conn)
 {
 	return conn->due != 0 ||
 	       (conn->state == CONN_OPEN &&
-		(conn->tx.lost != 0 || arq_tx_can_send(&conn->tx) ||
+		(conn->tx.lost != 0 ||
+		 (arq_tx_can_send(&conn->tx) &&
+		  (conn->cc.gap_ns == 0 || conn->pace_ns <= conn->now_ns)) ||
 		 arq_tx_can_fin(&conn->tx)));
 }
 
@@ -734,7 +754,7 @@ weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
 	hdr.vt = WIRE_VERSION_MAX << 4 | out->type;
 	hdr.flags = out->flags;
 	hdr.hlen = (uint8_t)(out->hdr_len / 8);
-	hdr.ce = 0;
+	hdr.ce = (uint8_t)conn->ce_count;
 	hdr.seq = out->seq;
 	hdr.token = conn->peer_token;
 	hdr.ack = (uint32_t)conn->rx.nxt;

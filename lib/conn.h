@@ -36,6 +36,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "cc.h"
 #include "cookie.h"
 #include "wire.h"
 
@@ -75,6 +76,10 @@ struct conn_config {
 	uint32_t tx_window_packets; /* in flight, power of two 64..32768 */
 	uint32_t tx_msgs;           /* send queue, power of two 1..32768 */
 	uint32_t msg_size_max;      /* largest message we accept */
+
+	/* Congestion control of our direction, see cc.h. */
+	enum cc_kind cc;
+	uint64_t cc_target_ns; /* swift */
 
 	/* Times, in nanoseconds. */
 	uint64_t max_ack_delay_ns;       /* how long an ack may wait */
@@ -345,7 +350,8 @@ struct conn_tx_packet {
 	uint8_t type;  /* enum wire_type */
 	uint8_t flags; /* WIRE_F_TRAILER: append one behind the payload */
 	uint8_t sack_words;
-	bool whole; /* the packet is the whole message of ref and no other */
+	uint8_t ect; /* 1: let it leave as ECT(0) */
+	bool whole;  /* the packet is the whole message of ref and no other */
 };
 
 /**
@@ -494,12 +500,18 @@ struct conn_stats {
 	uint64_t pauses;      /* our own polling stood still */
 	uint64_t window_full; /* new data waited for the peer's window */
 	uint64_t cwnd_full;   /* new data waited for our own window */
+	uint64_t pace_waits;  /* new data waited for its turn to leave */
+	uint64_t recoveries;  /* round trips with a loss */
+	uint64_t rx_marked;   /* packets received with a CE mark */
+	uint64_t tx_marked;   /* of ours, as the peer counts them */
 	uint64_t ack_stale;   /* older ack info ignored */
 	/* measured */
 	uint64_t srtt_ns;
 	uint64_t rttvar_ns;
 	uint64_t min_rtt_ns;
 	uint64_t rto_ns;
+	uint64_t gap_ns; /* between packets; 0: none */
+	uint32_t cwnd;   /* packets that may be in flight */
 };
 /** Counters so far. */
 void weir_conn_stats(const struct weir_conn *conn, struct conn_stats *out);

@@ -322,6 +322,9 @@ weir_conn_stats(const struct weir_conn *conn, struct conn_stats *out)
 	out->rttvar_ns = conn->rtt.rttvar_ns;
 	out->min_rtt_ns = conn->rtt.min_ns;
 	out->rto_ns = conn_rto(conn);
+	out->cwnd = conn->tx.cwnd;
+	out->rx_marked = conn->ce_count;
+	out->gap_ns = conn->cc.gap_ns;
 }
 
 void

@@ -27,7 +27,9 @@ weir_conn_config_init(struct conn_config *config)
 {
 	*config = (struct conn_config){
 		.modes = WIRE_MODE_BARE,
-		.features_offer = WIRE_FEATURE_BATCH,
+		.features_offer = WIRE_FEATURE_BATCH | WIRE_FEATURE_ECN,
+		.cc = CC_FIXED,
+		.cc_target_ns = CC_TARGET,
 		.frag_size = 1400,
 		.rx_window_packets = 256,
 		.rx_credit_msgs = 256,
@@ -64,7 +66,7 @@ is_power_of_two(uint32_t value)
 int
 weir_conn_config_check(const struct conn_config *c)
 {
-	if (c->token == 0 || c->modes == 0)
+	if (c->token == 0 || c->modes == 0 || (unsigned int)c->cc >= CC_KINDS)
 		return -EINVAL;
 	if (!in_range(c->frag_size, CONN_FRAG_MIN, CONN_FRAG_MAX) ||
 	    !in_range(c->rx_window_packets, 1, WIRE_WINDOW_MAX) ||
@@ -303,6 +305,7 @@ adopt_peer(struct weir_conn *conn, const struct wire_params *params)
 	weir_arq_tx_limits(&conn->tx, limits->frag_size,
 			   limits->features & WIRE_FEATURE_BATCH);
 	agree_on_trailer(conn, limits->features);
+	weir_conn_cc_start(conn);
 	conn->rx.stopped = conn->stop_flag != 0;
 }
 

@@ -84,8 +84,17 @@ struct weir_conn {
 	uint32_t rto_times;   /* in a row */
 	uint32_t probe_times; /* in a row */
 
+	uint64_t pace_ns;  /* the next packet may leave */
+	uint64_t ce_count; /* packets received with a mark */
+	bool ce_now;       /* the newest packet had one */
+	uint8_t ect;       /* ours are to be marked instead of dropped */
+	uint8_t ce_seen;   /* the peer's count */
+	uint64_t ect_sent;
+	uint64_t recover_ns; /* what was sent before is of the old recovery */
+
 	struct arq_tx tx;
 	struct arq_rx rx;
+	struct cc cc;
 	struct rtt rtt;
 	struct timers timers;
 
@@ -156,6 +165,14 @@ int weir_conn_next_hello(struct weir_conn *conn, uint64_t now_ns,
 void weir_conn_own_params(const struct weir_conn *conn,
 			  struct wire_params *out);
 void weir_conn_hello_timer(struct weir_conn *conn, uint64_t now_ns);
+
+/* conn_cc.c */
+void weir_conn_cc_start(struct weir_conn *conn);
+void weir_conn_cc_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
+		      uint64_t before, uint32_t flight, uint64_t now_ns);
+void weir_conn_cc_losses(struct weir_conn *conn, uint64_t now_ns);
+void weir_conn_cc_timeout(struct weir_conn *conn, uint64_t now_ns);
+bool weir_conn_cc_turn(struct weir_conn *conn, uint64_t now_ns);
 
 /* conn_time.c */
 void weir_conn_loss_timer(struct weir_conn *conn, uint64_t now_ns);

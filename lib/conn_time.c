@@ -64,6 +64,7 @@ retransmission(struct weir_conn *conn, uint64_t now_ns)
 	conn->rto_times++;
 	conn->stats.rto++;
 	weir_arq_tx_on_rto(tx, now_ns, rto_ns);
+	weir_conn_cc_timeout(conn, now_ns);
 	return now_ns +
 	       conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
 }
@@ -79,6 +80,7 @@ weir_conn_loss_timer(struct weir_conn *conn, uint64_t now_ns)
 		return;
 	}
 	at_ns = weir_arq_tx_detect(&conn->tx, &conn->rtt, now_ns);
+	weir_conn_cc_losses(conn, now_ns);
 	at_ns = sooner(at_ns, tail_probe(conn, now_ns));
 	at_ns = sooner(at_ns, retransmission(conn, now_ns));
 	timer_set(&conn->timers, TIMER_LOSS, at_ns);
@@ -224,6 +226,8 @@ open_timers(struct weir_conn *conn, uint64_t now_ns)
 		timer_clear(timers, TIMER_ACK);
 		conn->due |= DUE_ACK;
 	}
+	if (timer_due(timers, TIMER_PACE, now_ns))
+		timer_clear(timers, TIMER_PACE);
 	if (timer_due(timers, TIMER_LOSS, now_ns))
 		weir_conn_loss_timer(conn, now_ns);
 	if (timer_due(timers, TIMER_PROBE, now_ns))

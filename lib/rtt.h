@@ -25,6 +25,7 @@ struct rtt {
 	uint64_t rttvar_ns;
 	uint64_t min_ns;
 	uint64_t min_at_ns;
+	uint64_t last_ns; /* newest sample; whoever uses it sets it to 0 */
 };
 
 /** Take one sample; it is already free of the peer's hold time. */
@@ -35,6 +36,7 @@ rtt_sample(struct rtt *rtt, uint64_t sample_ns, uint64_t now_ns)
 
 	if (sample_ns < RTT_GRANULARITY_NS)
 		sample_ns = RTT_GRANULARITY_NS;
+	rtt->last_ns = sample_ns;
 	if (sample_ns <= rtt->min_ns || rtt->min_ns == 0 ||
 	    now_ns - rtt->min_at_ns > RTT_MIN_LIFE_NS) {
 		rtt->min_ns = sample_ns;

@@ -21,6 +21,7 @@ enum timer_id {
 	TIMER_HELLO,  /* repeat INIT or ACCEPT */
 	TIMER_GIVEUP, /* connect_timeout; later: unsent messages of an abort */
 	TIMER_ACK,    /* delayed acknowledgement */
+	TIMER_PACE,   /* the next packet may leave */
 	TIMER_LOSS,   /* reordering, tail-loss probe, retransmission */
 	TIMER_PROBE,  /* zero window, and repetition of STOP */
 	TIMER_ALIVE,  /* keepalive and dead peer */

@@ -208,6 +208,7 @@ weir_wire_decode(const uint8_t *bytes, uint32_t len, struct wire_hdr *out)
 		return WIRE_DROP_SHORT;
 	memcpy(out, bytes, WIRE_HDR_LEN);
 	swap_header(out);
+	out->marked = false;
 	out->sack_words = 0;
 	out->sack = NULL;
 	out->params = NULL;

@@ -19,6 +19,7 @@
 #ifndef WEIR_WIRE_H
 #define WEIR_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -91,6 +92,7 @@ enum wire_ext {
 
 /* Bits of wire_params.features. */
 #define WIRE_FEATURE_BATCH  (UINT64_C(1) << 0) /* takes BATCH */
+#define WIRE_FEATURE_ECN    (UINT64_C(1) << 2) /* counts CE marks */
 #define WIRE_FEATURE_CRC32C (UINT64_C(1) << 1) /* all packets have a trailer */
 
 enum wire_mode {
@@ -144,6 +146,8 @@ struct wire_hdr {
 
 	const uint8_t *payload;
 	uint32_t payload_len;
+	bool marked; /* it came with ECN's CE; set by who has seen the IP
+		      * header, after decoding */
 	uint32_t sack_words;   /* 0: no SACK */
 	const uint8_t *sack;   /* sack_words little-endian 64-bit words */
 	const uint8_t *params; /* whole PARAMS extension, or NULL */
