@@ -241,7 +241,8 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 		m = packet_body(port, flow, &out, &payload);
 		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
 		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,
-			      out.hdr_len + out.payload_len, DPDK_ECN_NOT_ECT,
+			      out.hdr_len + out.payload_len,
+			      out.ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT,
 			      out.flags);
 		flow->tx_wire_bytes += m->pkt_len;
 	}
@@ -423,6 +424,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 	struct dpdk_flow *flow;
 	struct dpdk_hdr_in in;
 	struct wire_hdr hdr;
+	uint8_t ecn = DPDK_ECN_NOT_ECT;
 
 	if (!port->dev->paired || m->nb_segs != 1 ||
 	    !pair_packet(frame, m->data_len, &len)) {
@@ -430,6 +432,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 			return false;
 		offset = in.offset;
 		len = in.len;
+		ecn = in.ecn;
 	}
 	drop = weir_wire_decode(frame + offset, len, &hdr);
 	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0 ||
@@ -443,6 +446,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		receive_unknown(port, m, &hdr);
 		return false;
 	}
+	hdr.marked = ecn == DPDK_ECN_CE;
 	flow->touched = true;
 	flow->rx_wire_bytes += m->pkt_len;
 	return weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns);

@@ -355,6 +355,11 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 		c->features_offer |= WIRE_FEATURE_CRC32C;
 	if (keys->crc == DPDK_CRC_REQUIRE)
 		c->features_require |= WIRE_FEATURE_CRC32C;
+	c->cc = keys->cc != CC_KINDS ? (enum cc_kind)keys->cc
+		: port->dev->no_wire ? CC_FIXED
+				     : CC_NEWRENO;
+	if (keys->cc_target_ns != 0)
+		c->cc_target_ns = keys->cc_target_ns;
 	c->msg_size_max = link->msg_size_max;
 	c->keepalive_ns = link->keepalive_ns;
 	c->dead_timeout_ns = link->dead_timeout_ns;

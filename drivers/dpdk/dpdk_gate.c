@@ -44,6 +44,36 @@ read_word(const struct weir_endpoint *ep, const char *key,
 			 text, key, words[0], words[1], words[2]);
 }
 
+/* cc= and cc-target=. */
+static int
+read_control(const struct weir_endpoint *ep, struct dpdk_link_keys *keys)
+{
+	const char *text = weir_endpoint_get(ep, "cc");
+	unsigned long us;
+	char *end;
+
+	for (int kind = 0; text != NULL && kind < CC_KINDS; kind++)
+		if (strcmp(text, weir_cc_name((enum cc_kind)kind)) == 0)
+			keys->cc = (uint8_t)kind;
+	if (text != NULL && keys->cc == CC_KINDS)
+		return weir_fail(-EINVAL,
+				 "dpdk: cc=%s: write cc=fixed, newreno, dctcp "
+				 "or swift",
+				 text);
+	text = weir_endpoint_get(ep, "cc-target");
+	if (text == NULL)
+		return 0;
+	us = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end != '\0' || us < 1 ||
+	    us > 1000000)
+		return weir_fail(-EINVAL,
+				 "dpdk: cc-target=%s: write microseconds, 1 to "
+				 "1000000",
+				 text);
+	keys->cc_target_ns = us * 1000;
+	return 0;
+}
+
 int
 weir_dpdk_link_keys_read(const struct weir_endpoint *ep,
 			 struct dpdk_link_keys *keys)
@@ -54,8 +84,11 @@ weir_dpdk_link_keys_read(const struct weir_endpoint *ep,
 		[DPDK_CRC_REQUIRE] = "require",
 	};
 
-	*keys = (struct dpdk_link_keys){ .crc = DPDK_CRC_OFF };
-	return read_word(ep, "crc", words, &keys->crc);
+	int rc;
+
+	*keys = (struct dpdk_link_keys){ .crc = DPDK_CRC_OFF, .cc = CC_KINDS };
+	rc = read_word(ep, "crc", words, &keys->crc);
+	return rc != 0 ? rc : read_control(ep, keys);
 }
 
 int

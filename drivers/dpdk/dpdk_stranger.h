@@ -64,6 +64,8 @@ enum dpdk_crc {
 /* Keys of an endpoint that are about the links made through it. */
 struct dpdk_link_keys {
 	uint8_t crc; /* enum dpdk_crc */
+	uint8_t cc;  /* enum cc_kind, or CC_KINDS: as suits the device */
+	uint64_t cc_target_ns; /* of swift; 0: as usual */
 };
 
 /* @return 0; -EINVAL with weir_fail(). */
