@@ -333,8 +333,8 @@ take_arp(struct dpdk_neigh *neigh, const struct dpdk_neigh_in *in,
 		return DPDK_NEIGH_CONFLICT;
 	if (body[ARP_OPCODE + 1] == ARP_REPLY)
 		return learn(neigh, &sender, in->src_mac, true, in->now_ns);
-	if (!is_probe)
-		learn_from_question(neigh, &sender, in);
+	/* Nobody looks for the address of a probe. */
+	learn_from_question(neigh, &sender, in);
 	if (!dpdk_ip_equal(&target, &neigh->ip))
 		return DPDK_NEIGH_NOT_US;
 	if (!may_answer(neigh, in->now_ns))

@@ -38,6 +38,7 @@
 #define PACKET_LEN 100
 #define PACKET_ALL 0x0300 /* ETH_P_ALL as on the wire */
 #define MTU        1500
+#define NETWORK6   "fd01:203:405:607:809:a0b:c0d:"
 
 static int wire = -1; /* the raw socket */
 static struct rte_ether_addr mac_b;
@@ -116,8 +117,8 @@ take_from_wire(uint8_t *frame, size_t size, uint32_t *tci)
 static const char *const locals[FRAME_KINDS] = {
 	"10.7.0.2/24",
 	"10.7.0.2/24,vlan=7,pcp=5",
-	"fd00::102/64",
-	"fd00::102/64,vlan=7,pcp=5",
+	NETWORK6 "102/64",
+	NETWORK6 "102/64,vlan=7,pcp=5",
 };
 
 struct bench {
@@ -382,7 +383,8 @@ a_port_asks_for_its_peer(void **state)
 		const struct frame_kind *kind = &frame_kinds[k];
 		uint64_t end_ns = weir_now_ns() + LIMIT_NS;
 		const char *to = kind->l3_len == 20 ? "dpdk:10.7.0.1:7400"
-						    : "dpdk:[fd00::101]:7400";
+						    : "dpdk:[" NETWORK6
+						      "101]:7400";
 		struct weir_link_config config = {
 			.size = sizeof(config),
 			.connect_timeout_ns = 500000000,

@@ -28,11 +28,13 @@ struct frame_kind {
 			[10] = 0xff, 0xff, 10, 7, 0, (last) \
 		}                                           \
 	}
-#define FRAME_IP6(last)                               \
-	{                                             \
-		{                                     \
-			0xfd, [14] = 1, [15] = (last) \
-		}                                     \
+/* No byte is zero: a stray write shows. */
+#define FRAME_IP6(last)                                                     \
+	{                                                                   \
+		{                                                           \
+			0xfd, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1, \
+				(last)                                      \
+		}                                                           \
 	}
 #define FRAME_PLAIN                  \
 	{                            \

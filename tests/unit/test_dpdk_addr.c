@@ -137,7 +137,7 @@ our_own_address_has_a_network(void **state)
 		"[fd00::1]/64",      "::/64",
 		"ff02::1/16",        "0.0.0.0/8",
 		"fd00::1/-1",        "224.0.0.1/24",
-		"::ffff:1.2.3.4/96", "",
+		"::ffff:1.2.3.4/24", "",
 		"10.7.0.1/ 24",      "10.7.0.1/+24",
 	};
 	struct dpdk_ip ip;
@@ -200,7 +200,8 @@ a_network_ends_at_its_last_bit(void **state)
 static void
 families_share_no_network(void **state)
 {
-	struct dpdk_ip ip4 = ip_of("10.7.0.1"), ip6 = ip_of("fd00::1");
+	/* Zeros, as the form of IPv4 has them. */
+	struct dpdk_ip ip4 = ip_of("10.7.0.1"), ip6 = ip_of("::1:0:0:1");
 
 	(void)state;
 	for (unsigned int bits = 1; bits <= 32; bits++) {

@@ -198,7 +198,7 @@ arp_is_what_rfc_826_draws(void **state)
 static void
 ndp_is_what_rfc_4861_draws(void **state)
 {
-	static const uint8_t expected_group[6] = { 0x33, 0x33, 0xff, 0, 1, 2 };
+	static const uint8_t expected_group[6] = { 0x33, 0x33, 0xff, 13, 1, 2 };
 	uint8_t frame[DPDK_NEIGH_FRAME_MAX], reply[DPDK_NEIGH_FRAME_MAX];
 	struct rte_ether_addr group;
 	struct two_ends ends;
@@ -207,24 +207,24 @@ ndp_is_what_rfc_4861_draws(void **state)
 	(void)state;
 	begin(&ends, IP6);
 	len = ask(&ends.a, &ends.b.ip, 0, frame);
-	/* To the group of those like b; who is fd00::102? Our MAC is ... */
+	/* To the group of those like b; who has its address? We have ... */
 	expect_bytes(frame, len,
-		     "3333ff000102 02000000000a 86dd"
+		     "3333ff0d0102 02000000000a 86dd"
 		     "60000000 0020 3a ff"
-		     "fd000000000000000000000000000101"
-		     "ff0200000000000000000001ff000102"
-		     "87 00 7a8e 00000000"
-		     "fd000000000000000000000000000102"
+		     "fd0102030405060708090a0b0c0d0101"
+		     "ff0200000000000000000001ff0d0102"
+		     "87 00 261f 00000000"
+		     "fd0102030405060708090a0b0c0d0102"
 		     "01 01 02000000000a");
 	/* Back to a alone: asked for, and replaces what you know. */
 	len = deliver(&ends.b, frame, len, reply);
 	expect_bytes(reply, len,
 		     "02000000000a 02000000000b 86dd"
 		     "60000000 0020 3a ff"
-		     "fd000000000000000000000000000102"
-		     "fd000000000000000000000000000101"
-		     "88 00 1991 60000000"
-		     "fd000000000000000000000000000102"
+		     "fd0102030405060708090a0b0c0d0102"
+		     "fd0102030405060708090a0b0c0d0101"
+		     "88 00 9afd 60000000"
+		     "fd0102030405060708090a0b0c0d0102"
 		     "02 01 02000000000b");
 	/* What the device must let through. */
 	weir_dpdk_neigh_group(&ends.b.ip, &group);
@@ -476,8 +476,11 @@ what_is_known_is_asked_again_when_it_is_old(void **state)
 		/* And forgotten if nobody answers any more. */
 		expect_mac(&ends.a, &ends.b.ip, 2 * now_ns, &frame_mac_b);
 		for (int n = 0; n <= DPDK_NEIGH_TRIES; n++)
-			weir_dpdk_neigh_poll(&ends.a, 2 * now_ns + n * 100 * MS,
-					     frame);
+			assert_int_equal(
+				weir_dpdk_neigh_poll(&ends.a,
+						     2 * now_ns + n * 100 * MS,
+						     frame) != 0,
+				n < DPDK_NEIGH_TRIES);
 		assert_int_equal(weir_dpdk_neigh_lookup(&ends.a, &ends.b.ip,
 							2 * now_ns + 301 * MS,
 							&mac),
@@ -708,6 +711,52 @@ an_advertisement_overrides_only_if_it_says_so(void **state)
 	assert_int_equal(ends.a.counts[DPDK_NEIGH_UNASKED], 1);
 }
 
+/* A question without that option tells no MAC, whoever sent the frame. */
+static void
+a_question_without_a_mac_teaches_nothing(void **state)
+{
+	uint8_t frame[DPDK_NEIGH_FRAME_MAX], reply[DPDK_NEIGH_FRAME_MAX];
+	struct two_ends ends;
+	struct dpdk_neigh moved;
+
+	(void)state;
+	begin(&ends, IP6);
+	find_each_other(&ends);
+	weir_dpdk_neigh_init(&moved, &ends.b.wire, &ends.b.ip, &mac_c);
+	ask(&moved, &ends.a.ip, 0, frame);
+	frame[IP6_AT + 5] = 24;
+	seal(frame);
+	assert_int_not_equal(deliver(&ends.a, frame, 78, reply), 0);
+	expect_mac(&ends.a, &ends.b.ip, 0, &frame_mac_b);
+}
+
+/* Every length of the message, in memory that ends with it. */
+static void
+options_end_before_the_message_does(void **state)
+{
+	uint8_t reply[DPDK_NEIGH_FRAME_MAX];
+
+	(void)state;
+	for (uint8_t len = 24; len <= 32; len++) {
+		struct dpdk_neigh_in in = { .src_mac = &frame_mac_a };
+		uint8_t *copy;
+
+		fresh(true);
+		ndp_frame[IP6_AT + 5] = len;
+		seal(ndp_frame);
+		in.len = 40u + len;
+		copy = malloc(in.len);
+		assert_non_null(copy);
+		memcpy(copy, ndp_frame + IP6_AT, in.len);
+		in.body = copy;
+		assert_int_equal(weir_dpdk_neigh_ndp(&ndp.b, &in, reply) != 0,
+				 len == 24 || len == 32);
+		assert_int_equal(ndp.b.counts[DPDK_NEIGH_OPTION],
+				 len != 24 && len != 32);
+		free(copy);
+	}
+}
+
 /* RFC 4862: the answer to who has no address yet goes to all nodes. */
 static void
 a_test_for_duplicates_is_answered(void **state)
@@ -801,6 +850,8 @@ main(void)
 		cmocka_unit_test(malformed_solicitations_do_nothing),
 		cmocka_unit_test(malformed_advertisements_do_nothing),
 		cmocka_unit_test(an_advertisement_overrides_only_if_it_says_so),
+		cmocka_unit_test(a_question_without_a_mac_teaches_nothing),
+		cmocka_unit_test(options_end_before_the_message_does),
 		cmocka_unit_test(a_test_for_duplicates_is_answered),
 		cmocka_unit_test(noise_teaches_nothing),
 		cmocka_unit_test(results_have_names_of_their_own),
