@@ -87,19 +87,19 @@ batch_size(const struct arq_tx *tx, uint32_t *len)
 	uint64_t waiting = tx->pushed - tx->cut;
 	uint32_t most = waiting < WIRE_RECORDS_MAX ? (uint32_t)waiting
 						   : WIRE_RECORDS_MAX;
-	uint32_t count, body = 0;
+	uint32_t at = (uint32_t)tx->cut;
+	uint32_t count, body = 0, end = 0;
 
 	for (count = 0; count < most; count++) {
-		uint32_t at = (uint32_t)(tx->cut + count) & tx->msg_mask;
-		uint32_t size = tx->msgs[at].len;
-		uint32_t total = wire_records_table(count + 1) +
-				 wire_round8(body) + size;
+		uint32_t size = tx->msgs[(at + count) & tx->msg_mask].len;
 
-		if (size >= tx->batch_below || total > tx->frag_size)
+		if (size >= tx->batch_below ||
+		    wire_records_table(count + 1) + body + size > tx->frag_size)
 			break;
-		body = wire_round8(body) + size;
-		*len = total;
+		end = body + size;
+		body = wire_round8(end);
 	}
+	*len = wire_records_table(count) + end;
 	return count;
 }
 
@@ -107,23 +107,45 @@ batch_size(const struct arq_tx *tx, uint32_t *len)
 static bool
 cut_batch(struct arq_tx *tx, struct tx_slot *slot)
 {
-	uint32_t len = 0, count = batch_size(tx, &len);
+	uint32_t len, count = batch_size(tx, &len);
+	uint32_t at = (uint32_t)tx->cut & tx->msg_mask;
 
 	if (count < WIRE_RECORDS_MIN)
 		return false;
 	slot->payload = NULL;
 	slot->len = len;
 	slot->mlo = count;
-	slot->msg = (uint32_t)tx->cut & tx->msg_mask;
+	slot->msg = at;
 	slot->type = WIRE_BATCH;
 	slot->flags = WIRE_F_FIRST | WIRE_F_LAST;
 	slot->tries = 0;
 	tx->nxt++;
 	for (uint32_t i = 0; i < count; i++)
-		tx->msgs[tx->cut++ & tx->msg_mask].end_seq = tx->nxt;
+		tx->msgs[(at + i) & tx->msg_mask].end_seq = tx->nxt;
+	tx->cut += count;
 	tx->batches++;
 	tx->batched += count;
 	return true;
+}
+
+/* A few words, without a call: by halves that overlap, or 16 bytes a time. */
+static inline void
+copy_small(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len >= 16) {
+		for (uint32_t at = 0; at < len - 16; at += 16)
+			memcpy(to + at, from + at, 16);
+		memcpy(to + len - 16, from + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + len - 8, from + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(to, from, 4);
+		memcpy(to + len - 4, from + len - 4, 4);
+	} else {
+		for (uint32_t at = 0; at < len; at++)
+			to[at] = from[at];
+	}
 }
 
 uint32_t
@@ -144,7 +166,7 @@ weir_arq_tx_gather(const struct arq_tx *tx, const struct tx_slot *slot,
 		/* The same with its padding; nothing follows the last one. */
 		if (i + 1 != count && msg->len % 8 != 0)
 			memset(to + (msg->len & ~(uint32_t)7), 0, 8);
-		memcpy(to, msg->payload, msg->len);
+		copy_small(to, msg->payload, msg->len);
 		to += wire_round8(msg->len);
 		bytes += msg->len;
 	}

@@ -184,6 +184,7 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 		m = place->mbuf;
 		/* Ours until it is acknowledged; nobody else has it yet. */
 		rte_mbuf_refcnt_set(m, 2);
+		place->lent = true;
 		*payload = place->data;
 		return m;
 	}

@@ -471,10 +471,12 @@ weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
 
 	place->away = false;
 	flow->away_count--;
-	if (m == NULL) {
+	if (!place->lent) {
+		/* Large, or copied into a batch: nobody else had it. */
 		place_hand_out(flow, index);
 		return;
 	}
+	place->lent = false;
 	if (rte_mbuf_refcnt_read(m) == 1) {
 		/* Acquire: whoever had it is done reading (net_ring). */
 		atomic_thread_fence(memory_order_acquire);
