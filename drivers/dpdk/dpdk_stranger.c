@@ -22,7 +22,9 @@
 #define GONE_EVERY_NS   UINT64_C(1000000)
 #define GONE_BURST      64u
 #define LOG_EVERY_NS    SECOND_NS
-#define LOG_BURST       5u
+/* Memory that is not there is not looked for with every INIT. */
+#define BUSY_NS   UINT64_C(1000000)
+#define LOG_BURST 5u
 
 const char *
 weir_dpdk_stranger_name(enum dpdk_stranger what)
@@ -215,6 +217,7 @@ welcome(struct dpdk_port *port, struct dpdk_listener *l,
 	flow->peer = in->src;
 	flow->init_port = in->src.port;
 	if (weir_dpdk_flow_make_conn(flow) != 0) {
+		port->gate.busy_until_ns = port->now_ns + BUSY_NS;
 		flow->phase = DPDK_PHASE_OVER;
 		atomic_store_explicit(&flow->gone, DPDK_GONE_TX | DPDK_GONE_RX,
 				      memory_order_relaxed);
@@ -268,7 +271,8 @@ on_good_init(struct dpdk_port *port, struct dpdk_listener *l,
 	     struct conn_init *init)
 {
 	struct dpdk_flow *flow = flow_of_init(port, in, init);
-	bool full = l->half_open + l->waiting_count >= DPDK_BACKLOG;
+	bool full = l->half_open + l->waiting_count >= DPDK_BACKLOG ||
+		    port->now_ns < port->gate.busy_until_ns;
 
 	if (flow != NULL) {
 		count(port, DPDK_INIT_AGAIN);

@@ -86,6 +86,7 @@ struct dpdk_gate {
 	struct bucket rejects;
 	struct bucket gones;
 	struct bucket logs;
+	uint64_t busy_until_ns; /* there was no memory for another link */
 	uint64_t counts[DPDK_STRANGERS];
 
 	/* Links by their peer's token; chained through flow->peer_next. */
