@@ -40,8 +40,6 @@ check_flow(struct side *side, const struct conn_gauge *now)
 		world_fail(side->world, "something retreated");
 	if (last->snd_nxt != 0 && last->snd_nxt >> 32 != now->snd_nxt >> 32)
 		side->world->count->seq_wrapped++;
-	if (last->tx_credit >> 16 != now->tx_credit >> 16)
-		side->world->count->credit_wrapped++;
 }
 
 /* Books of the send window. */
@@ -69,7 +67,8 @@ check_told(struct side *side, const struct conn_gauge *now)
 {
 	const struct weir_conn *conn = side->conn;
 
-	if (conn->state != CONN_OPEN || conn->rx.ended || conn->rx.stopped)
+	if (conn->state != CONN_OPEN || conn->rx.ended || conn->rx.stopped ||
+	    side->starving)
 		return;
 	if (now->rcv_nxt == now->rcv_limit && now->rcv_room > now->rcv_limit)
 		world_fail(side->world, "a closed window opened in silence");
@@ -91,6 +90,11 @@ check_side(struct side *side)
 		check_flow(side, &now);
 	check_books(side, &now);
 	check_told(side, &now);
+	if (side->conn->cc.gap_ns > side->conn->rtt.srtt_ns)
+		side->world->count->below_one++;
+	if (side_now(side) >> 38 != side->last_ns >> 38 && side->last_ns != 0)
+		side->world->count->ts_wrapped++;
+	side->last_ns = side_now(side);
 	if (!weir_conn_finished(side->conn) && side->conn->state != CONN_IDLE &&
 	    !side->conn->over && weir_conn_deadline(side->conn) == CONN_NEVER)
 		world_fail(side->world, "alive without a deadline");

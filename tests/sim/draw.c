@@ -4,11 +4,13 @@
  * seeds see most pairs of features together.
  */
 #include <string.h>
+#include "cc.h"
 #include "prng.h"
 #include "sim.h"
 
-#define US UINT64_C(1000)
-#define MS UINT64_C(1000000)
+#define US  UINT64_C(1000)
+#define MS  UINT64_C(1000000)
+#define SEC UINT64_C(1000000000)
 
 static bool
 coin(struct prng *prng)
@@ -76,12 +78,13 @@ draw_side(struct prng *prng, struct sim_draw *draw, int side)
 					: (uint32_t)prng_range(prng, 10, 300);
 	draw->tx_window[side] = 64u << prng_below(prng, 3);
 	draw->tx_msgs[side] = 1u << prng_below(prng, 8);
-	draw->msg_max[side] = 4096;
-	if (prng_below(prng, 8) == 0)
-		draw->msg_max[side] = 200000;
-	draw->msgs[side] = (uint32_t)prng_range(prng, 0, 60);
+	/* Short seeds find as much as long ones, and many more are run. */
+	draw->msg_max[side] = 8 * draw->frag[side];
+	if (prng_below(prng, 32) == 0)
+		draw->msg_max[side] = 200 * draw->frag[side];
+	draw->msgs[side] = (uint32_t)prng_range(prng, 0, 40);
 	if (draw->is_long)
-		draw->msgs[side] = (uint32_t)prng_range(prng, 500, 2500);
+		draw->msgs[side] = (uint32_t)prng_range(prng, 300, 1200);
 	if (coin(prng))
 		draw->slow[side] = prng_unit(prng) * 0.2;
 	draw->ack_delay_ns[side] = 20 * US;
@@ -115,6 +118,44 @@ draw_batches(uint64_t seed, struct sim_draw *draw)
 	}
 }
 
+/* What came later, each with numbers of its own. */
+static void
+draw_more(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed, 102);
+	for (int side = 0; side < 2; side++) {
+		draw->cc[side] = (uint8_t)prng_below(&prng, CC_KINDS);
+		draw->crc[side] = coin(&prng);
+		draw->skew_ppm[side] = (int32_t)prng_below(&prng, 401) - 200;
+		/* One clock in two wraps its 32 bits on the wire soon. */
+		draw->clock_ns[side] = prng_range(&prng, 1, 1000) * SEC;
+		if (coin(&prng))
+			draw->clock_ns[side] = (UINT64_C(5) << 38) -
+					       prng_below(&prng, 20 * MS);
+	}
+	draw->padded = coin(&prng);
+	if (coin(&prng))
+		draw->mark_at = (uint32_t)prng_range(&prng, 2, 40);
+	if (draw->fault_free)
+		return;
+	for (int dir = 0; dir < 2; dir++)
+		if (prng_below(&prng, 4) == 0)
+			draw->burst[dir] = prng_unit(&prng) * 0.02;
+	if (coin(&prng))
+		draw->flip = prng_unit(&prng) * 0.05;
+	if (coin(&prng))
+		draw->cut_short = prng_unit(&prng) * 0.05;
+	if (prng_below(&prng, 8) == 0) {
+		draw->mtu = (uint32_t)prng_range(&prng, 100, 1400);
+		draw->mtu_ways = (uint8_t)prng_range(&prng, 1, 3);
+		draw->mtu_ns = prng_below(&prng, 20 * MS);
+	}
+	if (prng_below(&prng, 4) == 0)
+		draw->starve = prng_unit(&prng) * 0.05;
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -133,5 +174,6 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	draw->keepalive = coin(&prng) || draw->end[0] >= SIM_ABORT ||
 			  draw->end[1] >= SIM_ABORT;
 	draw_batches(seed, draw);
+	draw_more(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "crc32c.h"
 #include "world.h"
 
 #define POOL_LEN (17u << 20)
@@ -99,7 +100,14 @@ config_init(struct side *side)
 	config->tx_window_packets = draw->tx_window[i];
 	config->tx_msgs = draw->tx_msgs[i];
 	config->msg_size_max = draw->msg_max[i];
-	config->features_offer = draw->batch[i] ? WIRE_FEATURE_BATCH : 0;
+	config->features_offer = WIRE_FEATURE_ECN;
+	if (draw->batch[i])
+		config->features_offer |= WIRE_FEATURE_BATCH;
+	if (draw->crc[i])
+		config->features_offer |= WIRE_FEATURE_CRC32C;
+	config->cc = (enum cc_kind)draw->cc[i];
+	if (draw->padded && draw->frag[i] >= WIRE_INIT_LEN)
+		config->hello_len = (WIRE_HDR_LEN + draw->frag[i]) & ~7u;
 	config->max_ack_delay_ns = draw->ack_delay_ns[i];
 	if (!draw->keepalive)
 		config->keepalive_ns = 0;
@@ -150,7 +158,7 @@ side_init(struct world *world, int index)
 				  (weir_conn_size(&side->config) + 63) & ~63ul);
 	if (index == 0) {
 		conn_new(side);
-		weir_conn_connect(side->conn, world->now_ns);
+		weir_conn_connect(side->conn, side_now(side));
 		schedule_poll(side, world->now_ns + 1);
 	}
 }
@@ -166,6 +174,38 @@ side_arrive(struct side *side, struct packet *packet)
 	*side->inbox_end = packet;
 	side->inbox_end = &packet->next;
 	schedule_poll(side, side->world->now_ns + side->poll_ns);
+}
+
+/* The same for all packets: what is checked is that bytes are. */
+static const uint8_t address[12] = {
+	10, 0, 0, 1, 10, 0, 0, 2, 28, 232, 28, 232
+};
+
+static void
+seal(struct packet *packet, uint8_t flags)
+{
+	if (!(flags & WIRE_F_TRAILER))
+		return;
+	wire_put_trailer(packet->bytes + packet->len,
+			 crc32c_trailer(address, sizeof(address), packet->bytes,
+					packet->len));
+	packet->len += WIRE_TRAILER_LEN;
+}
+
+/* @return false: a trailer that is not that of the packet. */
+static bool
+seal_holds(struct side *side, const struct packet *packet,
+	   const struct wire_hdr *hdr)
+{
+	uint32_t len = packet->len - WIRE_TRAILER_LEN;
+
+	if (!(hdr->flags & WIRE_F_TRAILER) ||
+	    wire_trailer_is(packet->bytes, packet->len,
+			    crc32c_trailer(address, sizeof(address),
+					   packet->bytes, len)))
+		return true;
+	side->crc_caught++;
+	return false;
 }
 
 /* The listener's part of the server. @return true if the packet was for it. */
@@ -187,7 +227,7 @@ listen(struct side *side, const struct wire_hdr *hdr)
 		return !weir_conn_is_same_init(side->conn, &init);
 	conn_new(side);
 	init.validated = true;
-	weir_conn_accept(side->conn, &init, side->world->now_ns);
+	weir_conn_accept(side->conn, &init, side_now(side));
 	return true;
 }
 
@@ -201,17 +241,27 @@ take_packets(struct side *side)
 		struct wire_hdr hdr;
 		enum wire_drop drop;
 		int kept = 0;
+		bool damaged = packet->damaged;
 
 		side->inbox = packet->next;
 		if (side->inbox == NULL)
 			side->inbox_end = &side->inbox;
-		drop = weir_wire_decode(packet->bytes, packet->len, &hdr);
+		drop = packet->broken ? WIRE_DROP_CRC
+				      : weir_wire_decode(packet->bytes,
+							 packet->len, &hdr);
+		hdr.marked = packet->marked;
+		if (drop == WIRE_OK && !seal_holds(side, packet, &hdr))
+			drop = WIRE_DROP_CRC;
+		if (drop != WIRE_OK && damaged) {
+			packet_free(world, packet);
+			continue;
+		}
 		if (drop != WIRE_OK)
 			world_fail(world, "cannot decode: %s",
 				   weir_wire_drop_name(drop));
 		else if (!listen(side, &hdr))
 			kept = weir_conn_on_packet(side->conn, &hdr, packet,
-						   world->now_ns);
+						   side_now(side));
 		world_trace(world, side,
 			    "<- %s seq %x len %u ack %x win %x cr %u flags "
 			    "%02x sack %u%s",
@@ -223,16 +273,32 @@ take_packets(struct side *side)
 	}
 }
 
+/* Is there memory for one more packet? */
+static bool
+may_send(struct side *side)
+{
+	struct world *world = side->world;
+
+	if (world->now_ns >= world->draw.heal_ns ||
+	    !prng_chance(&side->net, world->draw.starve))
+		return true;
+	side->starving = true;
+	world->count->starved++;
+	return false;
+}
+
 static void
 transmit(struct side *side)
 {
 	struct world *world = side->world;
 	struct conn_tx_packet out;
 
-	while (weir_conn_next(side->conn, world->now_ns, &out)) {
+	while (may_send(side) &&
+	       weir_conn_next(side->conn, side_now(side), &out)) {
 		struct packet *packet = packet_new(world);
-		uint32_t most = out.kind == CONN_TX_CONTROL ? WIRE_CONTROL_MAX
-							    : WIRE_DATA_HDR_MAX;
+		uint32_t most = out.kind != CONN_TX_CONTROL ? WIRE_DATA_HDR_MAX
+				: out.type <= WIRE_ACCEPT   ? PACKET_MAX
+							    : WIRE_CONTROL_MAX;
 
 		if (out.hdr_len > most || out.hdr_len % 8 != 0)
 			world_fail(world, "header of %u bytes", out.hdr_len);
@@ -248,6 +314,7 @@ transmit(struct side *side)
 			memcpy(packet->bytes + out.hdr_len, out.payload,
 			       out.payload_len);
 		packet->len = out.hdr_len + out.payload_len;
+		seal(packet, out.flags);
 		if (out.type == WIRE_BATCH && out.kind == CONN_TX_RETX)
 			world->count->batches_again++;
 		if (out.sack_words > 1)
@@ -255,7 +322,7 @@ transmit(struct side *side)
 		world_trace(world, side, "-> %s seq %x len %u flags %02x",
 			    weir_wire_type_name(out.type), out.seq,
 			    out.payload_len, out.flags);
-		world_send(world, side->index, packet);
+		world_send(world, side->index, packet, out.ect);
 	}
 }
 
@@ -478,14 +545,14 @@ app_end(struct side *side)
 	switch (end) {
 	case SIM_ABORT_TX:
 		side->closed = true;
-		weir_conn_abort_tx(side->conn, side->world->now_ns);
+		weir_conn_abort_tx(side->conn, side_now(side));
 		break;
 	case SIM_STOP_RX:
 		weir_conn_stop_rx(side->conn);
 		break;
 	case SIM_ABORT:
 		side->closed = true;
-		weir_conn_abort(side->conn, WIRE_E_ABORT, side->world->now_ns);
+		weir_conn_abort(side->conn, WIRE_E_ABORT, side_now(side));
 		break;
 	default:
 		side->vanished = true;
@@ -535,7 +602,7 @@ static void
 plan_next_poll(struct side *side, uint64_t release_ns)
 {
 	struct world *world = side->world;
-	uint64_t at = weir_conn_deadline(side->conn);
+	uint64_t at = side_when(side, weir_conn_deadline(side->conn));
 
 	if (release_ns < at)
 		at = release_ns;
@@ -549,7 +616,12 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 		at = world->now_ns + side->poll_ns;
 	if (world->now_ns < world->draw.heal_ns &&
 	    prng_chance(&side->net, world->draw.stall))
-		at = world->now_ns + prng_below(&side->net, 20 * MS);
+		at = world->now_ns +
+		     prng_below(&side->net, prng_below(&side->net, 8) == 0
+						    ? 150 * MS
+						    : 20 * MS);
+	if (side->starving && at > world->now_ns + side->poll_ns)
+		at = world->now_ns + side->poll_ns;
 	if (at != NEVER) {
 		side->poll_at_ns = 0;
 		schedule_poll(side, at);
@@ -559,16 +631,16 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 void
 side_poll(struct side *side)
 {
-	struct world *world = side->world;
 	uint64_t release_ns;
 
 	if (side->done)
 		return;
+	side->starving = false;
 	take_packets(side);
 	if (side->conn == NULL)
 		return;
-	if (weir_conn_deadline(side->conn) <= world->now_ns)
-		weir_conn_on_time(side->conn, world->now_ns);
+	if (weir_conn_deadline(side->conn) <= side_now(side))
+		weir_conn_on_time(side->conn, side_now(side));
 	side->tx_state = weir_conn_tx_state(side->conn);
 	app_receive(side);
 	release_ns = release_due(side);

@@ -38,8 +38,21 @@ struct sim_draw {
 	uint64_t jitter_ns;
 	uint64_t packet_ns; /* serialisation: 0 means an infinite rate */
 	uint32_t queue;     /* tail drop behind so many */
-	double partition;   /* chance per 1 ms of a cut of up to 20 ms */
-	double stall;       /* chance per poll of 0..20 ms without polling */
+	double burst[2];    /* chance per packet that a bad spell begins */
+	double flip;        /* chance that a bit turns over */
+	double cut_short;   /* chance that the end is missing */
+	uint32_t mtu;       /* 0, or longer packets vanish from mtu_ns on */
+	uint8_t mtu_ways;   /* bits: A to B, B to A */
+	uint64_t mtu_ns;
+	uint32_t mark_at;    /* queue length that marks ECT packets; 0: never */
+	double starve;       /* chance per packet that there is no memory */
+	int32_t skew_ppm[2]; /* clocks that run differently */
+	uint64_t clock_ns[2]; /* and start anywhere */
+	bool crc[2];
+	uint8_t cc[2];
+	bool padded;      /* the client pads INIT to a full packet */
+	double partition; /* chance per 1 ms of a cut of up to 20 ms */
+	double stall;     /* chance per poll of 0..20 ms without polling */
 	uint64_t heal_ns;
 	uint32_t isn[2];
 	uint32_t frag[2];
@@ -57,34 +70,63 @@ struct sim_draw {
 	enum sim_end end[2];
 };
 
-/* What happened, summed over both sides; also the "sometimes" counters. */
+/*
+ * What happened, summed over both sides. Those of the second list must all
+ * have happened in a campaign, or the seeds are too tame.
+ */
+#define SIM_TOTALS(X) \
+	X(events)     \
+	X(packets)    \
+	X(msgs)       \
+	X(retx)       \
+	X(spurious)
+
+#define SIM_SOMETIMES(X)                                                    \
+	X(lost)                                                             \
+	X(duplicated)                                                       \
+	X(late)                                                             \
+	X(bad_spells)                                                       \
+	X(flipped)                                                          \
+	X(crc_caught)                                                       \
+	X(cut_short)                                                        \
+	X(too_long)                                                         \
+	X(starved)                                                          \
+	X(marked)                                                           \
+	X(tx_marked)                                                        \
+	X(recoveries)                                                       \
+	X(cwnd_full)                                                        \
+	X(pace_waits)                                                       \
+	X(below_one) /* swift: packets farther apart than a round trip */   \
+	X(tlp)                                                              \
+	X(rto)                                                              \
+	X(lost_sack)                                                        \
+	X(lost_time)                                                        \
+	X(reorder_seen)                                                     \
+	X(dup_dropped)                                                      \
+	X(stale)                                                            \
+	X(window_closed)                                                    \
+	X(probes)                                                           \
+	X(probe_healed)                                                     \
+	X(seq_wrapped)                                                      \
+	X(ts_wrapped)                                                       \
+	X(sack_wide) /* more than one word of SACK */                       \
+	X(handshake_retx)                                                   \
+	X(pauses)                                                           \
+	X(batches)                                                          \
+	X(batches_again) /* sent a second time */                           \
+	X(batches_held)  /* a message of one released later than another */ \
+	X(end_close)                                                        \
+	X(end_close_last)                                                   \
+	X(end_abort_tx)                                                     \
+	X(end_stop_rx)                                                      \
+	X(end_abort)                                                        \
+	X(end_vanish)
+
 struct sim_count {
-	uint64_t events;
-	uint64_t packets;
-	uint64_t lost;
-	uint64_t duplicated;
-	uint64_t late;
-	uint64_t msgs;
-	uint64_t tlp;
-	uint64_t rto;
-	uint64_t lost_sack;
-	uint64_t lost_time;
-	uint64_t retx;
-	uint64_t dup_dropped;
-	uint64_t window_closed;
-	uint64_t probes;
-	uint64_t probe_healed;
-	uint64_t seq_wrapped;
-	uint64_t credit_wrapped;
-	uint64_t sack_wide; /* more than one word of SACK */
-	uint64_t ends[SIM_ENDS];
-	uint64_t handshake_retx;
-	uint64_t stale;
-	uint64_t reorder_seen;
-	uint64_t spurious;
-	uint64_t batches;
-	uint64_t batches_again; /* sent again */
-	uint64_t batches_held;  /* a part of their messages released */
+#define FIELD(name) uint64_t name;
+	SIM_TOTALS(FIELD)
+	SIM_SOMETIMES(FIELD)
+#undef FIELD
 };
 
 /**

@@ -2,103 +2,38 @@
 /*
  * Run seeds.
  *
- *   test_sim                     the suite: 4,000 seeds and the old failures
- *   test_sim --seeds FROM COUNT  a campaign of any length
- *   test_sim --seed N [--trace]  replay one
+ *   test_sim                          old failures and a short campaign
+ *   test_sim --suite COUNT            old failures, seeds 1 to COUNT, and all
+ *                                     that must happen sometimes
+ *   test_sim --seeds FROM COUNT       a campaign of any length
+ *   test_sim --jobs N ...             on so many processors
+ *   test_sim --seed N [--trace]       replay one
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include "sim.h"
 
-#define SUITE_SEEDS 4000
+#define SUITE_SEEDS  4000
+#define JOBS_MAX     64
+#define FAILURES_MAX 5
+#define REPORT_S     60
 
 /* Seeds that have found a defect once: they run first, for ever. */
 static const uint64_t regressions[] = { 35, 473, 605, 3268, 4777, 11166 };
 
-static void
-print_counts(const struct sim_count *c, uint64_t seeds, double seconds)
-{
-	printf("%llu seeds in %.1f s (%.0f/s), %llu events, %llu packets, "
-	       "%llu messages\n",
-	       (unsigned long long)seeds, seconds, (double)seeds / seconds,
-	       (unsigned long long)c->events, (unsigned long long)c->packets,
-	       (unsigned long long)c->msgs);
-#define SHOW(field) \
-	printf("  %-16s %llu\n", #field, (unsigned long long)c->field)
-	SHOW(lost);
-	SHOW(duplicated);
-	SHOW(late);
-	SHOW(tlp);
-	SHOW(rto);
-	SHOW(lost_sack);
-	SHOW(lost_time);
-	SHOW(retx);
-	SHOW(spurious);
-	SHOW(reorder_seen);
-	SHOW(dup_dropped);
-	SHOW(window_closed);
-	SHOW(probes);
-	SHOW(probe_healed);
-	SHOW(seq_wrapped);
-	SHOW(sack_wide);
-	SHOW(handshake_retx);
-	SHOW(stale);
-	SHOW(batches);
-	SHOW(batches_again);
-	SHOW(batches_held);
-#undef SHOW
-	printf("  ends: close %llu close-last %llu abort-tx %llu stop-rx %llu "
-	       "abort %llu vanish %llu\n",
-	       (unsigned long long)c->ends[SIM_CLOSE],
-	       (unsigned long long)c->ends[SIM_CLOSE_LAST],
-	       (unsigned long long)c->ends[SIM_ABORT_TX],
-	       (unsigned long long)c->ends[SIM_STOP_RX],
-	       (unsigned long long)c->ends[SIM_ABORT],
-	       (unsigned long long)c->ends[SIM_VANISH]);
-}
+#define REGRESSIONS (sizeof(regressions) / sizeof(regressions[0]))
 
-/* Every one of these must have happened, or the seeds are too tame. */
-static int
-check_sometimes(const struct sim_count *c)
-{
-	int missing = 0;
-
-#define SOMETIMES(field)                                        \
-	do {                                                    \
-		if (c->field == 0) {                            \
-			fprintf(stderr, "never: %s\n", #field); \
-			missing++;                              \
-		}                                               \
-	} while (0)
-	SOMETIMES(lost);
-	SOMETIMES(duplicated);
-	SOMETIMES(late);
-	SOMETIMES(tlp);
-	SOMETIMES(rto);
-	SOMETIMES(lost_sack);
-	SOMETIMES(lost_time);
-	SOMETIMES(dup_dropped);
-	SOMETIMES(window_closed);
-	SOMETIMES(probes);
-	SOMETIMES(probe_healed);
-	SOMETIMES(seq_wrapped);
-	SOMETIMES(sack_wide);
-	SOMETIMES(handshake_retx);
-	SOMETIMES(stale);
-	SOMETIMES(reorder_seen);
-	SOMETIMES(batches);
-	SOMETIMES(batches_again);
-	SOMETIMES(batches_held);
-#undef SOMETIMES
-	for (int end = 0; end < SIM_ENDS; end++)
-		if (c->ends[end] == 0) {
-			fprintf(stderr, "never: end %d\n", end);
-			missing++;
-		}
-	return missing;
-}
+/* One process of a campaign; in memory that all share. */
+struct job {
+	struct sim_count count;
+	volatile uint64_t seeds;
+	volatile uint64_t failed;
+};
 
 static double
 seconds_now(void)
@@ -109,43 +44,162 @@ seconds_now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* @return how many seeds failed; stops after a few. */
-static int
-campaign(uint64_t from, uint64_t seeds, struct sim_count *count)
+static void
+print_counts(const struct sim_count *c)
 {
-	int failed = 0;
+#define SHOW(name) printf("  %-16s %llu\n", #name, (unsigned long long)c->name);
+	SIM_TOTALS(SHOW)
+	SIM_SOMETIMES(SHOW)
+#undef SHOW
+}
 
-	for (uint64_t seed = from; seed < from + seeds && failed < 5; seed++)
-		if (sim_run(seed, false, count) != 0)
-			failed++;
+static int
+check_sometimes(const struct sim_count *c)
+{
+	int missing = 0;
+
+#define SOMETIMES(name)                                \
+	if (c->name == 0) {                            \
+		fprintf(stderr, "never: %s\n", #name); \
+		missing++;                             \
+	}
+	SIM_SOMETIMES(SOMETIMES)
+#undef SOMETIMES
+	return missing;
+}
+
+/* Every jobs-th seed. */
+static void
+work(struct job *job, uint64_t from, uint64_t end, uint64_t step)
+{
+	for (uint64_t seed = from; seed < end; seed += step) {
+		if (sim_run(seed, false, &job->count) != 0)
+			job->failed++;
+		job->seeds++;
+		if (job->failed >= FAILURES_MAX)
+			break;
+	}
+}
+
+static void
+report(const struct job *jobs, int n, double seconds)
+{
+	uint64_t seeds = 0, failed = 0;
+
+	for (int i = 0; i < n; i++) {
+		seeds += jobs[i].seeds;
+		failed += jobs[i].failed;
+	}
+	printf("%llu seeds in %.1f s, %.0f/s on each of %d processors, "
+	       "%llu failed\n",
+	       (unsigned long long)seeds, seconds, (double)seeds / seconds / n,
+	       n, (unsigned long long)failed);
+	fflush(stdout);
+}
+
+/* @return how many failed; a process that dies counts. */
+static uint64_t
+wait_for(struct job *jobs, int n, double start)
+{
+	double next = start + REPORT_S;
+	uint64_t failed = 0;
+	int left = n, status;
+
+	while (left > 0) {
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		if (pid > 0) {
+			failed += !WIFEXITED(status) || WEXITSTATUS(status);
+			left--;
+			continue;
+		}
+		if (seconds_now() > next) {
+			report(jobs, n, seconds_now() - start);
+			next += REPORT_S;
+		}
+		usleep(10000);
+	}
+	for (int i = 0; i < n; i++)
+		failed += jobs[i].failed;
+	return failed;
+}
+
+static void
+add(struct sim_count *sum, const struct sim_count *more)
+{
+#define ADD(name) sum->name += more->name;
+	SIM_TOTALS(ADD)
+	SIM_SOMETIMES(ADD)
+#undef ADD
+}
+
+/* @return how many seeds failed; each process stops after a few. */
+static uint64_t
+campaign(uint64_t from, uint64_t seeds, int n, struct sim_count *sum)
+{
+	struct job *jobs = mmap(NULL, (size_t)n * sizeof(*jobs),
+				PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double start = seconds_now();
+	uint64_t failed;
+
+	if (jobs == MAP_FAILED)
+		return 1;
+	fflush(stdout);
+	for (int i = 0; i < n; i++)
+		if (fork() == 0) {
+			work(&jobs[i], from + (uint64_t)i, from + seeds,
+			     (uint64_t)n);
+			exit(0);
+		}
+	failed = wait_for(jobs, n, start);
+	report(jobs, n, seconds_now() - start);
+	for (int i = 0; i < n; i++)
+		add(sum, &jobs[i].count);
+	munmap(jobs, (size_t)n * sizeof(*jobs));
 	return failed;
 }
 
 static int
-suite(void)
+suite(uint64_t seeds, int jobs)
 {
 	struct sim_count count = { 0 };
-	size_t old = sizeof(regressions) / sizeof(regressions[0]);
-	double start = seconds_now();
-	int failed = 0;
+	uint64_t failed = 0;
 
-	for (size_t i = 0; i < old; i++)
+	for (size_t i = 0; i < REGRESSIONS; i++)
 		failed += sim_run(regressions[i], false, &count) != 0;
-	failed += campaign(1, SUITE_SEEDS, &count);
-	print_counts(&count, SUITE_SEEDS + old, seconds_now() - start);
+	failed += campaign(1, seeds, jobs, &count);
+	print_counts(&count);
 	if (failed == 0)
-		failed = check_sometimes(&count);
-	return failed == 0 ? 0 : 1;
+		failed = (uint64_t)check_sometimes(&count);
+	return failed != 0;
+}
+
+static int
+usage(void)
+{
+	fprintf(stderr, "usage: test_sim [--jobs N] [--suite COUNT | "
+			"--seeds FROM COUNT | --seed N [--trace]]\n");
+	return 2;
 }
 
 int
 main(int argc, char **argv)
 {
 	struct sim_count count = { 0 };
-	double start = seconds_now();
+	int jobs = 1;
 
+	if (argc >= 3 && strcmp(argv[1], "--jobs") == 0) {
+		jobs = atoi(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
+	if (jobs < 1 || jobs > JOBS_MAX)
+		return usage();
 	if (argc == 1)
-		return suite();
+		return suite(SUITE_SEEDS, jobs);
+	if (argc == 3 && strcmp(argv[1], "--suite") == 0)
+		return suite(strtoull(argv[2], NULL, 0), jobs);
 	if (argc >= 3 && strcmp(argv[1], "--seed") == 0) {
 		int rc = sim_run(strtoull(argv[2], NULL, 0), argc > 3, &count);
 
@@ -153,14 +207,12 @@ main(int argc, char **argv)
 		return rc != 0;
 	}
 	if (argc == 4 && strcmp(argv[1], "--seeds") == 0) {
-		uint64_t seeds = strtoull(argv[3], NULL, 0);
-		int failed =
-			campaign(strtoull(argv[2], NULL, 0), seeds, &count);
+		uint64_t failed = campaign(strtoull(argv[2], NULL, 0),
+					   strtoull(argv[3], NULL, 0), jobs,
+					   &count);
 
-		print_counts(&count, seeds, seconds_now() - start);
+		print_counts(&count);
 		return failed != 0;
 	}
-	fprintf(stderr, "usage: test_sim [--seeds FROM COUNT | "
-			"--seed N [--trace]]\n");
-	return 2;
+	return usage();
 }

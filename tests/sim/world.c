@@ -148,6 +148,9 @@ copy(struct world *world, const struct packet *packet)
 	struct packet *twin = packet_new(world);
 
 	twin->len = packet->len;
+	twin->marked = packet->marked;
+	twin->damaged = false;
+	twin->broken = false;
 	memcpy(twin->bytes, packet->bytes, packet->len);
 	return twin;
 }
@@ -177,6 +180,28 @@ arrival(struct world *world, int dir)
 	return at;
 }
 
+/* Packets on the wire before this one. */
+static uint64_t
+queued(const struct world *world, int dir)
+{
+	if (world->draw.packet_ns == 0 ||
+	    world->free_at_ns[dir] <= world->now_ns)
+		return 0;
+	return (world->free_at_ns[dir] - world->now_ns) / world->draw.packet_ns;
+}
+
+/* Gilbert and Elliott: spells in which most packets are lost. */
+static bool
+in_bad_spell(struct world *world, int dir)
+{
+	if (world->draw.burst[dir] == 0)
+		return false;
+	if (prng_chance(&world->net,
+			world->bad[dir] ? 0.1 : world->draw.burst[dir]))
+		world->count->bad_spells += world->bad[dir] = !world->bad[dir];
+	return world->bad[dir] && prng_chance(&world->net, 0.8);
+}
+
 static bool
 is_lost(struct world *world, int dir)
 {
@@ -187,9 +212,7 @@ is_lost(struct world *world, int dir)
 	look_for_cuts(world);
 	if (world->now_ns < world->cut_until_ns[dir])
 		return true;
-	if (draw->packet_ns != 0 && world->free_at_ns[dir] > world->now_ns &&
-	    (world->free_at_ns[dir] - world->now_ns) / draw->packet_ns >
-		    draw->queue)
+	if (queued(world, dir) > draw->queue || in_bad_spell(world, dir))
 		return true;
 	return prng_chance(&world->net, draw->loss[dir]);
 }
@@ -212,11 +235,62 @@ duplicate(struct world *world, int from, const struct packet *packet)
 		       1 - from, copy(world, packet));
 }
 
+/* Is the path too narrow for it now? */
+static bool
+is_too_long(struct world *world, int from, const struct packet *packet)
+{
+	const struct sim_draw *draw = &world->draw;
+
+	if (draw->mtu == 0 || !chaos(world) || packet->len <= draw->mtu ||
+	    !(draw->mtu_ways >> from & 1) ||
+	    world->now_ns < CLOCK_ZERO + draw->mtu_ns)
+		return false;
+	world->count->too_long++;
+	return true;
+}
+
+/*
+ * Bits turn over, ends go missing. UDP's checksum finds most of it; what has a
+ * trailer gets past it here every other time, so that CRC32C has to find it.
+ */
+static void
+damage(struct world *world, struct packet *packet)
+{
+	const struct sim_draw *draw = &world->draw;
+	bool sealed = (packet->bytes[1] & WIRE_F_TRAILER) && packet->len > 44;
+	bool hurt = false;
+
+	if (!chaos(world))
+		return;
+	if (prng_chance(&world->net, draw->flip)) {
+		uint64_t bit = prng_below(&world->net, packet->len * 8);
+
+		packet->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		world->count->flipped++;
+		hurt = true;
+	}
+	if (prng_chance(&world->net, draw->cut_short)) {
+		packet->len = (uint32_t)prng_below(&world->net, packet->len);
+		world->count->cut_short++;
+		hurt = true;
+	}
+	if (!hurt)
+		return;
+	world->hurt++;
+	packet->damaged = true;
+	packet->broken = !sealed || prng_below(&world->net, 2) == 0;
+}
+
 void
-world_send(struct world *world, int from, struct packet *packet)
+world_send(struct world *world, int from, struct packet *packet, bool ect)
 {
 	world->count->packets++;
-	if (is_lost(world, from)) {
+	packet->marked = ect && world->draw.mark_at != 0 &&
+			 queued(world, from) >= world->draw.mark_at;
+	world->count->marked += packet->marked;
+	packet->damaged = false;
+	packet->broken = false;
+	if (is_too_long(world, from, packet) || is_lost(world, from)) {
 		world->count->lost++;
 		world->hurt++;
 		world_trace(world, &world->sides[from], "  ... lost");
@@ -224,6 +298,7 @@ world_send(struct world *world, int from, struct packet *packet)
 		return;
 	}
 	duplicate(world, from, packet);
+	damage(world, packet);
 	world_schedule(world, arrival(world, from), 1 - from, packet);
 }
 
@@ -252,7 +327,13 @@ add_counts(struct world *world)
 		count->reorder_seen += s->reorder_seen;
 		count->spurious += s->spurious;
 		count->batches += s->tx_batches;
-		count->ends[world->draw.end[i]]++;
+		count->pace_waits += s->pace_waits;
+		count->crc_caught += world->sides[i].crc_caught;
+		(&count->end_close)[world->draw.end[i]]++;
+		count->recoveries += s->recoveries;
+		count->cwnd_full += s->cwnd_full;
+		count->tx_marked += s->tx_marked;
+		count->pauses += s->pauses;
 	}
 }
 
@@ -303,7 +384,7 @@ sim_run(uint64_t seed, bool trace, struct sim_count *count)
 	world.seed = seed;
 	world.trace = trace;
 	world.count = count;
-	world.now_ns = 1000 * SEC;
+	world.now_ns = CLOCK_ZERO;
 	world.cut_look_ns = world.now_ns;
 	sim_draw(seed, &world.draw);
 	world.draw.heal_ns += world.now_ns;

@@ -22,6 +22,9 @@
 struct packet {
 	struct packet *next;
 	uint32_t len;
+	bool marked;    /* CE */
+	bool damaged;   /* not as it was sent */
+	bool broken;    /* and UDP's sum would tell */
 	uint32_t holds; /* messages in it that are not released */
 	uint8_t bytes[PACKET_MAX];
 };
@@ -49,6 +52,8 @@ struct side {
 	struct weir_conn *conn; /* NULL: server without a connection */
 	struct packet *inbox;
 	struct packet **inbox_end;
+	bool starving; /* no memory for a packet in this poll */
+	uint64_t crc_caught;
 	uint64_t poll_ns;    /* how long until it notices a packet */
 	uint64_t poll_at_ns; /* the poll that is scheduled */
 	struct prng app;
@@ -70,6 +75,7 @@ struct side {
 	struct held held[HELD_MAX];
 	uint32_t held_count;
 
+	uint64_t last_ns;
 	struct conn_gauge last; /* to see that nothing retreats */
 	struct conn_stats stats;
 };
@@ -89,6 +95,7 @@ struct world {
 	uint64_t last_ns[2];    /* newest arrival that kept its order */
 	uint64_t cut_until_ns[2];
 	uint64_t cut_look_ns;
+	bool bad[2]; /* spell of losses */
 	struct prng net;
 	uint64_t hurt;        /* packets lost, repeated or out of order */
 	uint64_t packets_out; /* allocated, not freed */
@@ -105,7 +112,7 @@ struct packet *packet_new(struct world *world);
 void packet_free(struct world *world, struct packet *packet);
 void world_schedule(struct world *world, uint64_t at_ns, int side,
 		    struct packet *packet);
-void world_send(struct world *world, int from, struct packet *packet);
+void world_send(struct world *world, int from, struct packet *packet, bool ect);
 
 /* side.c */
 void side_init(struct world *world, int index);
@@ -118,6 +125,33 @@ const uint8_t *side_msg_bytes(const struct side *sender, uint32_t number);
 /* check.c */
 void check_side(struct side *side);
 void check_end(struct world *world);
+
+/* The side's own clock, and back: not before the clock shows clock_ns. */
+#define CLOCK_ZERO (1000 * SEC)
+
+static inline uint64_t
+side_now(const struct side *side)
+{
+	const struct sim_draw *draw = &side->world->draw;
+	uint64_t past = side->world->now_ns - CLOCK_ZERO;
+	uint64_t rate = (uint64_t)(1000000 + draw->skew_ppm[side->index]);
+
+	return draw->clock_ns[side->index] + past * rate / 1000000;
+}
+
+static inline uint64_t
+side_when(const struct side *side, uint64_t clock_ns)
+{
+	const struct sim_draw *draw = &side->world->draw;
+	uint64_t rate = (uint64_t)(1000000 + draw->skew_ppm[side->index]);
+
+	if (clock_ns == NEVER)
+		return NEVER;
+	if (clock_ns <= draw->clock_ns[side->index])
+		return side->world->now_ns;
+	return CLOCK_ZERO +
+	       (clock_ns - draw->clock_ns[side->index]) * 1000000 / rate + 1;
+}
 
 static inline struct side *
 side_peer(const struct side *side)
