@@ -48,8 +48,8 @@ weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn, uint32_t window,
 	rx->nxt = rx->first;
 	rx->head = rx->nxt;
 	rx->hi = rx->nxt;
-	allowance_init(&rx->window, rx->nxt, window);
-	allowance_init(&rx->credit, 0, credit);
+	allowance_init(&rx->window, rx->nxt, window, ALLOWANCE_STEP_PACKETS);
+	allowance_init(&rx->credit, 0, credit, ALLOWANCE_STEP_MSGS);
 }
 
 static int

@@ -26,18 +26,23 @@ struct allowance {
 	uint32_t step; /* a growth of this much is worth a packet of its own */
 };
 
+/* So many packets, or messages, are always worth telling. */
+#define ALLOWANCE_STEP_PACKETS 8
+#define ALLOWANCE_STEP_MSGS    64
+
 /*
- * Silly-window rule: less than a quarter (or 8) is not worth a packet, unless
- * the peer stands still.
+ * Silly-window rule: less than a quarter (or `most`) is not worth a packet,
+ * unless the peer stands still.
  */
 static inline void
-allowance_init(struct allowance *a, uint64_t start, uint32_t size)
+allowance_init(struct allowance *a, uint64_t start, uint32_t size,
+	       uint32_t most)
 {
 	uint32_t quarter = size / 4;
 
 	a->allowed = start + size;
 	a->told = a->allowed;
-	a->step = quarter > 8 ? 8 : quarter == 0 ? 1 : quarter;
+	a->step = quarter > most ? most : quarter == 0 ? 1 : quarter;
 }
 
 /** Storage came back. @return true: tell the peer now. */

@@ -15,7 +15,7 @@ the_start_is_the_size(void **state)
 	struct allowance a;
 
 	(void)state;
-	allowance_init(&a, 1000, 64);
+	allowance_init(&a, 1000, 64, 8);
 	assert_int_equal(a.allowed, 1064);
 	assert_int_equal(a.told, 1064);
 }
@@ -26,7 +26,7 @@ small_growth_waits_for_a_ride(void **state)
 	struct allowance a;
 
 	(void)state;
-	allowance_init(&a, 0, 100);
+	allowance_init(&a, 0, 100, 8);
 	for (int i = 1; i < 8; i++)
 		assert_false(allowance_return(&a, 1, 50));
 	assert_true(allowance_return(&a, 1, 50));
@@ -43,7 +43,7 @@ whoever_stands_still_is_told_at_once(void **state)
 	struct allowance a;
 
 	(void)state;
-	allowance_init(&a, 0, 100);
+	allowance_init(&a, 0, 100, 8);
 	assert_false(allowance_starved(&a, 100));
 	assert_true(allowance_return(&a, 1, 100));
 	assert_true(allowance_starved(&a, 100));
@@ -59,7 +59,7 @@ tiny_sizes_tell_every_unit(void **state)
 
 	(void)state;
 	for (uint32_t size = 1; size < 8; size++) {
-		allowance_init(&a, 7, size);
+		allowance_init(&a, 7, size, 8);
 		assert_true(allowance_return(&a, 1, 7));
 	}
 }
@@ -70,7 +70,7 @@ returning_nothing_tells_nothing(void **state)
 	struct allowance a;
 
 	(void)state;
-	allowance_init(&a, 0, 4);
+	allowance_init(&a, 0, 4, 8);
 	assert_false(allowance_return(&a, 0, 4));
 	assert_false(allowance_return(&a, 0, 0));
 }
