@@ -189,7 +189,7 @@ former_life(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		if (flow->conn == NULL || flow->connector ||
 		    !comes_from(flow, in) ||
 		    !weir_conn_is_superseded(flow->conn, init) ||
-		    weir_conn_status(flow->conn) < 0)
+		    weir_conn_finished(flow->conn))
 			continue;
 		found++;
 		if (!end)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the documents point at is there, README shows hello.c as it is, and
-weir(3) lists every public call.
+"""What the documents point at is there, README shows hello.c as it is,
+weir(3) lists every public call, and SECURITY.md names tests that exist.
 
     docs.py SOURCE_ROOT
 """
@@ -63,8 +63,19 @@ def calls():
                 yield f"docs/man/weir.3.scd: does not list {name}(), {header}"
 
 
+def threats():
+    """Every test that the table of threats names is there."""
+    text = (ROOT / "docs/SECURITY.md").read_text()
+    tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("*.c"))
+    for row in re.findall(r"^\| .* \|$", text, re.M):
+        for name in re.findall(r"`([a-z]+(?:_[a-z0-9]+){3,})`",
+                               row.rsplit("|", 2)[1]):
+            if f"\n{name}(void **state)" not in tests:
+                yield f"docs/SECURITY.md: there is no test {name}"
+
+
 pages = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
 found = [text for page in pages for text in complaints(page)] + list(hello()) + \
-    list(calls())
+    list(calls()) + list(threats())
 print("\n".join(found + [f"{len(pages)} pages, {len(found)} complaints"]))
 sys.exit(1 if found else 0)

@@ -445,6 +445,29 @@ a_restarted_peer_gets_its_link_at_once(void **state)
 	weir_link_destroy(new);
 }
 
+/* Killed in the middle of the handshake: nothing of it may come up later. */
+static void
+a_half_open_link_of_a_former_life_goes_too(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x590000), 1);
+	struct weir_link *link;
+	struct wire_hdr hdr;
+
+	(void)state;
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	hdr = wait_for(WIRE_RETRY);
+	send_init(OUR_IP, OUR_PORT, &p, hdr.cookie);
+	wait_for(WIRE_ACCEPT);
+	p = params(UINT64_C(0x5a0000), 2);
+	raw_link(OUR_IP, OUR_PORT, &p);
+	link = accepted();
+	assert_int_equal(happened(DPDK_SUPERSEDED), 1);
+	assert_int_equal(links(), 1);
+	assert_int_equal(weir_link_status(link), 0);
+	weir_link_destroy(link);
+}
+
 static void
 gone_needs_its_proof(void **state)
 {
@@ -935,6 +958,7 @@ main(void)
 		COOKIE(a_cookie_is_of_no_use_to_another),
 		COOKIE(an_old_cookie_is_worth_nothing),
 		COOKIE(a_restarted_peer_gets_its_link_at_once),
+		COOKIE(a_half_open_link_of_a_former_life_goes_too),
 		RAW(gone_needs_its_proof),
 		RAW(who_asks_for_a_link_that_is_gone_is_told_with_proof),
 		RAW(the_promised_proof_is_the_one_that_comes),
