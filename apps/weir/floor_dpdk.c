@@ -28,7 +28,8 @@
 /* IEEE 802: "local experimental". weir's receiver drops it as foreign. */
 #define RAW_ETHER_TYPE 0x88b5
 
-#define HEADERS_LEN    82u   /* Ethernet, IPv4, UDP, weir */
+#define HEADERS_IP4    82u /* Ethernet, IPv4, UDP, weir */
+#define HEADERS_IP6    102u
 #define PAYLOAD_OFFSET 256u  /* in the buffer, as in weir */
 #define SACK_ROOM      16u   /* weir keeps that much free in a full packet */
 #define PAIR_FRAME     2048u /* memif and net_ring, which have no MTU */
@@ -57,6 +58,7 @@ struct floor_raw {
 	struct rte_mempool *pool;
 	uint16_t port_id;
 	uint16_t queue_id;
+	uint32_t headers_len;
 	uint32_t part_size; /* payload of a full frame */
 	uint32_t parts;     /* frames per message */
 	uint64_t number;    /* of the last message sent, or answered */
@@ -79,17 +81,17 @@ static uint8_t *
 frame_begin(const struct floor_raw *raw, struct rte_mbuf *m, uint64_t number,
 	    uint32_t part)
 {
-	uint32_t len = HEADERS_LEN + part_len(raw, part);
+	uint32_t len = raw->headers_len + part_len(raw, part);
 	struct raw_header *header;
 
-	m->data_off = PAYLOAD_OFFSET - HEADERS_LEN;
+	m->data_off = (uint16_t)(PAYLOAD_OFFSET - raw->headers_len);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = len;
 	header = rte_pktmbuf_mtod(m, struct raw_header *);
 	*header = raw->header;
 	memcpy(header->number, &number, sizeof(number));
 	memcpy(header->part, &part, sizeof(part));
-	return (uint8_t *)header + HEADERS_LEN;
+	return (uint8_t *)header + raw->headers_len;
 }
 
 /* @return false: weir's, or of a window that is over. */
@@ -100,7 +102,7 @@ frame_read(const struct floor_raw *raw, const struct rte_mbuf *m,
 	const struct raw_header *header =
 		rte_pktmbuf_mtod(m, const struct raw_header *);
 
-	if (m->nb_segs != 1 || m->data_len < HEADERS_LEN ||
+	if (m->nb_segs != 1 || m->data_len < raw->headers_len ||
 	    header->ether.ether_type != raw->header.ether.ether_type)
 		return false;
 	memcpy(&frame->number, header->number, sizeof(frame->number));
@@ -108,8 +110,8 @@ frame_read(const struct floor_raw *raw, const struct rte_mbuf *m,
 	if (frame->part >= raw->parts)
 		return false;
 	frame->len = part_len(raw, frame->part);
-	frame->payload = (const uint8_t *)header + HEADERS_LEN;
-	return m->data_len >= HEADERS_LEN + frame->len;
+	frame->payload = (const uint8_t *)header + raw->headers_len;
+	return m->data_len >= raw->headers_len + frame->len;
 }
 
 /* Read a frame's payload out to where its message is put together. */
@@ -416,7 +418,7 @@ static const struct weir_load_ops raw_ops = {
 
 /* Payload of a full packet: the smaller of wire and memory, as in weir. */
 static uint32_t
-largest_part(uint16_t port_id, struct rte_mempool *pool)
+largest_part(uint16_t port_id, struct rte_mempool *pool, uint32_t headers_len)
 {
 	uint32_t room = rte_pktmbuf_data_room_size(pool) - PAYLOAD_OFFSET;
 	uint32_t frame = PAIR_FRAME;
@@ -428,8 +430,19 @@ largest_part(uint16_t port_id, struct rte_mempool *pool)
 	    strcmp(info.driver_name, "net_ring") != 0 &&
 	    rte_eth_dev_get_mtu(port_id, &mtu) == 0)
 		frame = mtu + RTE_ETHER_HDR_LEN;
-	frame -= HEADERS_LEN + SACK_ROOM;
+	frame -= headers_len + SACK_ROOM;
 	return frame < room ? frame : room;
+}
+
+/* As weir's: an IPv6 peer is named in brackets. */
+static uint32_t
+headers_len(struct weir_link *link)
+{
+	struct weir_peer peer;
+
+	return weir_link_peer(link, &peer) == 0 && peer.address[0] == '['
+		       ? HEADERS_IP6
+		       : HEADERS_IP4;
 }
 
 int
@@ -458,7 +471,9 @@ weir_floor_dpdk_open(const struct weir_floor_dpdk_config *config,
 	raw->pool = queue.tx_pool;
 	raw->port_id = queue.port_id;
 	raw->queue_id = queue.queue_id;
-	raw->part_size = largest_part(queue.port_id, queue.tx_pool);
+	raw->headers_len = headers_len(config->link);
+	raw->part_size =
+		largest_part(queue.port_id, queue.tx_pool, raw->headers_len);
 	raw->parts = config->payload == 0 ? 1
 					  : (config->payload + raw->part_size -
 					     1) / raw->part_size;

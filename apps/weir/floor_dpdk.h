@@ -5,9 +5,9 @@
 /*
  * The floor of a dpdk link: raw rte_eth_tx_burst and rte_eth_rx_burst on the
  * very queue pair of an open port, with frames of exactly the length that
- * weir sends for this payload, payload written and read (weir_work_*), and
- * nothing else. A module of its own (it needs DPDK): the tool opens it when a
- * dpdk endpoint is measured with --self, and looks up
+ * weir sends for this payload (but for a VLAN tag), payload written and read
+ * (weir_work_*), and nothing else. A module of its own (it needs DPDK): the
+ * tool opens it when a dpdk endpoint is measured with --self, and looks up
  * WEIR_FLOOR_DPDK_SYMBOL.
  *
  * Both processes run floor and link windows in turn, so raw frames must be
@@ -28,7 +28,8 @@ struct weir_link;
 struct weir_floor_dpdk_config {
 	size_t size;            /* sizeof(struct weir_floor_dpdk_config) */
 	struct weir_port *port; /* polled by the calling thread */
-	struct weir_link *link; /* up; for addresses and header length */
+	struct weir_link
+		*link; /* up; its peer's address tells the IP version */
 	struct weir_gate *gate;
 	struct weir_work *work;
 	uint32_t payload; /* bytes per frame, at most what one packet takes */

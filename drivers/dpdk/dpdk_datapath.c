@@ -343,15 +343,20 @@ receive_find(struct dpdk_port *port, const struct rte_mbuf *m,
 	return false;
 }
 
-/* A second look at all of it: packets come here unseen, or half seen. @return
- * true if it came from a place that can be answered. */
+/* A second look at all of it: packets of a pair come here unseen, others half
+ * seen. @return true if it came from a place that can be answered. */
 static bool
 receive_again(struct dpdk_port *port, const struct rte_mbuf *m,
 	      struct dpdk_hdr_in *in)
 {
-	enum dpdk_hdr_result result = weir_dpdk_hdr_parse(
-		&port->policy, rte_pktmbuf_mtod(m, uint8_t *), m->data_len, in);
+	enum dpdk_hdr_result result;
 
+	/* receive_find() has summed it up already. */
+	if (!port->dev->no_wire)
+		port->policy.ip_check = port->policy.udp_check =
+			DPDK_HDR_CHECK_OK;
+	result = weir_dpdk_hdr_parse(
+		&port->policy, rte_pktmbuf_mtod(m, uint8_t *), m->data_len, in);
 	if (result == DPDK_HDR_PACKET)
 		result = weir_dpdk_hdr_check_source(&port->policy, in);
 	if (result != DPDK_HDR_PACKET)
