@@ -16,6 +16,7 @@
 
 #include "dpdk_cksum.h"
 #include "dpdk_flow.h"
+#include "dpdk_poison.h"
 #include "dpdk_port.h"
 #include "crc32c.h"
 #include "env_dpdk.h"
@@ -93,6 +94,7 @@ weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m)
 	m = rte_pktmbuf_prefree_seg(m);
 	if (m == NULL)
 		return;
+	dpdk_unpoison_room(m);
 	if (port->freed_count == DPDK_FREED ||
 	    (port->freed_count != 0 && port->freed[0]->pool != m->pool))
 		weir_dpdk_freed_flush(port);
@@ -498,6 +500,8 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 		if (!dpdk_large_take(large, &large->current))
 			return false;
 		large->open = true;
+		dpdk_unpoison(dpdk_large_at(large, large->current),
+			      large->stride);
 	}
 	/* Offset and length were checked by the connection. */
 	rte_memcpy(dpdk_large_at(large, large->current) + p->offset, p->payload,
@@ -506,6 +510,8 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 			 __ATOMIC_RELAXED);
 	if (p->flags & CONN_RX_LAST) {
 		large->open = false;
+		dpdk_poison(dpdk_large_at(large, large->current) + p->msg_len,
+			    large->stride - p->msg_len);
 		ready_push(flow, dpdk_large_at(large, large->current),
 			   p->msg_len,
 			   (struct dpdk_held){ NULL, large->current, false });
@@ -523,6 +529,7 @@ deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 	uint32_t len;
 
 	m->hash.usr = p->msg_len;
+	dpdk_poison_around(m, p->payload, p->len);
 	for (uint32_t i = 0; i < p->msg_len; i++) {
 		message = wire_records_next(&records, &len);
 		ready_push(flow, message, len,
@@ -542,6 +549,7 @@ flow_deliver(struct dpdk_flow *flow)
 	while ((p = weir_conn_rx_peek(flow->conn)) != NULL) {
 		m = p->ref;
 		if ((p->flags & whole) == whole) {
+			dpdk_poison_around(m, p->payload, p->len);
 			ready_push(flow, p->payload, p->len,
 				   (struct dpdk_held){ m, 0, false });
 			weir_conn_rx_consume(flow->conn);

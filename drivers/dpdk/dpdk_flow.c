@@ -10,6 +10,7 @@
  */
 
 #include "dpdk_flow.h"
+#include "dpdk_poison.h"
 #include "dpdk_port.h"
 #include "doorbell.h"
 #include "retring.h"
@@ -436,6 +437,10 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 static void
 place_hand_out(struct dpdk_flow *flow, uint32_t index)
 {
+	if (flow->places[index].mbuf != NULL)
+		dpdk_poison_room(flow->places[index].mbuf);
+	else
+		dpdk_poison(flow->places[index].data, flow->tx_large.stride);
 	flow->back[weir_spsc_tail(&flow->back_q, 0)] =
 		(struct dpdk_free){ flow->places[index].data, index, 0 };
 	weir_spsc_push(&flow->back_q, 1);
@@ -627,8 +632,10 @@ static void
 tx_reclaim(struct dpdk_flow *flow)
 {
 	for (uint32_t i = 0; i < flow->place_count; i++) {
-		if (flow->places[i].mbuf != NULL)
+		if (flow->places[i].mbuf != NULL) {
+			dpdk_unpoison_room(flow->places[i].mbuf);
 			rte_pktmbuf_free(flow->places[i].mbuf);
+		}
 		flow->places[i].mbuf = NULL;
 	}
 	weir_dpdk_large_unmap(&flow->tx_large);
@@ -702,8 +709,10 @@ orphan_left(struct dpdk_flow *flow, int64_t change)
 void
 weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index)
 {
-	if (flow->held[index].mbuf != NULL)
+	if (flow->held[index].mbuf != NULL) {
+		dpdk_unpoison_room(flow->held[index].mbuf);
 		rte_pktmbuf_free(flow->held[index].mbuf);
+	}
 	orphan_left(flow, -1);
 }
 

@@ -7,6 +7,7 @@
 
 #include "dpdk_counters.h"
 #include "dpdk_flow.h"
+#include "dpdk_poison.h"
 #include "dpdk_port.h"
 #include "doorbell.h"
 #include "retring.h"
@@ -246,6 +247,7 @@ dpdk_alloc(struct weir_tx *tx, const struct weir_permit *permit, uint32_t len,
 	}
 	slot->data = place->data;
 	slot->cookie = place->index;
+	dpdk_unpoison(place->data, len);
 }
 
 static inline void
@@ -264,6 +266,9 @@ dpdk_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
 	struct dpdk_flow *flow = dt->flow;
 
+	/* Headers go in front of it, a trailer perhaps behind it. */
+	if (slot->cookie < dt->small_total)
+		dpdk_unpoison_room(flow->places[slot->cookie].mbuf);
 	/* There is room: the ring has more entries than there are places. */
 	flow->commit[weir_spsc_tail(&flow->commit_q, 0)] =
 		(struct dpdk_commit){ (uint32_t)slot->cookie, slot->len };
@@ -280,6 +285,8 @@ dpdk_discard(struct weir_tx *tx, const struct weir_slot *slot)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
 	struct dpdk_free place = { slot->data, (uint32_t)slot->cookie, 0 };
+
+	dpdk_poison(slot->data, slot->len);
 
 	if (place.index < dt->small_total)
 		dt->small[dt->small_count++] = place;
@@ -517,14 +524,32 @@ dpdk_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 	return (int)count;
 }
 
+/* Nobody reads it any more; but on net_ring its sender may still need it. */
+static inline void
+message_poison(const struct dpdk_flow *flow, const struct weir_msg *msg)
+{
+#ifdef DPDK_POISON
+	const struct rte_mbuf *m = flow->held[msg->cookie].mbuf;
+
+	if (m == NULL || rte_mbuf_refcnt_read(m) == 1)
+		dpdk_poison(msg->data, msg->len);
+#else
+	(void)flow;
+	(void)msg;
+#endif
+}
+
 void
 weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg)
 {
 	struct dpdk_flow *flow =
 		WEIR_CONTAINER_OF(store, struct dpdk_flow, store);
+	uint64_t ticket;
+
+	message_poison(flow, msg);
 	/* Relaxed: the entry itself publishes that we are done reading. */
-	uint64_t ticket = atomic_fetch_add_explicit(&flow->tickets, 1,
-						    memory_order_relaxed);
+	ticket = atomic_fetch_add_explicit(&flow->tickets, 1,
+					   memory_order_relaxed);
 
 	if (__builtin_expect((ticket & DPDK_ORPHAN) != 0, 0)) {
 		weir_dpdk_flow_orphan_release(flow, (uint32_t)msg->cookie);

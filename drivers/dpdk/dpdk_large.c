@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "dpdk_large.h"
+#include "dpdk_poison.h"
 
 #define PAGE 4096u
 
@@ -34,7 +35,9 @@ weir_dpdk_large_map(struct dpdk_large *large, size_t size, uint32_t count)
 void
 weir_dpdk_large_unmap(struct dpdk_large *large)
 {
-	if (large->base != NULL)
+	if (large->base != NULL) {
+		dpdk_unpoison(large->base, large->stride * large->count);
 		munmap(large->base, large->stride * large->count);
+	}
 	large->base = NULL;
 }
