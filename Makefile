@@ -3,7 +3,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long fuzz model bench install clean help
+.PHONY: build demo check check-long coverage fuzz model bench install clean help
 
 build:
 	@config/packages.sh --check build
@@ -16,6 +16,7 @@ help:
 	@echo "make check       every test on four builds; about 5 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
 	@echo "make model       every state of the models of the wire protocol"
+	@echo "make coverage    lines and branches of the wire protocol under test"
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
 	@echo "make bench       latency and rate of each driver beside its floor"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
@@ -41,6 +42,10 @@ check-long:
 model:
 	@config/packages.sh check
 	@tests/model/run.sh
+
+coverage:
+	@config/packages.sh check
+	@config/coverage.sh
 
 fuzz:
 	@config/packages.sh check
