@@ -66,7 +66,11 @@ extern "C" {
 	X(COUNT, keepalives, packets, "sent because all was quiet")           \
 	X(EVENT, hello_repeats, packets, "INIT or ACCEPT sent again")         \
 	X(EVENT, ack_stale, packets, "older acknowledgement, ignored")        \
-	X(EVENT, pauses, times, "our own polling stood still")
+	X(EVENT, pauses, times, "our own polling stood still")                \
+	X(COUNT, tx_batches, packets, "sent with several messages each")      \
+	X(COUNT, tx_batched, messages, "sent in these")                       \
+	X(COUNT, rx_batches, packets, "received with several messages each")  \
+	X(COUNT, rx_batched, messages, "received in these")
 
 /** What a port counts besides its links: first the sums... */
 #define WEIR_PORT_COUNTERS(X)                                               \
@@ -182,7 +186,8 @@ struct weir_tx_stats {
 	uint64_t reserve_waits; /**< reserve found no room */
 	uint64_t discarded;     /**< slots given back unsent */
 	uint64_t copied_bytes;  /**< payload that weir copied on the way out:
-				     send, forward, fragments, repeats */
+				     send, forward, fragments, repeats, and
+				     small messages that share a packet */
 	uint64_t doorbells; /**< wake-ups of a sleeping peer (system calls) */
 	WEIR_TX_WAITS(WEIR_STATS_FIELD)
 };

@@ -226,6 +226,10 @@ weir_dpdk_count_link(const struct conn_stats *c,
 		.hello_repeats = c->handshake_retx,
 		.ack_stale = c->ack_stale,
 		.pauses = c->pauses,
+		.tx_batches = c->tx_batches,
+		.tx_batched = c->tx_batched,
+		.rx_batches = c->rx_batches,
+		.rx_batched = c->rx_batched,
 	};
 	for (int i = 0; i < CONN_DROPS; i++) {
 		size_t at = weir_dpdk_link_counter((enum conn_drop)i);

@@ -337,6 +337,7 @@ messages_that_wait_together_are_copied_once_by_the_sender(void **state)
 {
 	static const uint32_t small[] = { 7, 0, 64, 256, 100 };
 	static const uint32_t medium[] = { 257, 300, 1000, 1400 };
+	struct weir_link_stats a, b;
 	struct pair *p = *state;
 	struct weir_rx_stats rx;
 	struct weir_tx_stats tx;
@@ -352,6 +353,12 @@ messages_that_wait_together_are_copied_once_by_the_sender(void **state)
 	for (int i = 0; i < 5; i++)
 		weir_msg_release(&msgs[i]);
 	assert_int_equal(send_together(p, medium, 4, msgs), 4);
+	weir_link_stats(p->a.link, &a, sizeof(a));
+	weir_link_stats(p->b.link, &b, sizeof(b));
+	assert_int_equal(a.rx_batches, 1);
+	assert_int_equal(a.rx_batched, 5);
+	assert_int_equal(b.tx_batches, 1);
+	assert_int_equal(b.tx_batched, 5);
 	for (int i = 4; i-- > 0;)
 		weir_msg_release(&msgs[i]);
 	tx = balance(p->b.tx);
