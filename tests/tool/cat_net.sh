@@ -165,6 +165,10 @@ meet net_af_packet local=10.77.0.1/24,vlan=4094 \
 	local=10.77.0.2/24,vlan=4094 10.77.0.1
 meet net_af_packet local=fd00:77::1/64,ttl-min=255 \
 	local=fd00:77::2/64,ttl-min=255 '[fd00:77::1]'
+meet net_af_packet local=fd00:77::1/64,vlan=9,crc=on \
+	local=fd00:77::2/64,vlan=9,crc=require '[fd00:77::1]'
+meet net_af_xdp local=10.77.0.1/24,crc=require,cookie=pressure \
+	local=10.77.0.2/24,crc=on 10.77.0.1
 miss net_af_packet local=10.77.0.1/24,vlan=7 local=10.77.0.2/24 10.77.0.1
 miss net_af_packet local=fd00:77::1/64,vlan=7 local=fd00:77::2/64,vlan=8 \
 	'[fd00:77::1]'
