@@ -831,6 +831,155 @@ nonsense_echoes_do_not_poison_the_timers(void **state)
 	assert_int_equal(weir_conn_status(pair->a.conn), 0);
 }
 
+/* --- batches ---------------------------------------------------------- */
+
+static void
+open_with_batches(struct pair *pair)
+{
+	pair->a.config.features_offer = WIRE_FEATURE_BATCH;
+	pair->b.config.features_offer = WIRE_FEATURE_BATCH;
+	pair_open(pair);
+}
+
+/* The next packet that b reads is a batch of these messages. */
+static void
+expect_batch(struct pair *pair, const uint32_t *lens, uint32_t count)
+{
+	const struct conn_rx_packet *packet = weir_conn_rx_peek(pair->b.conn);
+	struct wire_records records;
+	uint32_t len;
+
+	assert_non_null(packet);
+	assert_int_equal(packet->flags, CONN_RX_BATCH);
+	assert_int_equal(packet->msg_len, count);
+	records = conn_rx_records(packet);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *at = wire_records_next(&records, &len);
+
+		assert_int_equal(len, lens[i]);
+		assert_memory_equal(at, bytes + i, len);
+	}
+	weir_conn_rx_consume(pair->b.conn);
+	pair->b.freed++;
+}
+
+static const uint32_t three[] = { 20, 0, 33 };
+
+static void
+push_three(struct pair *pair)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		pair_push(&pair->a, bytes + i, three[i]);
+}
+
+static void
+small_messages_share_a_packet(void **state)
+{
+	struct pair *pair = *state;
+	struct conn_gauge gauge;
+
+	open_with_batches(pair);
+	push_three(pair);
+	assert_int_equal(pair_flush(pair, &pair->a), 1);
+	pair_deliver(pair, &pair->a, &pair->b);
+	expect_batch(pair, three, 3);
+	assert_int_equal(pair_stats(&pair->a).tx_batches, 1);
+	assert_int_equal(pair_stats(&pair->a).tx_batched, 3);
+	assert_int_equal(pair_stats(&pair->b).rx_batches, 1);
+	assert_int_equal(pair_stats(&pair->b).rx_batched, 3);
+	assert_int_equal(pair_stats(&pair->b).rx_msgs, 3);
+	assert_int_equal(pair_stats(&pair->b).rx_bytes, 53);
+	/* One packet of the window, three messages of the credit. */
+	weir_conn_rx_release(pair->b.conn, 0, 1);
+	weir_conn_rx_release(pair->b.conn, 0, 1);
+	weir_conn_gauge(pair->b.conn, &gauge);
+	assert_int_equal(gauge.rx_held, 1);
+	weir_conn_rx_release(pair->b.conn, 1, 1);
+	weir_conn_gauge(pair->b.conn, &gauge);
+	assert_int_equal(gauge.rx_held, 0);
+	assert_int_equal(gauge.rx_credit_room, 16 + 3);
+	pair_run(pair, MS);
+	for (uintptr_t i = 1; i <= 3; i++)
+		assert_ptr_equal(weir_conn_pop_acked(pair->a.conn), (void *)i);
+	assert_null(weir_conn_pop_acked(pair->a.conn));
+}
+
+static void
+both_must_want_batches(void **state)
+{
+	struct pair *pair = *state;
+
+	pair->a.config.features_offer = WIRE_FEATURE_BATCH;
+	pair_open(pair);
+	push_three(pair);
+	assert_int_equal(pair_flush(pair, &pair->a), 3);
+	assert_int_equal(pair_count(&pair->a, WIRE_BATCH), 0);
+	pair_deliver(pair, &pair->a, &pair->b);
+	assert_int_equal(pair_read(&pair->b), 3);
+}
+
+static void
+a_lost_batch_is_sent_again(void **state)
+{
+	struct pair *pair = *state;
+	uint32_t lost;
+
+	open_with_batches(pair);
+	lost = pair->a.sent;
+	push_three(pair);
+	pair_flush(pair, &pair->a);
+	pair->a.wire[lost].drop = true;
+	pair_run(pair, 10 * MS);
+	assert_int_equal(pair_count(&pair->a, WIRE_BATCH), 2);
+	assert_memory_equal(pair->a.wire[lost].bytes + WIRE_HDR_LEN,
+			    pair->a.wire[lost + 1].bytes + WIRE_HDR_LEN,
+			    pair->a.wire[lost].len - WIRE_HDR_LEN);
+	expect_batch(pair, three, 3);
+	weir_conn_rx_release(pair->b.conn, 1, 3);
+	assert_null(weir_conn_rx_peek(pair->b.conn));
+}
+
+/* Stopped or aborted, it comes back as a whole, each message once. */
+static void
+a_batch_survives_ends(void **state)
+{
+	struct pair *pair = *state;
+
+	open_with_batches(pair);
+	push_three(pair);
+	pair_flush(pair, &pair->a);
+	pair_deliver(pair, &pair->a, &pair->b);
+	weir_conn_stop_rx(pair->b.conn);
+	assert_non_null(weir_conn_pop_dropped_rx(pair->b.conn));
+	pair->b.freed++;
+	assert_null(weir_conn_pop_dropped_rx(pair->b.conn));
+	push_three(pair);
+	pair_run(pair, 10 * MS);
+	assert_int_equal(weir_conn_tx_state(pair->a.conn), -ECONNRESET);
+	for (uintptr_t i = 1; i <= 6; i++)
+		assert_ptr_equal(weir_conn_pop_acked(pair->a.conn), (void *)i);
+	assert_null(weir_conn_pop_acked(pair->a.conn));
+}
+
+static void
+a_batch_beyond_the_credit_is_a_violation(void **state)
+{
+	struct pair *pair = *state;
+	struct wire_packet *packet;
+
+	pair->b.config.rx_credit_msgs = 3;
+	open_with_batches(pair);
+	push_three(pair);
+	pair_flush(pair, &pair->a);
+	/* The same payload with a fourth, empty message: nothing else moves. */
+	packet = &pair->a.wire[pair->a.sent - 1];
+	packet->bytes[36] = 4;
+	packet->len += 7; /* 33 is rounded up, and 0 follows */
+	pair_deliver(pair, &pair->a, &pair->b);
+	assert_int_equal(weir_conn_status(pair->b.conn), -EPROTO);
+	assert_int_equal(weir_conn_error_code(pair->b.conn), WIRE_E_CREDIT);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -874,6 +1023,11 @@ main(void)
 		CASE(an_injected_packet_changes_a_counter),
 		CASE(a_reset_from_far_away_is_ignored),
 		CASE(nonsense_echoes_do_not_poison_the_timers),
+		CASE(small_messages_share_a_packet),
+		CASE(both_must_want_batches),
+		CASE(a_lost_batch_is_sent_again),
+		CASE(a_batch_survives_ends),
+		CASE(a_batch_beyond_the_credit_is_a_violation),
 	};
 
 	return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
