@@ -225,6 +225,8 @@ start(uint8_t family)
 		policies[i] = (struct dpdk_hdr_policy){
 			.mac = mac,
 			.ip = ip,
+			.ether_type = dpdk_ip_is_ip4(&ip) ? RTE_ETHER_TYPE_IPV4
+							  : RTE_ETHER_TYPE_IPV6,
 			.port_last = 65535,
 		};
 	}

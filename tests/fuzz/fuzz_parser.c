@@ -260,6 +260,8 @@ make_policy(uint8_t bits, uint8_t checks)
 	struct dpdk_hdr_policy policy = {
 		.any_mac = bits & POLICY_ANY_MAC,
 		.any_ip = bits & POLICY_ANY_IP,
+		.ether_type = bits & POLICY_IP6 ? RTE_ETHER_TYPE_IPV6
+						: RTE_ETHER_TYPE_IPV4,
 		.ip = dpdk_ip4_at(our_ip4),
 		.port_first = PORT,
 		.port_last = bits & POLICY_ONE_PORT ? PORT : 65535,
