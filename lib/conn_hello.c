@@ -602,7 +602,7 @@ weir_conn_next_hello(struct weir_conn *conn, uint64_t now_ns,
 		conn->ack_delay = 0;
 	conn->due &= ~(uint32_t)DUE_HELLO;
 	arm_hello(conn, now_ns);
-	conn->stats.handshake_retx += conn->tries != 0;
+	conn->stats.handshake_retx += conn->silent != 0;
 	conn->tries++;
 	conn->silent++;
 	conn->stats.tx_packets++;

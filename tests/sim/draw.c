@@ -136,6 +136,12 @@ draw_more(uint64_t seed, struct sim_draw *draw)
 					       prng_below(&prng, 20 * MS);
 	}
 	draw->padded = coin(&prng);
+	draw->cookies = coin(&prng);
+	/* Who was not validated cannot repeat ACCEPT: only a keepalive finds
+	 * out that the confirmation was lost. */
+	draw->keepalive |= !draw->cookies;
+	if (coin(&prng))
+		draw->forge = prng_unit(&prng) * 0.05;
 	if (coin(&prng))
 		draw->mark_at = (uint32_t)prng_range(&prng, 2, 40);
 	if (draw->fault_free)
@@ -154,6 +160,15 @@ draw_more(uint64_t seed, struct sim_draw *draw)
 	}
 	if (prng_below(&prng, 4) == 0)
 		draw->starve = prng_unit(&prng) * 0.05;
+	if (prng_below(&prng, 8) == 0) {
+		draw->crash_side = (int)prng_below(&prng, 2);
+		draw->crash_ns = prng_range(&prng, 1, 30 * MS);
+		draw->down_ns = prng_range(&prng, 1, 50 * MS);
+		draw->keepalive = true;
+		for (int side = 0; side < 2; side++)
+			if (draw->end[side] > SIM_CLOSE_LAST)
+				draw->end[side] = SIM_CLOSE;
+	}
 }
 
 void

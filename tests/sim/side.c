@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One side: what a driver does around a connection, and an application that
- * sends, reads, holds on to messages and ends in its own way.
+ * One side: an application that sends, reads, holds on to messages, ends in
+ * its own way, or crashes and begins again. What a driver does for it is in
+ * driver.c.
  *
- * The bytes of message n follow from seed, direction and n: they are a piece of
+ * The bytes of message n follow from link, direction and n: they are a piece of
  * one pool of random bytes, so nothing needs to be filled.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "crc32c.h"
 #include "world.h"
 
 #define POOL_LEN (17u << 20)
@@ -32,26 +32,25 @@ pool_init(void)
 	}
 }
 
+/* Of message `number` that side `from` sends on the link of `at`. */
 static uint64_t
-msg_hash(const struct side *sender, uint32_t number)
+msg_hash(const struct side *at, int from, uint32_t number)
 {
-	return prng_mix(
-		prng_mix(sender->world->seed * 2 + (uint64_t)sender->index) +
-		number);
+	return prng_mix(prng_mix(at->link_id * 2 + (uint64_t)from) + number);
 }
 
-uint32_t
-side_msg_len(const struct side *sender, uint32_t number)
+static uint32_t
+msg_len(const struct side *at, int from, uint32_t number)
 {
-	const struct sim_draw *draw = &sender->world->draw;
+	const struct sim_draw *draw = &at->world->draw;
 	uint32_t frag = draw->frag[0] < draw->frag[1] ? draw->frag[0]
 						      : draw->frag[1];
-	uint64_t hash = msg_hash(sender, number);
+	uint64_t hash = msg_hash(at, from, number);
 	uint32_t r = (uint32_t)(hash >> 40);
-	uint32_t most = draw->msg_max[1 - sender->index];
+	uint32_t most = draw->msg_max[1 - from];
 	uint32_t len;
 
-	if (draw->tiny[sender->index] && r % 16 != 0)
+	if (draw->tiny[from] && r % 16 != 0)
 		return r % (most < 256 ? most : 256);
 	switch (hash % 8) {
 	case 0:
@@ -72,69 +71,10 @@ side_msg_len(const struct side *sender, uint32_t number)
 	return len < most ? len : most;
 }
 
-const uint8_t *
-side_msg_bytes(const struct side *sender, uint32_t number)
+static const uint8_t *
+msg_bytes(const struct side *at, int from, uint32_t number)
 {
-	return pool + (msg_hash(sender, number) >> 8) % (POOL_LEN / 2);
-}
-
-/* --- the driver's part ------------------------------------------------ */
-
-static void
-config_init(struct side *side)
-{
-	const struct sim_draw *draw = &side->world->draw;
-	struct conn_config *config = &side->config;
-	struct prng prng;
-	int i = side->index;
-
-	prng_init(&prng, side->world->seed, 200 + (uint64_t)i);
-	weir_conn_config_init(config);
-	config->token = prng_next(&prng) << 16 | (uint64_t)(i + 1);
-	config->isn = draw->isn[i];
-	config->instance = prng_next(&prng);
-	config->epoch = 1;
-	config->frag_size = draw->frag[i];
-	config->rx_window_packets = draw->window[i];
-	config->rx_credit_msgs = draw->credit[i];
-	config->tx_window_packets = draw->tx_window[i];
-	config->tx_msgs = draw->tx_msgs[i];
-	config->msg_size_max = draw->msg_max[i];
-	config->features_offer = WIRE_FEATURE_ECN;
-	if (draw->batch[i])
-		config->features_offer |= WIRE_FEATURE_BATCH;
-	if (draw->crc[i])
-		config->features_offer |= WIRE_FEATURE_CRC32C;
-	config->cc = (enum cc_kind)draw->cc[i];
-	if (draw->padded && draw->frag[i] >= WIRE_INIT_LEN)
-		config->hello_len = (WIRE_HDR_LEN + draw->frag[i]) & ~7u;
-	config->max_ack_delay_ns = draw->ack_delay_ns[i];
-	if (!draw->keepalive)
-		config->keepalive_ns = 0;
-	/* Enough to outlive all chaos: giving up has tests of its own. */
-	config->accept_tries = 14;
-	config->linger_ns = 500 * MS;
-	if (weir_conn_config_check(config) != 0)
-		world_fail(side->world, "configuration refused");
-}
-
-static void
-conn_new(struct side *side)
-{
-	side->conn = weir_conn_init(side->mem, &side->config);
-	memset(&side->last, 0, sizeof(side->last));
-}
-
-static void
-schedule_poll(struct side *side, uint64_t at_ns)
-{
-	if (at_ns <= side->world->now_ns)
-		at_ns = side->world->now_ns + 100;
-	/* A poll that is still to come and sooner will do. */
-	if (side->poll_at_ns > side->world->now_ns && side->poll_at_ns <= at_ns)
-		return;
-	side->poll_at_ns = at_ns;
-	world_schedule(side->world, at_ns, side->index, NULL);
+	return pool + (msg_hash(at, from, number) >> 8) % (POOL_LEN / 2);
 }
 
 void
@@ -150,180 +90,17 @@ side_init(struct world *world, int index)
 	side->inbox_end = &side->inbox;
 	prng_init(&side->app, world->seed, 10 + (uint64_t)index);
 	prng_init(&side->net, world->seed, 20 + (uint64_t)index);
+	prng_init(&side->evil, world->seed, 30 + (uint64_t)index);
 	side->poll_ns = prng_range(&side->net, 100, 5000);
 	most = draw->msgs[draw->end[index] == SIM_STOP_RX ? 1 - index : index];
 	side->end_at = (uint32_t)prng_below(&side->app, most + 1);
-	config_init(side);
+	side_config(side);
 	side->mem = aligned_alloc(CONN_ALIGN,
 				  (weir_conn_size(&side->config) + 63) & ~63ul);
-	if (index == 0) {
-		conn_new(side);
-		weir_conn_connect(side->conn, side_now(side));
-		schedule_poll(side, world->now_ns + 1);
-	}
-}
-
-void
-side_arrive(struct side *side, struct packet *packet)
-{
-	if (side->vanished || side->done) {
-		packet_free(side->world, packet);
-		return;
-	}
-	packet->next = NULL;
-	*side->inbox_end = packet;
-	side->inbox_end = &packet->next;
-	schedule_poll(side, side->world->now_ns + side->poll_ns);
-}
-
-/* The same for all packets: what is checked is that bytes are. */
-static const uint8_t address[12] = {
-	10, 0, 0, 1, 10, 0, 0, 2, 28, 232, 28, 232
-};
-
-static void
-seal(struct packet *packet, uint8_t flags)
-{
-	if (!(flags & WIRE_F_TRAILER))
-		return;
-	wire_put_trailer(packet->bytes + packet->len,
-			 crc32c_trailer(address, sizeof(address), packet->bytes,
-					packet->len));
-	packet->len += WIRE_TRAILER_LEN;
-}
-
-/* @return false: a trailer that is not that of the packet. */
-static bool
-seal_holds(struct side *side, const struct packet *packet,
-	   const struct wire_hdr *hdr)
-{
-	uint32_t len = packet->len - WIRE_TRAILER_LEN;
-
-	if (!(hdr->flags & WIRE_F_TRAILER) ||
-	    wire_trailer_is(packet->bytes, packet->len,
-			    crc32c_trailer(address, sizeof(address),
-					   packet->bytes, len)))
-		return true;
-	side->crc_caught++;
-	return false;
-}
-
-/* The listener's part of the server. @return true if the packet was for it. */
-static bool
-listen(struct side *side, const struct wire_hdr *hdr)
-{
-	struct conn_init init;
-	enum wire_error reason;
-	int rc;
-
-	if (wire_hdr_type(hdr) != WIRE_INIT || side->index == 0)
-		return side->conn == NULL;
-	rc = weir_conn_check_init(&side->config, hdr, &init, &reason);
-	if (rc != 0) {
-		world_fail(side->world, "INIT refused: %d", rc);
-		return true;
-	}
-	if (side->conn != NULL)
-		return !weir_conn_is_same_init(side->conn, &init);
-	conn_new(side);
-	init.validated = true;
-	weir_conn_accept(side->conn, &init, side_now(side));
-	return true;
-}
-
-static void
-take_packets(struct side *side)
-{
-	struct world *world = side->world;
-
-	while (side->inbox != NULL) {
-		struct packet *packet = side->inbox;
-		struct wire_hdr hdr;
-		enum wire_drop drop;
-		int kept = 0;
-		bool damaged = packet->damaged;
-
-		side->inbox = packet->next;
-		if (side->inbox == NULL)
-			side->inbox_end = &side->inbox;
-		drop = packet->broken ? WIRE_DROP_CRC
-				      : weir_wire_decode(packet->bytes,
-							 packet->len, &hdr);
-		hdr.marked = packet->marked;
-		if (drop == WIRE_OK && !seal_holds(side, packet, &hdr))
-			drop = WIRE_DROP_CRC;
-		if (drop != WIRE_OK && damaged) {
-			packet_free(world, packet);
-			continue;
-		}
-		if (drop != WIRE_OK)
-			world_fail(world, "cannot decode: %s",
-				   weir_wire_drop_name(drop));
-		else if (!listen(side, &hdr))
-			kept = weir_conn_on_packet(side->conn, &hdr, packet,
-						   side_now(side));
-		world_trace(world, side,
-			    "<- %s seq %x len %u ack %x win %x cr %u flags "
-			    "%02x sack %u%s",
-			    weir_wire_type_name(wire_hdr_type(&hdr)), hdr.seq,
-			    hdr.payload_len, hdr.ack, hdr.window, hdr.credit,
-			    hdr.flags, hdr.sack_words, kept ? " kept" : "");
-		if (!kept)
-			packet_free(world, packet);
-	}
-}
-
-/* Is there memory for one more packet? */
-static bool
-may_send(struct side *side)
-{
-	struct world *world = side->world;
-
-	if (world->now_ns >= world->draw.heal_ns ||
-	    !prng_chance(&side->net, world->draw.starve))
-		return true;
-	side->starving = true;
-	world->count->starved++;
-	return false;
-}
-
-static void
-transmit(struct side *side)
-{
-	struct world *world = side->world;
-	struct conn_tx_packet out;
-
-	while (may_send(side) &&
-	       weir_conn_next(side->conn, side_now(side), &out)) {
-		struct packet *packet = packet_new(world);
-		uint32_t most = out.kind != CONN_TX_CONTROL ? WIRE_DATA_HDR_MAX
-				: out.type <= WIRE_ACCEPT   ? PACKET_MAX
-							    : WIRE_CONTROL_MAX;
-
-		if (out.hdr_len > most || out.hdr_len % 8 != 0)
-			world_fail(world, "header of %u bytes", out.hdr_len);
-		if (out.kind != CONN_TX_CONTROL &&
-		    (uintptr_t)out.ref <= side->popped)
-			world_fail(world, "packet of a message given back");
-		memset(packet->bytes, 0xee, out.hdr_len);
-		weir_conn_encode(side->conn, &out, packet->bytes);
-		if (out.type == WIRE_BATCH)
-			weir_conn_gather(side->conn, &out,
-					 packet->bytes + out.hdr_len);
-		else if (out.payload_len != 0)
-			memcpy(packet->bytes + out.hdr_len, out.payload,
-			       out.payload_len);
-		packet->len = out.hdr_len + out.payload_len;
-		seal(packet, out.flags);
-		if (out.type == WIRE_BATCH && out.kind == CONN_TX_RETX)
-			world->count->batches_again++;
-		if (out.sack_words > 1)
-			world->count->sack_wide++;
-		world_trace(world, side, "-> %s seq %x len %u flags %02x",
-			    weir_wire_type_name(out.type), out.seq,
-			    out.payload_len, out.flags);
-		world_send(world, side->index, packet, out.ect);
-	}
+	if (index == 0)
+		side_connect(side);
+	if (draw->crash_ns != 0 && draw->crash_side == index)
+		side_schedule(side, CLOCK_ZERO + draw->crash_ns);
 }
 
 static void
@@ -398,10 +175,11 @@ static void
 verify(struct side *side, const struct conn_rx_packet *piece)
 {
 	struct side *sender = side_peer(side);
-	uint32_t len = side_msg_len(sender, side->received);
+	uint32_t len = msg_len(side, sender->index, side->received);
 	bool first = piece->flags & CONN_RX_FIRST;
 
-	if (side->received >= sender->pushed)
+	if (sender->link_id == side->link_id &&
+	    side->received >= sender->pushed)
 		world_fail(side->world, "message %u was never sent",
 			   side->received);
 	else if (piece->msg_len != len || piece->offset != side->rx_offset ||
@@ -410,7 +188,8 @@ verify(struct side *side, const struct conn_rx_packet *piece)
 			   side->received, piece->offset, piece->len,
 			   piece->msg_len, side->rx_offset, len);
 	else if (memcmp(piece->payload,
-			side_msg_bytes(sender, side->received) + piece->offset,
+			msg_bytes(side, sender->index, side->received) +
+				piece->offset,
 			piece->len) != 0)
 		world_fail(side->world, "message %u: other bytes",
 			   side->received);
@@ -503,8 +282,8 @@ app_send(struct side *side)
 		uint32_t number = side->pushed++;
 
 		weir_conn_push(side->conn, (void *)(uintptr_t)side->pushed,
-			       side_msg_bytes(side, number),
-			       side_msg_len(side, number));
+			       msg_bytes(side, side->index, number),
+			       msg_len(side, side->index, number));
 	}
 	if (prng_below(&side->app, 8) == 0)
 		side->wait_ns =
@@ -567,18 +346,77 @@ half_open_expired(struct side *side)
 {
 	return side->index == 1 && side->pushed == 0 && side->received == 0 &&
 	       weir_conn_status(side->conn) == -ETIMEDOUT &&
-	       weir_conn_finished(side->conn) && side->conn->tries > 13;
+	       weir_conn_finished(side->conn) && !side->opened;
+}
+
+static void
+drop_held(struct side *side)
+{
+	while (side->held_count > 0) {
+		struct held held = side->held[--side->held_count];
+
+		if (held.packet != NULL && --held.packet->holds == 0)
+			packet_free(side->world, held.packet);
+	}
+}
+
+/* The link is gone, or the whole process: begin again with nothing. */
+static void
+forget(struct side *side)
+{
+	drop_held(side);
+	if (side->conn != NULL) {
+		/* A process that died gives nothing back: only we do. */
+		weir_conn_discard(side->conn);
+		while (weir_conn_pop_acked(side->conn) != NULL)
+			;
+		for (void *ref;
+		     (ref = weir_conn_pop_dropped_rx(side->conn)) != NULL;)
+			packet_free(side->world, ref);
+	}
+	side->conn = NULL;
+	side->pushed = side->popped = side->received = side->rx_offset = 0;
+	side->closed = side->ended = false;
+	side->rx_state = side->tx_state = 0;
+	side->wait_ns = 0;
+	side->bytes_in = side->bytes_out = 0;
+}
+
+/* The peer was restarted: so must the link. */
+static void
+begin_again(struct side *side)
+{
+	struct world *world = side->world;
+	int status = weir_conn_status(side->conn);
+
+	if (!world->crashed ||
+	    (status != -ETIMEDOUT && status != -ECONNREFUSED))
+		world_fail(world, "%c: failed with %d", 'A' + side->index,
+			   status);
+	weir_conn_stats(side->conn, &side->stats);
+	forget(side);
+	side->link_id = 0;
+	if (side_peer(side)->done)
+		side->done = true;
+	else if (side->index == 0)
+		side_connect(side);
 }
 
 static void
 look_for_end(struct side *side)
 {
 	if (half_open_expired(side)) {
-		side->conn = NULL;
+		weir_conn_stats(side->conn, &side->stats);
+		forget(side);
 		return;
 	}
 	if (!weir_conn_finished(side->conn) || side->held_count != 0)
 		return;
+	if (side->world->draw.crash_ns != 0 &&
+	    weir_conn_status(side->conn) < 0) {
+		begin_again(side);
+		return;
+	}
 	side->done = true;
 	side->rx_state = weir_conn_rx_state(side->conn);
 	side->tx_state = weir_conn_tx_state(side->conn);
@@ -590,12 +428,41 @@ vanish(struct side *side)
 {
 	weir_conn_stats(side->conn, &side->stats);
 	side->done = true;
-	while (side->held_count > 0) {
-		struct held held = side->held[--side->held_count];
+	drop_held(side);
+}
 
-		if (held.packet != NULL && --held.packet->holds == 0)
-			packet_free(side->world, held.packet);
+/* Crashes when it is time, and comes back. @return false: it is down. */
+static bool
+alive(struct side *side)
+{
+	struct world *world = side->world;
+	const struct sim_draw *draw = &world->draw;
+
+	if (draw->crash_ns == 0 || draw->crash_side != side->index)
+		return true;
+	if (!world->crashed && !side_peer(side)->done &&
+	    world->now_ns >= CLOCK_ZERO + draw->crash_ns) {
+		world_trace(world, side, "crash");
+		world->crashed = true;
+		world->count->crashes++;
+		side->back_ns = world->now_ns + draw->down_ns;
+		if (side->conn != NULL)
+			weir_conn_stats(side->conn, &side->stats);
+		forget(side);
+		side_drop_inbox(side);
+		side->life++;
+		side->link_id = 0;
+		side_schedule(side, side->back_ns);
+		return false;
 	}
+	if (world->now_ns < side->back_ns) {
+		side_drop_inbox(side);
+		side_schedule(side, side->back_ns);
+		return false;
+	}
+	if (world->crashed && side->index == 0 && side->conn == NULL)
+		side_connect(side);
+	return true;
 }
 
 static void
@@ -624,7 +491,7 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 		at = world->now_ns + side->poll_ns;
 	if (at != NEVER) {
 		side->poll_at_ns = 0;
-		schedule_poll(side, at);
+		side_schedule(side, at);
 	}
 }
 
@@ -632,15 +499,21 @@ void
 side_poll(struct side *side)
 {
 	uint64_t release_ns;
+	uint32_t conns;
 
-	if (side->done)
+	if (side->done || !alive(side))
 		return;
 	side->starving = false;
-	take_packets(side);
-	if (side->conn == NULL)
+	side_take_packets(side);
+	side_forge(side);
+	if (side->conn == NULL) {
+		/* Nobody is left who could come. */
+		side->done = side->world->crashed && side_peer(side)->done;
 		return;
+	}
 	if (weir_conn_deadline(side->conn) <= side_now(side))
 		weir_conn_on_time(side->conn, side_now(side));
+	side->opened |= weir_conn_status(side->conn) == 0;
 	side->tx_state = weir_conn_tx_state(side->conn);
 	app_receive(side);
 	release_ns = release_due(side);
@@ -651,11 +524,13 @@ side_poll(struct side *side)
 		return;
 	}
 	app_close(side);
-	transmit(side);
+	side_transmit(side);
 	take_back(side);
 	check_side(side);
+	conns = side->conns;
 	look_for_end(side);
-	if (side->conn != NULL && !side->done)
+	/* A new connection has its own plan already. */
+	if (side->conn != NULL && !side->done && side->conns == conns)
 		plan_next_poll(side, release_ns);
 }
 
@@ -668,17 +543,7 @@ side_fini(struct side *side)
 		if (!side->world->failed && !weir_conn_finished(side->conn))
 			world_fail(side->world, "not finished after discard");
 	}
-	while (side->inbox != NULL) {
-		struct packet *packet = side->inbox;
-
-		side->inbox = packet->next;
-		packet_free(side->world, packet);
-	}
-	while (side->held_count > 0) {
-		struct held held = side->held[--side->held_count];
-
-		if (held.packet != NULL)
-			packet_free(side->world, held.packet);
-	}
+	side_drop_inbox(side);
+	drop_held(side);
 	free(side->mem);
 }

@@ -50,7 +50,12 @@ struct sim_draw {
 	uint64_t clock_ns[2]; /* and start anywhere */
 	bool crc[2];
 	uint8_t cc[2];
-	bool padded;      /* the client pads INIT to a full packet */
+	bool padded;  /* the client pads INIT to a full packet */
+	bool cookies; /* the listener asks for them */
+	double forge; /* chance per poll of an attacker's packet */
+	int crash_side;
+	uint64_t crash_ns; /* since the start; 0: none */
+	uint64_t down_ns;
 	double partition; /* chance per 1 ms of a cut of up to 20 ms */
 	double stall;     /* chance per poll of 0..20 ms without polling */
 	uint64_t heal_ns;
@@ -110,6 +115,13 @@ struct sim_draw {
 	X(seq_wrapped)                                                      \
 	X(ts_wrapped)                                                       \
 	X(sack_wide) /* more than one word of SACK */                       \
+	X(cookies)                                                          \
+	X(refused)                                                          \
+	X(crashes)                                                          \
+	X(superseded)                                                       \
+	X(gone)                                                             \
+	X(gone_refused)                                                     \
+	X(forged)                                                           \
 	X(handshake_retx)                                                   \
 	X(pauses)                                                           \
 	X(batches)                                                          \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Inside of the simulator: the wire and its clock (world.c), one side with its
- * application (side.c), what must hold (check.c).
+ * Inside of the simulator: the wire and its clock (world.c), an application
+ * (side.c) and its driver (driver.c), what must hold (check.c).
  */
 #ifndef WEIR_TESTS_WORLD_H
 #define WEIR_TESTS_WORLD_H
@@ -54,6 +54,14 @@ struct side {
 	struct packet **inbox_end;
 	bool starving; /* no memory for a packet in this poll */
 	uint64_t crc_caught;
+	struct cookie_keys keys; /* of the listener */
+	uint32_t life;           /* so many crashes */
+	uint32_t conns;          /* connections made */
+	uint64_t link_id;  /* the client's token: the same on both sides */
+	uint64_t back_ns;  /* down until then */
+	uint64_t bytes_in; /* since the connection was made */
+	uint64_t bytes_out;
+	struct prng evil;
 	uint64_t poll_ns;    /* how long until it notices a packet */
 	uint64_t poll_at_ns; /* the poll that is scheduled */
 	struct prng app;
@@ -65,6 +73,7 @@ struct side {
 	uint32_t received;
 	uint32_t rx_offset; /* of the message being put together */
 	uint32_t end_at;    /* special end after so many messages */
+	bool opened;        /* the link was up */
 	bool ended;         /* special end has happened */
 	bool closed;
 	bool vanished;
@@ -100,6 +109,7 @@ struct world {
 	uint64_t hurt;        /* packets lost, repeated or out of order */
 	uint64_t packets_out; /* allocated, not freed */
 	struct packet *spare;
+	bool crashed; /* one side was restarted */
 	bool failed;
 };
 
@@ -116,11 +126,18 @@ void world_send(struct world *world, int from, struct packet *packet, bool ect);
 
 /* side.c */
 void side_init(struct world *world, int index);
-void side_arrive(struct side *side, struct packet *packet);
 void side_poll(struct side *side);
 void side_fini(struct side *side);
-uint32_t side_msg_len(const struct side *sender, uint32_t number);
-const uint8_t *side_msg_bytes(const struct side *sender, uint32_t number);
+
+/* driver.c */
+void side_config(struct side *side);
+void side_connect(struct side *side);
+void side_schedule(struct side *side, uint64_t at_ns);
+void side_arrive(struct side *side, struct packet *packet);
+void side_drop_inbox(struct side *side);
+void side_take_packets(struct side *side);
+void side_forge(struct side *side);
+void side_transmit(struct side *side);
 
 /* check.c */
 void check_side(struct side *side);

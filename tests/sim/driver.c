@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a driver does around a connection: the listener with its cookies,
+ * GONE for links that nobody knows, trailers, packets in and out. And what an
+ * attacker does who can send but not see.
+ */
+#include <errno.h>
+#include <string.h>
+#include "crc32c.h"
+#include "world.h"
+
+/* The same for all honest packets: what is checked is that bytes are. */
+#define ADDRESS_LEN 12
+
+static const uint8_t address[ADDRESS_LEN] = { 10, 0, 0,  1,   10, 0,
+					      0,  2, 28, 232, 28, 232 };
+
+/* --- set-up ----------------------------------------------------------- */
+
+static struct siphash_key
+secret_of(const struct side *side)
+{
+	uint64_t v = prng_mix(side->world->seed * 4 + (uint64_t)side->index);
+
+	return (struct siphash_key){ { v, ~v } };
+}
+
+static struct siphash_key
+cookie_key_of(const struct side *side)
+{
+	uint64_t v = prng_mix(side->world->seed * 4 + 2 + side->life);
+
+	return (struct siphash_key){ { v, ~v } };
+}
+
+void
+side_config(struct side *side)
+{
+	const struct sim_draw *draw = &side->world->draw;
+	struct conn_config *config = &side->config;
+	int i = side->index;
+
+	weir_conn_config_init(config);
+	config->token = 1; /* each connection gets its own, later */
+	config->instance = prng_mix(side->world->seed + 77) + (uint64_t)i;
+	config->frag_size = draw->frag[i];
+	config->rx_window_packets = draw->window[i];
+	config->rx_credit_msgs = draw->credit[i];
+	config->tx_window_packets = draw->tx_window[i];
+	config->tx_msgs = draw->tx_msgs[i];
+	config->msg_size_max = draw->msg_max[i];
+	config->features_offer = WIRE_FEATURE_ECN;
+	if (draw->batch[i])
+		config->features_offer |= WIRE_FEATURE_BATCH;
+	if (draw->crc[i])
+		config->features_offer |= WIRE_FEATURE_CRC32C;
+	config->cc = (enum cc_kind)draw->cc[i];
+	if (draw->padded && draw->frag[i] >= WIRE_INIT_LEN)
+		config->hello_len = (WIRE_HDR_LEN + draw->frag[i]) & ~7u;
+	config->max_ack_delay_ns = draw->ack_delay_ns[i];
+	if (!draw->keepalive)
+		config->keepalive_ns = 0;
+	/* Enough to outlive all chaos: giving up has tests of its own. */
+	config->accept_tries = 14;
+	config->linger_ns = 500 * MS;
+	if (weir_conn_config_check(config) != 0)
+		world_fail(side->world, "configuration refused");
+	if (draw->cookies)
+		weir_cookie_rotate(&side->keys, cookie_key_of(side));
+}
+
+/* A connection of its own token; the index is where its owner finds it. */
+static void
+conn_new(struct side *side)
+{
+	struct conn_config *config = &side->config;
+	struct prng prng;
+
+	prng_init(&prng, side->world->seed,
+		  200 + (uint64_t)side->index + 2 * side->conns++);
+	config->token = prng_next(&prng) << 16 | (uint64_t)(side->index + 1);
+	config->isn = side->world->draw.isn[side->index] + 1000 * side->life;
+	config->epoch = side->life + 1;
+	weir_cookie_proof(secret_of(side), config->token, config->proof);
+	side->conn = weir_conn_init(side->mem, config);
+	memset(&side->last, 0, sizeof(side->last));
+	side->last_ns = 0;
+	side->opened = false;
+}
+
+void
+side_schedule(struct side *side, uint64_t at_ns)
+{
+	if (at_ns <= side->world->now_ns)
+		at_ns = side->world->now_ns + 100;
+	/* A poll that is still to come and sooner will do. */
+	if (side->poll_at_ns > side->world->now_ns && side->poll_at_ns <= at_ns)
+		return;
+	side->poll_at_ns = at_ns;
+	world_schedule(side->world, at_ns, side->index, NULL);
+}
+
+void
+side_connect(struct side *side)
+{
+	conn_new(side);
+	side->link_id = side->config.token;
+	weir_conn_connect(side->conn, side_now(side));
+	side_schedule(side, side->world->now_ns + 1);
+}
+
+/* --- packets in ------------------------------------------------------- */
+
+void
+side_arrive(struct side *side, struct packet *packet)
+{
+	if (side->vanished || side->done) {
+		packet_free(side->world, packet);
+		return;
+	}
+	packet->next = NULL;
+	*side->inbox_end = packet;
+	side->inbox_end = &packet->next;
+	side_schedule(side, side->world->now_ns + side->poll_ns);
+}
+
+void
+side_drop_inbox(struct side *side)
+{
+	while (side->inbox != NULL) {
+		struct packet *packet = side->inbox;
+
+		side->inbox = packet->next;
+		packet_free(side->world, packet);
+	}
+	side->inbox_end = &side->inbox;
+}
+
+static void
+seal(struct packet *packet)
+{
+	if (!(packet->bytes[1] & WIRE_F_TRAILER))
+		return;
+	wire_put_trailer(packet->bytes + packet->len,
+			 crc32c_trailer(address, ADDRESS_LEN, packet->bytes,
+					packet->len));
+	packet->len += WIRE_TRAILER_LEN;
+}
+
+/* @return WIRE_OK, or why the packet is nothing. */
+static enum wire_drop
+open_packet(struct side *side, const struct packet *packet,
+	    struct wire_hdr *hdr)
+{
+	uint32_t len = packet->len - WIRE_TRAILER_LEN;
+	enum wire_drop drop;
+
+	if (packet->broken)
+		return WIRE_DROP_CRC;
+	drop = weir_wire_decode(packet->bytes, packet->len, hdr);
+	if (drop != WIRE_OK)
+		return drop;
+	hdr->marked = packet->marked;
+	if (!(hdr->flags & WIRE_F_TRAILER) ||
+	    wire_trailer_is(
+		    packet->bytes, packet->len,
+		    crc32c_trailer(address, ADDRESS_LEN, packet->bytes, len)))
+		return WIRE_OK;
+	side->crc_caught++;
+	return WIRE_DROP_CRC;
+}
+
+/* Without a connection: the answer goes back, if it was the peer who asked. */
+static void
+answer(struct side *side, struct packet *packet, uint32_t len, bool forged)
+{
+	packet->len = len;
+	seal(packet);
+	if (forged)
+		packet_free(side->world, packet);
+	else
+		world_send(side->world, side->index, packet, false);
+}
+
+static void
+ask_for_cookie(struct side *side, const struct conn_stranger *who,
+	       const struct wire_hdr *hdr, const struct conn_init *init,
+	       bool forged)
+{
+	struct packet *packet = packet_new(side->world);
+
+	side->world->count->cookies++;
+	answer(side, packet,
+	       weir_conn_build_retry(who, hdr, init, packet->bytes), forged);
+}
+
+/* There is no room for a link now. */
+static void
+refuse(struct side *side, const struct wire_hdr *hdr, bool forged)
+{
+	struct packet *packet = packet_new(side->world);
+
+	side->world->count->refused++;
+	answer(side, packet,
+	       weir_conn_build_reject(hdr, WIRE_E_BUSY, packet->bytes), forged);
+}
+
+/* The peer of this link was restarted, says a newer one. */
+static void
+supersede(struct side *side)
+{
+	side->world->count->superseded++;
+	if (!side->world->crashed)
+		world_fail(side->world, "superseded without a crash");
+	weir_conn_supersede(side->conn, side_now(side));
+}
+
+static void
+on_init(struct side *side, const struct wire_hdr *hdr, bool forged)
+{
+	struct world *world = side->world;
+	uint8_t from[ADDRESS_LEN];
+	struct conn_stranger who = {
+		.keys = &side->keys,
+		.addr = from,
+		.addr_len = ADDRESS_LEN,
+		.now_s = (uint32_t)(world->now_ns / SEC),
+	};
+	enum wire_error reason;
+	struct conn_init init;
+
+	memcpy(from, address, ADDRESS_LEN);
+	from[0] ^= forged;
+	if (weir_conn_check_init(&side->config, hdr, &init, &reason) != 0) {
+		if (!forged)
+			world_fail(world, "INIT refused: %d", reason);
+		return;
+	}
+	if (world->draw.cookies && !weir_conn_check_cookie(&who, hdr, &init)) {
+		ask_for_cookie(side, &who, hdr, &init, forged);
+		return;
+	}
+	if (side->conn != NULL && weir_conn_is_same_init(side->conn, &init)) {
+		weir_conn_on_packet(side->conn, hdr, NULL, side_now(side));
+		return;
+	}
+	if (side->conn != NULL) {
+		if (weir_conn_is_superseded(side->conn, &init))
+			supersede(side);
+		return;
+	}
+	if (world->now_ns < world->draw.heal_ns &&
+	    prng_chance(&side->net, world->draw.starve * 4)) {
+		refuse(side, hdr, forged);
+		return;
+	}
+	if (forged)
+		world_fail(world, "a stranger got a link");
+	conn_new(side);
+	side->link_id = init.params.token;
+	weir_conn_accept(side->conn, &init, side_now(side));
+}
+
+static void
+on_gone(struct side *side, const struct wire_hdr *hdr)
+{
+	const struct wire_params *peer =
+		side->conn != NULL ? weir_conn_peer(side->conn) : NULL;
+
+	if (peer == NULL || peer->token != hdr->token)
+		return;
+	if (weir_conn_on_gone(side->conn, hdr, side_now(side)))
+		side->world->count->gone++;
+	else
+		side->world->count->gone_refused++;
+}
+
+static void
+on_unknown(struct side *side, const struct wire_hdr *hdr, uint32_t len,
+	   bool forged)
+{
+	uint8_t proof[WIRE_PROOF_LEN];
+	struct packet *packet;
+
+	if (!weir_conn_gone_may_answer(hdr, len))
+		return;
+	packet = packet_new(side->world);
+	weir_cookie_proof(secret_of(side), hdr->token, proof);
+	weir_wire_put_gone(hdr->token, proof, packet->bytes);
+	if (len <= WIRE_HDR_LEN)
+		world_fail(side->world, "GONE is not shorter than its cause");
+	answer(side, packet, WIRE_HDR_LEN, forged);
+}
+
+/* @return true: the connection keeps the packet. */
+static int
+dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
+	 bool forged)
+{
+	uint8_t type = wire_hdr_type(hdr);
+
+	if (type == WIRE_INIT) {
+		if (side->index == 1)
+			on_init(side, hdr, forged);
+		return 0;
+	}
+	if (type == WIRE_GONE) {
+		on_gone(side, hdr);
+		return 0;
+	}
+	if (side->conn == NULL || hdr->token != side->config.token)
+		on_unknown(side, hdr, packet->len, forged);
+	if (side->conn == NULL)
+		return 0;
+	return weir_conn_on_packet(side->conn, hdr, packet, side_now(side));
+}
+
+void
+side_take_packets(struct side *side)
+{
+	struct world *world = side->world;
+
+	while (side->inbox != NULL) {
+		struct packet *packet = side->inbox;
+		struct wire_hdr hdr;
+		enum wire_drop drop;
+		int kept = 0;
+
+		side->inbox = packet->next;
+		if (side->inbox == NULL)
+			side->inbox_end = &side->inbox;
+		side->bytes_in += packet->len;
+		drop = open_packet(side, packet, &hdr);
+		if (drop == WIRE_OK) {
+			world_trace(world, side,
+				    "<- %s seq %x len %u ack %x win %x cr %u "
+				    "flags %02x sack %u",
+				    weir_wire_type_name(wire_hdr_type(&hdr)),
+				    hdr.seq, hdr.payload_len, hdr.ack,
+				    hdr.window, hdr.credit, hdr.flags,
+				    hdr.sack_words);
+			kept = dispatch(side, packet, &hdr, false);
+		} else if (!packet->damaged) {
+			world_fail(world, "cannot decode: %s",
+				   weir_wire_drop_name(drop));
+		}
+		if (!kept)
+			packet_free(world, packet);
+	}
+}
+
+/* --- packets of an attacker ---------------------------------------------- */
+
+/* Anything, with a token that is not ours, but may be close. */
+static void
+forge(struct side *side, struct packet *packet)
+{
+	struct prng *prng = &side->evil;
+	struct wire_hdr hdr = {
+		.vt = (uint8_t)(WIRE_VERSION_MAX << 4 |
+				prng_range(prng, WIRE_INIT, WIRE_BATCH)),
+		.flags = (uint8_t)prng_next(prng) & ~WIRE_F_KEYPHASE,
+		.hlen = WIRE_HDR_LEN / 8,
+		.seq = (uint32_t)prng_next(prng),
+		.token = prng_next(prng),
+		.ack = (uint32_t)prng_next(prng),
+		.window = (uint32_t)prng_next(prng),
+		.ts = (uint32_t)prng_next(prng),
+		.ts_echo = (uint32_t)prng_next(prng),
+		.credit = (uint16_t)prng_next(prng),
+		.mlo = (uint32_t)prng_below(prng, 64),
+	};
+	const struct wire_params *peer =
+		side->conn != NULL ? weir_conn_peer(side->conn) : NULL;
+
+	if (prng_below(prng, 2) == 0)
+		hdr.token = side->config.token ^
+			    UINT64_C(1) << prng_below(prng, 64);
+	if (wire_hdr_type(&hdr) == WIRE_GONE && peer != NULL)
+		hdr.token = peer->token;
+	if (wire_hdr_type(&hdr) == WIRE_INIT)
+		hdr.token = 0;
+	packet->len = WIRE_HDR_LEN;
+	wire_encode(&hdr, packet->bytes);
+	if (wire_hdr_type(&hdr) == WIRE_INIT) {
+		struct wire_params params = {
+			.token = prng_next(prng) | 1,
+			.instance = side_peer(side)->config.instance,
+			.epoch = prng_next(prng),
+			.isn = hdr.seq,
+			.frag_size = 1000,
+			.window_packets = 10,
+			.credit_msgs = 10,
+			.msg_size_max = 1000,
+			.modes = WIRE_MODE_BARE,
+			.version_min = 1,
+			.version_max = 1,
+		};
+
+		packet->len += weir_wire_put_params(
+			&params, packet->bytes + WIRE_HDR_LEN);
+		packet->bytes[2] = (uint8_t)(packet->len / 8);
+		memset(packet->bytes + packet->len, 0,
+		       WIRE_INIT_LEN - packet->len);
+		packet->len = WIRE_INIT_LEN;
+	} else if (prng_below(prng, 2) == 0) {
+		packet->bytes[packet->len++] = 0;
+	}
+	seal(packet);
+}
+
+/* A packet without our token changes nothing but counters. */
+void
+side_forge(struct side *side)
+{
+	struct world *world = side->world;
+	static struct weir_conn before, after;
+	struct packet *packet;
+	struct wire_hdr hdr;
+	bool had = side->conn != NULL;
+
+	/* Without cookies a stranger's INIT is as good as any. */
+	if (!prng_chance(&side->evil, world->draw.forge) ||
+	    (!world->draw.cookies && side->index == 1))
+		return;
+	packet = packet_new(world);
+	memset(packet, 0, offsetof(struct packet, bytes) + WIRE_INIT_LEN);
+	forge(side, packet);
+	if (had)
+		before = *side->conn;
+	if (open_packet(side, packet, &hdr) == WIRE_OK) {
+		world->count->forged++;
+		if (dispatch(side, packet, &hdr, true) != 0)
+			world_fail(world, "a forged packet was kept");
+	}
+	packet_free(world, packet);
+	if (had != (side->conn != NULL))
+		world_fail(world, "a forged packet made or ended a link");
+	if (!had)
+		return;
+	after = *side->conn;
+	after.stats = before.stats;
+	if (memcmp(&before, &after, sizeof(after)) != 0)
+		world_fail(world, "a forged packet (type %u) changed the link",
+			   wire_hdr_type(&hdr));
+}
+
+/* --- packets out ------------------------------------------------------ */
+
+/* Is there memory for one more packet? */
+static bool
+may_send(struct side *side)
+{
+	struct world *world = side->world;
+
+	if (world->now_ns >= world->draw.heal_ns ||
+	    !prng_chance(&side->net, world->draw.starve))
+		return true;
+	side->starving = true;
+	world->count->starved++;
+	return false;
+}
+
+static void
+check_packet(const struct side *side, const struct conn_tx_packet *out)
+{
+	struct world *world = side->world;
+	const struct arq_tx *tx = &side->conn->tx;
+	uint32_t most = out->kind != CONN_TX_CONTROL ? WIRE_DATA_HDR_MAX
+			: out->type <= WIRE_ACCEPT   ? PACKET_MAX
+						     : WIRE_CONTROL_MAX;
+
+	if (out->hdr_len > most || out->hdr_len % 8 != 0)
+		world_fail(world, "header of %u bytes", out->hdr_len);
+	if (out->kind != CONN_TX_CONTROL && (uintptr_t)out->ref <= side->popped)
+		world_fail(world, "packet of a message given back");
+	if (out->kind == CONN_TX_DATA && arq_tx_in_flight(tx) > tx->cwnd)
+		world_fail(world, "%u in flight, and the window is %u",
+			   arq_tx_in_flight(tx), tx->cwnd);
+}
+
+/* Before an address is validated it gets no more than it gave. */
+static void
+check_amplification(const struct side *side)
+{
+	const struct weir_conn *conn = side->conn;
+
+	if (side->index == 1 && conn->state == CONN_ACCEPT_SENT &&
+	    !side->world->draw.cookies && side->bytes_out > side->bytes_in)
+		world_fail(side->world, "%llu bytes for %llu of a stranger",
+			   (unsigned long long)side->bytes_out,
+			   (unsigned long long)side->bytes_in);
+}
+
+void
+side_transmit(struct side *side)
+{
+	struct world *world = side->world;
+	struct conn_tx_packet out;
+
+	while (may_send(side) &&
+	       weir_conn_next(side->conn, side_now(side), &out)) {
+		struct packet *packet = packet_new(world);
+
+		check_packet(side, &out);
+		memset(packet->bytes, 0xee, out.hdr_len);
+		weir_conn_encode(side->conn, &out, packet->bytes);
+		if (out.type == WIRE_BATCH)
+			weir_conn_gather(side->conn, &out,
+					 packet->bytes + out.hdr_len);
+		else if (out.payload_len != 0)
+			memcpy(packet->bytes + out.hdr_len, out.payload,
+			       out.payload_len);
+		packet->len = out.hdr_len + out.payload_len;
+		seal(packet);
+		side->bytes_out += packet->len;
+		check_amplification(side);
+		world->count->batches_again += out.type == WIRE_BATCH &&
+					       out.kind == CONN_TX_RETX;
+		world->count->sack_wide += out.sack_words > 1;
+		world_trace(world, side, "-> %s seq %x len %u flags %02x",
+			    weir_wire_type_name(out.type), out.seq,
+			    out.payload_len, out.flags);
+		world_send(world, side->index, packet, out.ect);
+	}
+}
