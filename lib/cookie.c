@@ -81,7 +81,7 @@ weir_cookie_check(const struct cookie_keys *keys,
 	uint32_t made_s = (uint32_t)siphash_load(ext + 4, 4);
 	uint8_t want[16];
 
-	if (ext[1] != COOKIE_LEN / 8 || ext[3] != 0 || back >= keys->count)
+	if (ext[1] != COOKIE_LEN / 8 || back >= keys->count)
 		return false;
 	/* Wraps: a cookie from the future is as old as one can be. */
 	if (now_s - made_s > COOKIE_LIFE_S)

@@ -73,6 +73,8 @@ retry_for(struct pair *pair, uint8_t packet[CONN_RETRY_MAX + 4])
 	len = pair_seal(packet, len);
 	assert_true(len < pair->a.wire[pair->a.sent - 1].len);
 	assert_int_equal(weir_wire_decode(packet, len, &retry), WIRE_OK);
+	assert_int_equal(retry.ts_echo, hdr.ts);
+	assert_int_equal(retry.flags, hdr.flags & WIRE_F_TRAILER);
 	return retry;
 }
 
@@ -107,6 +109,30 @@ a_client_comes_again_with_the_cookie(void **state)
 	init_checked(pair, &hdr);
 	assert_non_null(hdr.cookie);
 	pair_deliver(pair, &pair->a, &pair->b);
+	pair_run(pair, MS);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(weir_conn_status(pair->b.conn), 0);
+}
+
+/* Answers to an INIT with a trailer have one, or the client drops them. */
+static void
+cookies_go_with_trailers(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t packet[CONN_RETRY_MAX + 4];
+	struct wire_hdr retry;
+
+	pair->a.config.features_offer |= WIRE_FEATURE_CRC32C;
+	pair->b.config.features_offer |= WIRE_FEATURE_CRC32C;
+	pair_make(pair);
+	retry = retry_for(pair, packet);
+	retry.flags = 0;
+	weir_conn_on_packet(pair->a.conn, &retry, NULL, pair->now);
+	assert_int_equal(pair_stats(&pair->a).drops[CONN_DROP_CRC_MISSING], 1);
+	retry.flags = WIRE_F_TRAILER;
+	weir_conn_on_packet(pair->a.conn, &retry, NULL, pair->now);
+	pair_flush(pair, &pair->a);
+	assert_non_null(pair_last(&pair->a).cookie);
 	pair_run(pair, MS);
 	assert_int_equal(weir_conn_status(pair->a.conn), 0);
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
@@ -210,6 +236,25 @@ an_unvalidated_client_gets_its_link_all_the_same(void **state)
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
 }
 
+/* Its ACK is lost, and it has nothing to say: its PING has to be in time. */
+static void
+an_unvalidated_client_is_waited_for(void **state)
+{
+	struct pair *pair = *state;
+
+	pair->unvalidated = true;
+	pair_make(pair);
+	pair_flush(pair, &pair->a);
+	pair_deliver(pair, &pair->a, &pair->b);
+	pair_flush(pair, &pair->b);
+	pair_deliver(pair, &pair->b, &pair->a);
+	pair_flush(pair, &pair->a);
+	pair->a.wire[1].drop = true;
+	pair_run(pair, 200 * MS);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(weir_conn_status(pair->b.conn), 0);
+}
+
 /* --- sizes ------------------------------------------------------------ */
 
 static void
@@ -264,6 +309,62 @@ a_path_that_takes_less_is_found_out(void **state)
 	weir_conn_limits(pair->b.conn, &limits);
 	assert_int_equal(limits.frag_size, 1160);
 	assert_int_equal(pair->a.wire[2].len, 1200);
+}
+
+static void
+inits_without_an_answer_change_their_size_by_turns(void **state)
+{
+	static const uint32_t lens[] = { 1440, 1440, 1200, 1440, 1200, 1440 };
+	static const uint32_t small[] = { 1000, 1000, 256, 1000, 256, 1000 };
+	struct pair *pair = *state;
+
+	for (int run = 0; run < 2; run++) {
+		const uint32_t *want = run == 0 ? lens : small;
+
+		teardown(state);
+		setup(state);
+		pair = *state;
+		pair->a.config.hello_len = want[0];
+		pair->a.config.frag_size = want[0] - WIRE_HDR_LEN;
+		pair_make(pair);
+		for (int i = 0; i < 6; i++) {
+			struct wire_params params;
+
+			while (pair_flush(pair, &pair->a) == 0)
+				pair_wait(pair, MS);
+			weir_wire_get_params(pair_last(&pair->a).params,
+					     &params);
+			assert_int_equal(pair->a.wire[i].len, want[i]);
+			assert_int_equal(params.frag_size,
+					 want[i] - WIRE_HDR_LEN);
+		}
+	}
+}
+
+/* The server may have chosen from an earlier INIT, a larger one. */
+static void
+a_client_takes_what_it_offered_not_what_was_chosen(void **state)
+{
+	struct pair *pair = *state;
+	struct wire_hdr hdr;
+	static const uint8_t payload[1001];
+
+	pair->a.config.frag_size = 1000;
+	pair->b.config.frag_size = 700;
+	pair_open(pair);
+	pair_push(&pair->b, bytes, 10);
+	pair_flush(pair, &pair->b);
+	hdr = pair_last(&pair->b);
+	hdr.payload = payload;
+	hdr.payload_len = hdr.mlo = 1000;
+	pair->a.kept += (uint32_t)weir_conn_on_packet(pair->a.conn, &hdr, pair,
+						      pair->now);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(pair_read(&pair->a), 1);
+	hdr.seq++;
+	hdr.payload_len = hdr.mlo = 1001;
+	weir_conn_on_packet(pair->a.conn, &hdr, pair, pair->now);
+	assert_int_equal(weir_conn_error_code(pair->a.conn), WIRE_E_LENGTH);
 }
 
 /* Only from server to client: the server has chosen 1400 already. */
@@ -567,6 +668,25 @@ gone_when_only_fin_is_left_is_a_good_end(void **state)
 }
 
 static void
+gone_ends_the_lingering(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t packet[WIRE_HDR_LEN];
+	struct wire_hdr hdr;
+
+	pair_open(pair);
+	weir_conn_close_tx(pair->a.conn);
+	weir_conn_close_tx(pair->b.conn);
+	pair_run(pair, MS);
+	assert_int_equal(weir_conn_status(pair->a.conn), CONN_CLOSED);
+	assert_false(weir_conn_finished(pair->a.conn));
+	hdr = gone_from(&pair->b, pair->b.config.token, packet);
+	assert_true(weir_conn_on_gone(pair->a.conn, &hdr, pair->now));
+	assert_int_equal(weir_conn_status(pair->a.conn), CONN_CLOSED);
+	assert_true(weir_conn_finished(pair->a.conn));
+}
+
+static void
 gone_answers_only_what_is_longer_and_not_itself_an_answer(void **state)
 {
 	struct pair *pair = *state;
@@ -628,12 +748,16 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_client_comes_again_with_the_cookie),
+		TEST(cookies_go_with_trailers),
 		TEST(three_retries_are_obeyed_and_no_more),
 		TEST(a_retry_that_is_not_ours_is_ignored),
 		TEST(who_is_not_validated_hears_no_more_than_he_said),
 		TEST(an_unvalidated_client_gets_its_link_all_the_same),
+		TEST(an_unvalidated_client_is_waited_for),
 		TEST(hellos_have_the_size_of_full_packets),
 		TEST(a_path_that_takes_less_is_found_out),
+		TEST(inits_without_an_answer_change_their_size_by_turns),
+		TEST(a_client_takes_what_it_offered_not_what_was_chosen),
 		TEST(a_narrow_way_back_makes_the_server_choose_again),
 		TEST(crc_is_agreed_on_or_refused),
 		TEST(versions_and_modes_are_chosen_or_refused),
@@ -644,6 +768,7 @@ main(void)
 		TEST(gone_without_its_proof_changes_nothing),
 		TEST(who_promised_no_proof_cannot_be_gone),
 		TEST(gone_when_only_fin_is_left_is_a_good_end),
+		TEST(gone_ends_the_lingering),
 		TEST(gone_answers_only_what_is_longer_and_not_itself_an_answer),
 		TEST(pings_and_fins_can_be_answered_with_gone),
 		TEST(a_superseded_link_ends_without_a_word),

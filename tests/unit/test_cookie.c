@@ -242,6 +242,25 @@ without_a_key_nothing_is_good(void **state)
 	}
 }
 
+/* Where no key is yet there are zeros, which anybody can use. */
+static void
+zeros_are_no_key(void **state)
+{
+	(void)state;
+	for (int rotations = 0; rotations < 2; rotations++) {
+		struct fixture f = made();
+		const struct cookie_owner owner = { f.addr, sizeof(f.addr),
+						    &f.params };
+		struct cookie_keys zeros = { .count = 1 };
+
+		memset(&f.keys, 0, sizeof(f.keys));
+		if (rotations == 1)
+			weir_cookie_rotate(&f.keys, counting);
+		weir_cookie_make(&zeros, &owner, MADE_S, f.ext);
+		assert_false(good(&f, MADE_S));
+	}
+}
+
 static void
 a_proof_follows_from_secret_and_token(void **state)
 {
@@ -268,6 +287,7 @@ main(void)
 		cmocka_unit_test(every_bit_of_a_cookie_counts),
 		cmocka_unit_test(the_key_before_is_good_and_no_other),
 		cmocka_unit_test(without_a_key_nothing_is_good),
+		cmocka_unit_test(zeros_are_no_key),
 		cmocka_unit_test(a_proof_follows_from_secret_and_token),
 	};
 
