@@ -321,20 +321,20 @@ distance_is_told_by_the_hop_limit(void **state)
 
 /* ---- neighbours ----------------------------------------------------------------- */
 
+/* @return length of a's answer in reply. */
 static uint16_t
 take_in(struct dpdk_neigh *a, const struct frame_kind *kind,
-	const uint8_t *frame, uint32_t len)
+	const uint8_t *frame, uint32_t len, uint8_t *reply)
 {
-	uint8_t none[DPDK_NEIGH_FRAME_MAX];
 	struct rte_ether_addr from;
 	/* The tag was taken out on the way. */
 	struct dpdk_neigh_in in = { frame + 14, len - 14, &from, 0 };
 
 	memcpy(&from, frame + 6, sizeof(from));
 	if (kind->l3_len == 20)
-		return frame[13] == 0x06 ? weir_dpdk_neigh_arp(a, &in, none)
+		return frame[13] == 0x06 ? weir_dpdk_neigh_arp(a, &in, reply)
 					 : 0;
-	return frame[13] == 0xdd ? weir_dpdk_neigh_ndp(a, &in, none) : 0;
+	return frame[13] == 0xdd ? weir_dpdk_neigh_ndp(a, &in, reply) : 0;
 }
 
 /* a asks as a port of weir's does, and believes the answer. */
@@ -344,7 +344,7 @@ a_port_answers_for_its_address(void **state)
 	(void)state;
 	for (size_t k = 0; k < FRAME_KINDS; k++) {
 		const struct frame_kind *kind = &frame_kinds[k];
-		uint8_t frame[MTU];
+		uint8_t frame[MTU], reply[DPDK_NEIGH_FRAME_MAX];
 		struct rte_ether_addr mac;
 		struct dpdk_neigh a;
 		struct bench bench;
@@ -364,7 +364,7 @@ a_port_answers_for_its_address(void **state)
 			assert_true(weir_port_poll(bench.port) >= 0);
 			len = take_from_wire(frame, sizeof(frame), &tci);
 			if (len != 0)
-				take_in(&a, kind, frame, len);
+				take_in(&a, kind, frame, len, reply);
 		}
 		assert_memory_equal(&mac, &mac_b, sizeof(mac));
 		assert_int_equal(tci, kind->wire.vlan == 0
@@ -372,6 +372,25 @@ a_port_answers_for_its_address(void **state)
 					      : FRAME_PCP << 13 | FRAME_VLAN);
 		close_port(&bench);
 	}
+}
+
+static struct weir_link *
+connect_to_a(const struct bench *bench, uint64_t timeout_ns)
+{
+	const struct weir_link_config config = {
+		.size = sizeof(config),
+		.connect_timeout_ns = timeout_ns,
+	};
+	struct weir_link *link;
+	int rc = weir_link_connect(bench->port,
+				   bench->kind->l3_len == 20
+					   ? "dpdk:10.7.0.1:7400"
+					   : "dpdk:[" NETWORK6 "101]:7400",
+				   &config, &link);
+
+	if (rc != 0)
+		fail_msg("connect: %s", weir_last_error());
+	return link;
 }
 
 /* b asks for whom it wants to connect to: a sees the question, three times. */
@@ -382,14 +401,7 @@ a_port_asks_for_its_peer(void **state)
 	for (size_t k = 0; k < FRAME_KINDS; k += 3) {
 		const struct frame_kind *kind = &frame_kinds[k];
 		uint64_t end_ns = weir_now_ns() + LIMIT_NS;
-		const char *to = kind->l3_len == 20 ? "dpdk:10.7.0.1:7400"
-						    : "dpdk:[" NETWORK6
-						      "101]:7400";
-		struct weir_link_config config = {
-			.size = sizeof(config),
-			.connect_timeout_ns = 500000000,
-		};
-		uint8_t frame[MTU];
+		uint8_t frame[MTU], reply[DPDK_NEIGH_FRAME_MAX];
 		struct weir_link *link;
 		struct dpdk_neigh a;
 		struct bench bench;
@@ -398,18 +410,72 @@ a_port_asks_for_its_peer(void **state)
 		open_port(&bench, k, "");
 		weir_dpdk_neigh_init(&a, &kind->wire, &kind->src.ip,
 				     &frame_mac_a);
-		assert_int_equal(
-			weir_link_connect(bench.port, to, &config, &link), 0);
+		link = connect_to_a(&bench, 500000000);
 		while (weir_link_status(link) == -EINPROGRESS) {
 			if (weir_now_ns() > end_ns)
 				fail_msg("%s: for ever", kind->name);
 			weir_port_poll(bench.port);
 			len = take_from_wire(frame, sizeof(frame), &tci);
 			if (len != 0)
-				take_in(&a, kind, frame, len);
+				take_in(&a, kind, frame, len, reply);
 		}
 		assert_int_equal(weir_link_status(link), -ETIMEDOUT);
 		assert_int_equal(a.counts[DPDK_NEIGH_ANSWER], DPDK_NEIGH_TRIES);
+		weir_link_destroy(link);
+		close_port(&bench);
+	}
+}
+
+/* Answer for a until b sends a packet of weir's to this MAC. */
+static void
+answer_until(const struct bench *bench, struct dpdk_neigh *a,
+	     const struct rte_ether_addr *mac)
+{
+	uint64_t end_ns = weir_now_ns() + LIMIT_NS;
+	uint8_t frame[MTU], reply[DPDK_NEIGH_FRAME_MAX];
+	uint32_t len = 0, tci;
+	uint16_t answer;
+
+	/* Nothing else is as long as an INIT. */
+	while (len < 256 || memcmp(frame, mac, sizeof(*mac)) != 0) {
+		if (weir_now_ns() > end_ns)
+			fail_msg("%s: no packet", bench->kind->name);
+		weir_port_poll(bench->port);
+		len = take_from_wire(frame, sizeof(frame), &tci);
+		if (len == 0)
+			continue;
+		answer = take_in(a, bench->kind, frame, len, reply);
+		if (answer != 0)
+			put_on_wire(reply, answer);
+	}
+}
+
+/* a goes to another station, which asks for b: b's packets go there. */
+static void
+a_link_follows_its_peer(void **state)
+{
+	static const struct rte_ether_addr mac_c = { { 2, 0, 0, 0, 0, 0xc } };
+
+	(void)state;
+	for (size_t k = 0; k < FRAME_KINDS; k += 2) {
+		const struct frame_kind *kind = &frame_kinds[k];
+		uint8_t frame[DPDK_NEIGH_FRAME_MAX];
+		struct rte_ether_addr unknown;
+		struct weir_link *link;
+		struct dpdk_neigh a;
+		struct bench bench;
+
+		open_port(&bench, k, "");
+		link = connect_to_a(&bench, LIMIT_NS);
+		weir_dpdk_neigh_init(&a, &kind->wire, &kind->src.ip,
+				     &frame_mac_a);
+		answer_until(&bench, &a, &frame_mac_a);
+		weir_dpdk_neigh_init(&a, &kind->wire, &kind->src.ip, &mac_c);
+		assert_int_equal(
+			weir_dpdk_neigh_lookup(&a, &kind->dst.ip, 0, &unknown),
+			0);
+		put_on_wire(frame, weir_dpdk_neigh_poll(&a, 0, frame));
+		answer_until(&bench, &a, &mac_c);
 		weir_link_destroy(link);
 		close_port(&bench);
 	}
@@ -424,6 +490,7 @@ main(void)
 		cmocka_unit_test(distance_is_told_by_the_hop_limit),
 		cmocka_unit_test(a_port_answers_for_its_address),
 		cmocka_unit_test(a_port_asks_for_its_peer),
+		cmocka_unit_test(a_link_follows_its_peer),
 	};
 	char reason[128];
 	int other = netns_pair(0, reason, sizeof(reason));
