@@ -76,6 +76,60 @@ WEIR_API int weir_dpdk_port_queue(struct weir_port *port,
  */
 WEIR_API struct rte_mbuf *weir_dpdk_msg_mbuf(const struct weir_msg *msg);
 
+/**
+ * For tests and measurements: put a bad network before the port's receive
+ * queue (a receive callback of ethdev). spec is a list of
+ *
+ *     loss=RATE          lose a frame
+ *     burst=RATE:N       begin to lose a run of frames, N on average
+ *     dup=RATE           repeat it
+ *     reorder=RATE[:K]   let K (3) frames pass it, or 1 ms
+ *     corrupt=RATE       flip a bit of it
+ *     corrupt=RATE:sum   flip two, so that the UDP checksum stays right:
+ *                        only crc=on notices. Pairs (memif, net_ring) have no
+ *                        checksum, so there this is true of corrupt=RATE too
+ *     truncate=RATE      cut its end off
+ *     delay=TIME[:TIME]  hold it for so long, and a random time on top
+ *     seed=N             of the random numbers, each kind has its own (1)
+ *     hold=N             frames held at most (512), which the port must have
+ *                        to spare (mbufs=): what is more is lost
+ *
+ * with commas between. RATE is a percentage with its sign, 0.1%; TIME a
+ * number with ns, us, ms or s. A later call replaces the earlier one (hold=
+ * not larger than in the first); NULL or "" ends it, and what was held
+ * arrives. A port that closes drops what is held. A memif pair begins with it
+ * when it gets its device.
+ *
+ * Call on the owner's thread.
+ *
+ * @return 0; -EINVAL not understood, or not a dpdk port; -ENOBUFS, -ENOMEM;
+ *         weir_last_error() says more.
+ */
+WEIR_API int weir_dpdk_port_fault(struct weir_port *port, const char *spec);
+
+/** What weir_dpdk_port_fault() did to frames since the port was opened. */
+struct weir_dpdk_fault_stats {
+	uint64_t frames; /**< came to it */
+	uint64_t lost;
+	uint64_t duplicated;
+	uint64_t reordered;
+	uint64_t delayed;
+	uint64_t corrupted;
+	uint64_t truncated;
+	uint64_t overflows; /**< lost because hold= were held */
+	uint64_t held;      /**< at this moment */
+};
+
+/**
+ * Fills what it knows of size bytes, zeroes the rest; all 0 where there never
+ * was a fault. Owner's thread.
+ *
+ * @return 0; -EINVAL not a dpdk port.
+ */
+WEIR_API int weir_dpdk_port_fault_stats(struct weir_port *port,
+					struct weir_dpdk_fault_stats *stats,
+					size_t size);
+
 #ifdef __cplusplus
 }
 #endif

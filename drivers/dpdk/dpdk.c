@@ -149,6 +149,8 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	rc = weir_dpdk_dev_start(dev);
 	if (rc == 0)
 		rc = ip6_settle(port, dev);
+	if (rc == 0 && port->fault != NULL)
+		rc = weir_dpdk_fault_attach(port->fault, dev);
 	if (rc != 0) {
 		weir_dpdk_dev_close(dev);
 		return rc;
@@ -169,6 +171,7 @@ device_close(struct dpdk_port *port)
 {
 	if (port->dev == NULL)
 		return;
+	weir_dpdk_fault_detach(port->fault);
 	weir_dpdk_batch_drop(port);
 	weir_dpdk_freed_flush(port);
 	while (port->spare_count != 0)
@@ -350,6 +353,73 @@ weir_dpdk_port_queue(struct weir_port *p, struct weir_dpdk_queue *queue)
 	return 0;
 }
 
+/* ---- faults --------------------------------------------------------------------------- */
+
+static int
+fault_make(struct dpdk_port *port, const struct dpdk_fault_spec *spec)
+{
+	struct dpdk_fault *fault = weir_dpdk_fault_new(spec);
+	int rc = 0;
+
+	if (fault == NULL)
+		return weir_fail(-ENOMEM, "fault: out of memory");
+	if (port->dev != NULL)
+		rc = weir_dpdk_fault_attach(fault, port->dev);
+	if (rc == 0)
+		port->fault = fault;
+	else
+		weir_dpdk_fault_free(fault);
+	return rc;
+}
+
+int
+weir_dpdk_port_fault(struct weir_port *p, const char *text)
+{
+	struct dpdk_port *port = dpdk_port_of(p);
+	bool off = text == NULL || *text == '\0';
+	struct dpdk_fault_spec spec;
+	int rc;
+
+	if (p->driver != &weir_driver_dpdk)
+		return weir_fail(-EINVAL,
+				 "fault: only for ports of the dpdk driver");
+	if (off)
+		return port->fault == NULL
+			       ? 0
+			       : weir_dpdk_fault_set(port->fault, NULL);
+	rc = weir_dpdk_fault_parse(text, &spec);
+	if (rc == 0 && port->fault == NULL)
+		rc = fault_make(port, &spec);
+	return rc == 0 ? weir_dpdk_fault_set(port->fault, &spec) : rc;
+}
+
+int
+weir_dpdk_port_fault_stats(struct weir_port *p,
+			   struct weir_dpdk_fault_stats *stats, size_t size)
+{
+	struct dpdk_fault_counts c = { 0 };
+	struct weir_dpdk_fault_stats all;
+
+	if (p->driver != &weir_driver_dpdk)
+		return -EINVAL;
+	if (dpdk_port_of(p)->fault != NULL)
+		weir_dpdk_fault_counts(dpdk_port_of(p)->fault, &c);
+	all = (struct weir_dpdk_fault_stats){
+		.frames = c.frames,
+		.lost = c.lost,
+		.duplicated = c.duplicated,
+		.reordered = c.reordered,
+		.delayed = c.delayed,
+		.corrupted = c.corrupted,
+		.truncated = c.truncated,
+		.overflows = c.overflows,
+		.held = c.held,
+	};
+	memset(stats, 0, size);
+	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
+	return 0;
+}
+
 struct rte_mbuf *
 weir_dpdk_msg_mbuf(const struct weir_msg *msg)
 {
@@ -436,6 +506,7 @@ dpdk_port_close(struct weir_port *p)
 	port_forget(port);
 	free(port->flows);
 	free(port->table);
+	weir_dpdk_fault_free(port->fault);
 	weir_dpdk_gate_close(&port->gate);
 }
 

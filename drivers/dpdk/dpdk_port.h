@@ -17,6 +17,7 @@
 
 #include "conn.h"
 #include "dpdk_dev.h"
+#include "dpdk_fault.h"
 #include "dpdk_hdr.h"
 #include "dpdk_neigh.h"
 #include "dpdk_flow.h"
@@ -66,7 +67,8 @@ struct dpdk_listener {
 
 struct dpdk_port {
 	struct weir_port port;
-	struct dpdk_dev *dev; /* NULL: not yet, memif */
+	struct dpdk_dev *dev;     /* NULL: not yet, memif */
+	struct dpdk_fault *fault; /* NULL: never asked for */
 	uint64_t now_ns;
 	uint64_t cycles_base;
 	uint64_t ns_base;
