@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cat.h"
+#include "fault.h"
 
 /* Idle for this long: stop spinning, and sleep or nap. */
 #define SPIN_NS UINT64_C(100000)
@@ -96,6 +97,8 @@ static const struct weir_opt options[] = {
 	  .call = read_access },
 	{ 0, "group", WEIR_OPT_STRING, &args.group, "NAME",
 	  "shm listener: the group that --access speaks of" },
+	{ 0, "fault", WEIR_OPT_STRING, &weir_fault_spec, "SPEC",
+	  "dpdk: lose, repeat, damage frames that come, as in loss=1%,seed=7" },
 	{ 'w', "timeout", WEIR_OPT_TIME, &args.timeout_ns, "TIME",
 	  "give up when no peer is there by then (listener: default never, "
 	  "else 3s)" },

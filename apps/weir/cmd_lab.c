@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "exit.h"
+#include "fault.h"
 #include "lab.h"
 #include "opt.h"
 #include "tool.h"
@@ -254,6 +255,7 @@ guard(struct lab_run *run, int lifeline)
 	snprintf(text, sizeof(text), "%d:%d:%d", (int)getpid(),
 		 run->net.ns_fd[0], run->net.ns_fd[1]);
 	setenv(ENV_LAB, text, 1);
+	weir_fault_export();
 	setenv(ENV_LISTEN, listen_endpoint, 1);
 	setenv(ENV_CONNECT, connect_endpoint, 1);
 	return weir_lab_guard(run, lifeline);
@@ -297,6 +299,8 @@ static const struct weir_opt run_options[] = {
 	{ 0, "ipv6", WEIR_OPT_FLAG, &args.ip6, NULL, "IPv6 instead of IPv4" },
 	{ 0, "vlan", WEIR_OPT_COUNT, &args.vlan, "ID",
 	  "frames in this VLAN, 1 to 4094", .min = 1, .max = 4094 },
+	{ 0, "fault", WEIR_OPT_STRING, &weir_fault_spec, "SPEC",
+	  "WEIR_FAULT for the command: see --fault of weir perf" },
 	{ 0 },
 };
 

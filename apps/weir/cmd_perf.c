@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "perf.h"
+#include "fault.h"
 #include "report.h"
 #include "tool.h"
 
@@ -117,6 +118,9 @@ static const struct weir_opt options[] = {
 	{ 0, "coalesce", WEIR_OPT_CHOICE, &coalesce_off, "on|off",
 	  "dpdk: may small messages share a packet (default on)",
 	  .choices = on_off },
+	{ 0, "fault", WEIR_OPT_STRING, &weir_fault_spec, "SPEC",
+	  "dpdk: a bad network, as loss=1%,dup=0.5%,seed=7; --self: both "
+	  "sides, and beside it the link without" },
 	{ 0, "assert", WEIR_OPT_CALL, NULL, "EXPR",
 	  "exit 5 unless it holds: rtt.p99<20us, ratio<1.25; repeatable",
 	  .call = add_assert },

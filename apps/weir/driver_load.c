@@ -125,6 +125,12 @@ weir_driver_load(const char *scheme)
 	return rc == 0 ? 0 : -ELIBACC;
 }
 
+void *
+weir_driver_dpdk_symbol(const char *name)
+{
+	return dpdk_library != NULL ? dlsym(dpdk_library, name) : NULL;
+}
+
 const char *
 weir_driver_dpdk_version(void)
 {

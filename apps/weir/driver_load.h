@@ -34,6 +34,10 @@ const char *weir_driver_load_error(void);
  */
 void *weir_library_open(const char *name);
 
+/* @return a call of the dpdk driver's library by its name; NULL: not loaded,
+ *         or it has none. */
+void *weir_driver_dpdk_symbol(const char *name);
+
 /* @return "DPDK 22.11.11" when the dpdk driver is loaded, else NULL. */
 const char *weir_driver_dpdk_version(void);
 

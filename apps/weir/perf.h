@@ -10,11 +10,13 @@
  *   perf_link.c    the link as a load          floor*.c  the machine's floors
  *   selfrun.c      the peer of a --self run and the turns between the two
  *   perf_trial.c   floor, link, floor, ... in short windows
+ *   perf_fault.c   --fault: link without and with faults by turns
  *   perf_remote.c  perf serve and its clients, no floor
  *   tally.c        windows -> figures          report.c  figures -> text
  */
 
 #include "order.h"
+#include "perf_fault.h"
 #include "perf_link.h"
 #include "selfrun.h"
 #include "tally.h"
@@ -82,8 +84,9 @@ struct weir_perf_result {
 	int cpus[2];
 	const struct weir_tally *tally;
 	struct weir_integrity integrity;
-	struct weir_counters counters; /* our side's, warm-up included */
-	const char *floor_missing;     /* NULL: there is a floor */
+	struct weir_counters counters;       /* our side's, warm-up included */
+	const struct weir_perf_fault *fault; /* NULL: none, or no --self */
+	const char *floor_missing;           /* NULL: there is a floor */
 	uint32_t msg_size_max;
 	bool self;
 	bool interrupted;

@@ -57,6 +57,10 @@ peer_turn(struct weir_side *side, struct weir_self *self, enum weir_self_op op)
 	case WEIR_SELF_SETTLE:
 		load->ops->settle(load);
 		return 0;
+	case WEIR_SELF_FAULT:
+		weir_fault_count(side->endpoint, side->port, &reply->fault);
+		return weir_fault_switch(side->endpoint, side->port,
+					 self->page->order.fault != 0);
 	case WEIR_SELF_QUIT:
 		break;
 	}
@@ -191,7 +195,9 @@ meter_size(struct weir_side *side, struct weir_self *self, uint32_t size)
 	if (rc != 0)
 		return rc;
 	order->size = size;
-	weir_perf_floor_open(side, self, true);
+	/* A link with faults is compared with itself. */
+	if (!weir_fault_wanted())
+		weir_perf_floor_open(side, self, true);
 	order->floor = side->floor != NULL;
 	weir_self_begin(self, WEIR_SELF_SIZE, WEIR_SELF_TEST);
 	rc = weir_self_end(self, NULL);
@@ -243,6 +249,7 @@ struct meter {
 	struct weir_integrity before; /* of earlier sizes */
 	double ticks_per_ns;
 	int cpus[2];
+	struct weir_perf_fault fault;
 	weir_perf_report_fn report;
 	void *arg;
 };
@@ -271,8 +278,12 @@ meter_run_size(struct meter *meter, uint32_t size)
 
 	weir_tally_reset(meter->tally);
 	weir_side_counters(side, &before);
-	if (rc == 0)
+	if (rc == 0 && weir_fault_wanted()) {
+		result.fault = &meter->fault;
+		rc = weir_perf_fault_run(&trial, &meter->fault);
+	} else if (rc == 0) {
 		rc = weir_trial_run(&trial);
+	}
 	if (rc < 0 && rc != -EINTR)
 		return link_broken(side, &meter->self, rc);
 	sum_integrity(side, &meter->self, &now);

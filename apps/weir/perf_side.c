@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "fault.h"
 #include "perf.h"
 #include "spin.h"
 #include "tool.h"
@@ -41,6 +42,9 @@ side_open_port(struct weir_side *side, const char *endpoint)
 	config.spin_ns = WEIR_FOREVER;
 	if (rc == 0)
 		rc = weir_tool_port_open(side->endpoint, &config, &side->port);
+	/* A run with its own peer says when; see perf_fault.h. */
+	if (rc == 0 && side->args->self)
+		(void)weir_fault_switch(side->endpoint, side->port, false);
 	return rc;
 }
 

@@ -117,12 +117,21 @@ bw_row(const struct weir_figures *f, FILE *to)
 	column(to, 5, f->ratio, 2);
 }
 
+/* Long windows are not split by placement. */
+static const char *
+place_of(const struct weir_report *report, const struct weir_figures *f)
+{
+	bool split = report->result->self && report->result->fault == NULL;
+
+	return split ? weir_place_name(f->place) : "-";
+}
+
 static void
 row(const struct weir_report *report, const struct weir_figures *f, FILE *to)
 {
 	fprintf(to, "%7u %-5s %7u %8llu", report->result->size,
-		report->result->self ? weir_place_name(f->place) : "-",
-		f->windows, (unsigned long long)f->messages);
+		place_of(report, f), f->windows,
+		(unsigned long long)f->messages);
 	if (report->args->kind == WEIR_PERF_LAT)
 		lat_row(report, f, to);
 	else
@@ -153,6 +162,45 @@ print_event(void *arg, const char *part, const struct weir_counter *counter,
 		counter->text);
 }
 
+static void
+fault_counts(const char *whose, const struct weir_fault_counts *c, FILE *to)
+{
+	fprintf(to,
+		"%8s: of %llu frames %llu lost, %llu repeated, %llu "
+		"reordered, %llu delayed, %llu corrupt, %llu cut\n",
+		whose, (unsigned long long)c->frames,
+		(unsigned long long)(c->lost + c->overflows),
+		(unsigned long long)c->duplicated,
+		(unsigned long long)c->reordered,
+		(unsigned long long)c->delayed,
+		(unsigned long long)c->corrupted,
+		(unsigned long long)c->truncated);
+}
+
+/* Beside the link with faults, the same link without. */
+static void
+fault_rows(const struct weir_report *report, FILE *to)
+{
+	const struct weir_perf_fault *fault = report->result->fault;
+	const struct weir_rtt *rtt = &fault->clean_rtt_ns;
+	char text[24];
+
+	if (report->args->kind == WEIR_PERF_LAT)
+		fprintf(to,
+			"%7u: without faults: p50 %.3f  p99 %.3f  p99.9 %s us"
+			"\n",
+			report->result->size, rtt->p50 / 1000, rtt->p99 / 1000,
+			cell(text, rtt->p99_9 / 1000, 3));
+	else
+		fprintf(to,
+			"%7u: relative goodput %s, median of %u windows, each "
+			"beside two without faults\n",
+			report->result->size,
+			cell(text, fault->relative_goodput, 4), fault->pairs);
+	fault_counts("ours", &fault->ours, to);
+	fault_counts("peer", &fault->peers, to);
+}
+
 void
 weir_report_human(const struct weir_report *report, FILE *to, bool first)
 {
@@ -178,7 +226,9 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 			(unsigned long long)found->corrupt);
 	weir_counters_each(&result->counters, print_event,
 			   &(struct events){ to, result->size });
-	if (result->self && result->floor_missing != NULL)
+	if (result->fault != NULL)
+		fault_rows(report, to);
+	else if (result->self && result->floor_missing != NULL)
 		fprintf(to, "%7u: no floor: %s\n", result->size,
 			result->floor_missing);
 	else if (result->self && isnan(report->main.ratio))
@@ -215,7 +265,9 @@ csv_row(const struct weir_report *report, const struct weir_figures *f,
 
 	fprintf(to, "%s,\"%s\",%u,%s,%u,%llu", lat ? "lat" : "bw",
 		report->args->endpoint, report->result->size,
-		report->result->self ? weir_place_name(f->place) : "",
+		report->result->fault != NULL || !report->result->self
+			? ""
+			: weir_place_name(f->place),
 		f->windows, (unsigned long long)f->messages);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		csv_number(to, lat || i >= 7 ? values[i] : NAN);
@@ -248,7 +300,8 @@ struct subject {
 	enum {
 		TIME,
 		NUMBER,
-		COUNTER
+		COUNTER,
+		GOODPUT
 	} kind;
 };
 
@@ -275,6 +328,7 @@ static const struct subject subjects[] = {
 	FIGURE("bytes_per_s", bytes_per_s, NUMBER),
 	FIGURE("ratio", ratio, NUMBER),
 	FIGURE("ratio_p99", ratio_p99, NUMBER),
+	{ "relative_goodput", 0, GOODPUT },
 	COUNT("lost", lost),
 	COUNT("loss", lost),
 	COUNT("duplicate", duplicate),
@@ -332,6 +386,10 @@ subject_value(const struct weir_report *report, const struct subject *subject)
 		       sizeof(count));
 		return (double)count;
 	}
+	if (subject->kind == GOODPUT)
+		return report->result->fault != NULL
+			       ? report->result->fault->relative_goodput
+			       : NAN;
 	memcpy(&value, (const char *)&report->main + subject->offset,
 	       sizeof(value));
 	return value;

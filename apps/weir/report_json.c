@@ -108,7 +108,8 @@ floor_json(const struct weir_report *report, const struct weir_figures *f)
 {
 	bool lat = report->args->kind == WEIR_PERF_LAT;
 
-	if (!report->result->self || report->result->floor_missing != NULL)
+	if (!report->result->self || report->result->fault != NULL ||
+	    report->result->floor_missing != NULL)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:I}", "rtt_ns",
 			 lat ? json_pack("{s:o, s:o}", "p50",
@@ -136,7 +137,9 @@ places_json(const struct weir_report *report)
 {
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; report->result->self && i < report->place_count;
+	for (uint32_t i = 0;
+	     report->result->self && report->result->fault == NULL &&
+	     i < report->place_count;
 	     i++)
 		json_array_append_new(list,
 				      place_json(report, &report->places[i]));
@@ -178,6 +181,8 @@ warnings_json(const struct weir_report *report)
 
 	if (result->interrupted)
 		warn(list, "interrupted", "stopped before the end");
+	if (result->fault != NULL)
+		return list;
 	if (result->self && result->floor_missing != NULL)
 		warn(list, "floor", result->floor_missing);
 	else if (result->self && report->main.windows < WEIR_TALLY_ENOUGH)
@@ -233,6 +238,43 @@ counters_json(const struct weir_counters *counters)
 }
 
 static json_t *
+faults_json(const struct weir_fault_counts *c)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "frames",
+			 count(c->frames), "lost", count(c->lost), "duplicated",
+			 count(c->duplicated), "reordered", count(c->reordered),
+			 "delayed", count(c->delayed), "corrupted",
+			 count(c->corrupted), "truncated", count(c->truncated),
+			 "overflows", count(c->overflows));
+}
+
+static json_t *
+fault_json(const struct weir_report *report)
+{
+	const struct weir_perf_fault *fault = report->result->fault;
+	bool lat = report->args->kind == WEIR_PERF_LAT;
+
+	if (fault == NULL)
+		return json_null();
+	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "spec", fault->spec,
+			 "pairs", (json_int_t)fault->pairs, "clean_rtt_ns",
+			 lat ? rtt_json(&fault->clean_rtt_ns) : json_null(),
+			 "clean_msgs_per_s",
+			 lat ? json_null()
+			     : number(report->main.floor_msgs_per_s, 1),
+			 "ours", faults_json(&fault->ours), "peers",
+			 faults_json(&fault->peers));
+}
+
+static double
+relative_goodput(const struct weir_report *report)
+{
+	const struct weir_perf_fault *fault = report->result->fault;
+
+	return fault != NULL ? fault->relative_goodput : NAN;
+}
+
+static json_t *
 link_json(const struct weir_report *report)
 {
 	const char *endpoint = report->args->endpoint;
@@ -248,7 +290,8 @@ weir_report_json(const struct weir_report *report)
 {
 	const struct weir_integrity *found = &report->result->integrity;
 	const struct weir_figures *f = &report->main;
-	bool any = report->place_count > 0 && report->result->self;
+	bool any = report->place_count > 0 && report->result->self &&
+		   report->result->fault == NULL;
 	json_t *root = json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
 		" s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
@@ -259,12 +302,13 @@ weir_report_json(const struct weir_report *report)
 		"ratio_p99", number(f->ratio_p99, 0.0001), "placement",
 		any ? json_string(weir_place_name(f->place)) : json_null(),
 		"placements", places_json(report), "all", all_json(report),
-		"transport", transport_json(&report->result->counters.link),
-		"counters", counters_json(&report->result->counters),
-		"integrity", "lost", count(found->lost), "duplicate",
-		count(found->duplicate), "reordered", count(found->reordered),
-		"corrupt", count(found->corrupt), "warnings",
-		warnings_json(report));
+		"fault", fault_json(report), "relative_goodput",
+		number(relative_goodput(report), 0.0001), "transport",
+		transport_json(&report->result->counters.link), "counters",
+		counters_json(&report->result->counters), "integrity", "lost",
+		count(found->lost), "duplicate", count(found->duplicate),
+		"reordered", count(found->reordered), "corrupt",
+		count(found->corrupt), "warnings", warnings_json(report));
 	char *text;
 
 	if (root == NULL)

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fault.h"
 #include "load.h"
 #include "order.h"
 #include "placement.h"
@@ -34,6 +35,7 @@ enum weir_self_op {
 	WEIR_SELF_ECHO,   /* run the load until the gate closes */
 	WEIR_SELF_SINK,   /* same, one way */
 	WEIR_SELF_SETTLE, /* settle the load */
+	WEIR_SELF_FAULT,  /* begin or end the faults of --fault */
 	WEIR_SELF_QUIT,   /* close everything and end */
 };
 
@@ -58,6 +60,7 @@ struct weir_self_order {
 	uint32_t floor; /* WEIR_SELF_SIZE: there is a floor */
 	uint32_t huge;  /* WEIR_SELF_SIZE: the area lies in huge pages */
 	uint64_t area;  /* WEIR_SELF_SIZE: bytes of the floor's area */
+	uint32_t fault; /* WEIR_SELF_FAULT: begin */
 };
 
 /* Written by the peer before it moves done on. */
@@ -67,6 +70,7 @@ struct weir_self_reply {
 	struct weir_flow flow;       /* WEIR_SELF_SINK */
 	struct weir_integrity found; /* by the peer, since the start */
 	uint64_t received;           /* by the peer's link, since the start */
+	struct weir_fault_counts fault; /* WEIR_SELF_FAULT */
 };
 
 struct weir_self_page {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "driver_load.h"
+#include "fault.h"
 
 #define DEVICES_MAX 16
 #define SCHEMES_MAX 16
@@ -241,6 +242,7 @@ weir_tool_start(void)
 	hold_standard_fds();
 	weir_opt_set_common(common_options);
 	weir_set_log(weir_tool_log);
+	weir_fault_start();
 	weir_tool.no_color = (no_color != NULL && no_color[0] != '\0') ||
 			     !isatty(1);
 }
@@ -391,7 +393,21 @@ weir_tool_port_open(const char *endpoint, const struct weir_port_config *config,
 	if (own.hugepages == WEIR_HUGEPAGES_AUTO)
 		own.hugepages = (uint32_t)weir_tool.hugepages;
 	rc = weir_port_open(endpoint, &own, port);
-	return rc == 0 ? 0 : weir_tool_fail(endpoint, rc);
+	if (rc != 0)
+		return weir_tool_fail(endpoint, rc);
+	rc = weir_fault_switch(endpoint, *port, true);
+	if (rc == 0)
+		return 0;
+	if (rc == -EOPNOTSUPP)
+		weir_tool_error("--fault: only dpdk: endpoints have devices "
+				"that can lose something; leave it out of %s",
+				endpoint);
+	else
+		(void)weir_tool_fail("--fault", rc);
+	(void)weir_port_close(*port);
+	*port = NULL;
+	return rc == -EINVAL || rc == -EOPNOTSUPP ? WEIR_EXIT_USAGE
+						  : WEIR_EXIT_NOT_READY;
 }
 
 /* ---- signals --------------------------------------------------------------------- */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef WEIR_PERF_FAULT_H
+#define WEIR_PERF_FAULT_H
+
+/*
+ * A link with faults, compared with itself. Windows of a tenth of a second
+ * with and without them take turns in one run:
+ *
+ *     | clean | faulty | clean | faulty | clean |   ...
+ *
+ * Each faulty window is set against the two clean ones beside it, and the
+ * median of these ratios is the relative goodput: a vCPU that moves every few
+ * seconds moves both. A window lasts until its last message has arrived, so
+ * what a timer repairs is in it.
+ */
+
+#include "fault.h"
+#include "tally.h"
+
+struct weir_trial;
+
+struct weir_perf_fault {
+	const char *spec;
+	double relative_goodput; /* NAN: round trips, or too short a run */
+	uint32_t pairs;
+	struct weir_rtt clean_rtt_ns; /* round trips only */
+	struct weir_hist clean_hist;
+	struct weir_fault_counts ours;
+	struct weir_fault_counts peers;
+};
+
+/** In place of weir_trial_run(); the tally's place is that of a run that is
+ *  not split by placement. @return as that. */
+int weir_perf_fault_run(struct weir_trial *trial,
+			struct weir_perf_fault *result);
+
+#endif /* WEIR_PERF_FAULT_H */

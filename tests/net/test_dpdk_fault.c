@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_dpdk_fault: links of the dpdk driver over a network that misbehaves,
+ * and peers that vanish. Both ends are polled by turns in this process, over
+ * net_ring, so that what is counted can be compared to the packet.
+ *
+ *     a <---- frames, fault of a ---- b
+ *       ---- fault of b, frames ---->
+ *
+ * The same on other devices: tests/tool/fault.sh.
+ */
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "pattern.h"
+#include "weir_dpdk.h"
+#include "weir_stats.h"
+
+#define RING       "dpdk:fault-test,dev=net_ring"
+#define SECOND_NS  UINT64_C(1000000000)
+#define LIMIT_NS   (60 * SECOND_NS)
+#define DEAD_NS    (SECOND_NS / 2)
+#define MESSAGES   (getenv("WEIR_CHECK_LONG") != NULL ? 40000u : 1500u)
+#define BATCH_MOST 16
+
+struct end {
+	struct weir_port *port;
+	struct weir_link *link;
+	struct weir_tx *tx;
+	struct weir_rx *rx;
+	uint32_t sent;
+	uint32_t received;
+};
+
+struct pair {
+	const char *endpoint;
+	struct end a; /* listened */
+	struct end b; /* connected */
+	struct weir_listener *listener;
+	uint64_t turn_ns; /* when the last turn was */
+	uint64_t gap_ns;  /* longest time between two turns */
+};
+
+static struct pair the_pair;
+
+static void
+must(int rc, const char *what)
+{
+	if (rc < 0)
+		fail_msg("%s: %s: %s", what, weir_strerror(rc),
+			 weir_last_error());
+}
+
+static void
+turn(struct pair *p)
+{
+	uint64_t now_ns = weir_now_ns();
+
+	if (now_ns - p->turn_ns > p->gap_ns)
+		p->gap_ns = now_ns - p->turn_ns;
+	p->turn_ns = now_ns;
+	must(weir_port_poll(p->a.port), "poll");
+	if (p->b.port != NULL)
+		must(weir_port_poll(p->b.port), "poll");
+	sched_yield();
+}
+
+#define PUMP_UNTIL(p, condition)                                        \
+	do {                                                            \
+		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
+		while (!(condition)) {                                  \
+			if (weir_now_ns() > end_ns_)                    \
+				fail_msg("time is up: %s", #condition); \
+			turn(p);                                        \
+		}                                                       \
+	} while (0)
+
+/* ---- a pair of ports and a link ------------------------------------------------ */
+
+static void
+ports_open(struct pair *p, const char *endpoint)
+{
+	p->endpoint = endpoint;
+	must(weir_port_open(endpoint, NULL, &p->a.port), "open");
+	must(weir_port_open(endpoint, NULL, &p->b.port), "open");
+	p->turn_ns = weir_now_ns();
+}
+
+static void
+split(struct end *e)
+{
+	must(weir_link_split(e->link, &e->tx, &e->rx), "split");
+	e->sent = e->received = 0;
+}
+
+static void
+connect_b(struct pair *p, const struct weir_link_config *config)
+{
+	int rc = 0;
+
+	must(weir_link_connect(p->b.port, p->endpoint, config, &p->b.link),
+	     "connect");
+	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
+	must(rc, "accept");
+	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	must(rc, "connect");
+	split(&p->a);
+	split(&p->b);
+}
+
+static void
+listen_a(struct pair *p, const struct weir_link_config *config)
+{
+	must(weir_listener_open(p->a.port, p->endpoint, config, &p->listener),
+	     "listen");
+}
+
+static void
+link_up(struct pair *p, const struct weir_link_config *config)
+{
+	listen_a(p, config);
+	connect_b(p, config);
+}
+
+static void
+end_down(struct end *e)
+{
+	if (e->tx != NULL)
+		weir_tx_destroy(e->tx);
+	if (e->rx != NULL)
+		weir_rx_destroy(e->rx);
+	if (e->link != NULL)
+		weir_link_destroy(e->link);
+	e->tx = NULL;
+	e->rx = NULL;
+	e->link = NULL;
+}
+
+static int
+setup(void **state)
+{
+	memset(&the_pair, 0, sizeof(the_pair));
+	*state = &the_pair;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct pair *p = *state;
+
+	end_down(&p->a);
+	end_down(&p->b);
+	if (p->listener != NULL)
+		weir_listener_close(p->listener);
+	if (p->a.port != NULL)
+		assert_int_equal(weir_port_close(p->a.port), 0);
+	if (p->b.port != NULL)
+		assert_int_equal(weir_port_close(p->b.port), 0);
+	return 0;
+}
+
+/* ---- streams ------------------------------------------------------------------- */
+
+static uint32_t
+len_of(uint32_t number)
+{
+	/* Most in one packet, some in many. */
+	return number % 97 == 0 ? 20000 : 10 + number * 7919u % 1400;
+}
+
+/* As much as there is room for. */
+static void
+send_more(struct end *e, uint32_t count)
+{
+	struct weir_permit permit;
+	struct weir_slot slot;
+	int rc = 1;
+
+	for (int i = 0; i < BATCH_MOST && e->sent < count; i++) {
+		uint32_t len = len_of(e->sent);
+
+		rc = weir_tx_reserve_burst(e->tx, len, &permit, 1);
+		must(rc, "reserve");
+		if (rc == 0)
+			return;
+		assert_int_equal(weir_permit_alloc(&permit, len, &slot), 0);
+		pattern_fill(slot.data, len, e->sent++);
+		weir_slot_commit(&slot);
+	}
+}
+
+static void
+take_more(struct end *e)
+{
+	struct weir_msg msg;
+	int rc;
+
+	while ((rc = weir_rx_recv(e->rx, &msg)) == 1) {
+		assert_int_equal(msg.len, len_of(e->received));
+		assert_int_equal(pattern_wrong(msg.data, msg.len, e->received),
+				 -1);
+		weir_msg_release(&msg);
+		e->received++;
+	}
+	must(rc, "receive");
+}
+
+/* Both ways, every byte looked at, until all has arrived. */
+static void
+exchange(struct pair *p, uint32_t count)
+{
+	uint64_t end_ns = weir_now_ns() + LIMIT_NS;
+
+	while (p->a.received < count || p->b.received < count) {
+		if (weir_now_ns() > end_ns)
+			fail_msg("time is up: %u and %u of %u arrived",
+				 p->a.received, p->b.received, count);
+		send_more(&p->a, count);
+		send_more(&p->b, count);
+		turn(p);
+		take_more(&p->a);
+		take_more(&p->b);
+	}
+}
+
+static void
+fault(struct pair *p, const char *spec)
+{
+	must(weir_dpdk_port_fault(p->a.port, spec), spec);
+	must(weir_dpdk_port_fault(p->b.port, spec), spec);
+}
+
+static struct weir_dpdk_fault_stats
+faults_of(struct end *e)
+{
+	struct weir_dpdk_fault_stats stats;
+
+	assert_int_equal(
+		weir_dpdk_port_fault_stats(e->port, &stats, sizeof(stats)), 0);
+	return stats;
+}
+
+static struct weir_port_stats
+port_stats(struct end *e)
+{
+	struct weir_port_stats stats;
+
+	weir_port_stats(e->port, &stats, sizeof(stats));
+	return stats;
+}
+
+static struct weir_link_stats
+link_stats(struct end *e)
+{
+	struct weir_link_stats stats;
+
+	weir_link_stats(e->link, &stats, sizeof(stats));
+	return stats;
+}
+
+/* ---- every kind ------------------------------------------------------------------- */
+
+struct kind {
+	const char *spec;
+	size_t counter; /* that must have moved */
+};
+
+#define KIND(spec, member)                                           \
+	{                                                            \
+		spec, offsetof(struct weir_dpdk_fault_stats, member) \
+	}
+
+static const struct kind kinds[] = {
+	KIND("loss=3%,seed=1", lost),
+	KIND("burst=0.2%:15,seed=2", lost),
+	KIND("dup=5%,seed=3", duplicated),
+	KIND("reorder=5%:8,seed=4", reordered),
+	KIND("delay=50us,seed=5", delayed),
+	KIND("delay=20us:100us,seed=6", delayed),
+	KIND("corrupt=1%,seed=7", corrupted),
+	KIND("corrupt=1%:sum,seed=8", corrupted),
+	KIND("truncate=1%,seed=9", truncated),
+	KIND("loss=1%,burst=0.05%:10,dup=1%,reorder=2%:8,corrupt=0.5%,"
+	     "corrupt=0.5%:sum,truncate=0.5%,delay=10us:30us,seed=10",
+	     lost),
+};
+
+/* Memory does not lie, so pairs have no checksums: the trailer finds out. */
+static void
+content_survives_every_kind_of_fault(void **state)
+{
+	struct pair *p = *state;
+
+	ports_open(p, RING ",crc=on");
+	link_up(p, NULL);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct weir_dpdk_fault_stats before = faults_of(&p->a), after;
+		uint64_t was, is;
+
+		fault(p, kinds[i].spec);
+		p->a.sent = p->a.received = p->b.sent = p->b.received = 0;
+		exchange(p, MESSAGES);
+		fault(p, NULL);
+		after = faults_of(&p->a);
+		memcpy(&was, (char *)&before + kinds[i].counter, sizeof(was));
+		memcpy(&is, (char *)&after + kinds[i].counter, sizeof(is));
+		if (is == was)
+			fail_msg("%s: nothing happened", kinds[i].spec);
+	}
+}
+
+static void
+only_the_trailer_sees_what_the_sum_does_not(void **state)
+{
+	struct pair *p = *state;
+	struct weir_port_stats stats;
+	uint64_t damaged;
+
+	ports_open(p, RING ",crc=on");
+	link_up(p, NULL);
+	fault(p, "corrupt=5%:sum,seed=3");
+	exchange(p, MESSAGES);
+	fault(p, "");
+	turn(p);
+	damaged = faults_of(&p->a).corrupted;
+	stats = port_stats(&p->a);
+	assert_true(damaged > 20);
+	/* A few lose what says that there is a trailer, and so are no packet
+	 * of this link for another reason. */
+	assert_in_range(stats.packet_crc, damaged * 8 / 10, damaged);
+	assert_int_equal(stats.frame_udp_checksum, 0);
+}
+
+static void
+rates_are_what_they_say(void **state)
+{
+	struct pair *p = *state;
+	struct weir_dpdk_fault_stats s;
+
+	ports_open(p, RING);
+	link_up(p, NULL);
+	fault(p, "loss=5%,dup=5%,seed=11");
+	exchange(p, 16000);
+	s = faults_of(&p->a);
+	assert_true(s.frames > 4000);
+	/* Six standard deviations of 5 % of 4,000 frames are 2 %. */
+	assert_in_range(s.lost * 100, s.frames * 3, s.frames * 7);
+	assert_in_range(s.duplicated * 100, s.frames * 3, s.frames * 7);
+	assert_int_equal(s.reordered | s.delayed | s.corrupted | s.truncated |
+				 s.overflows,
+			 0);
+}
+
+static void
+what_is_held_arrives_when_the_fault_ends(void **state)
+{
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	link_up(p, NULL);
+	fault(p, "delay=10s");
+	send_more(&p->b, 10);
+	PUMP_UNTIL(p, faults_of(&p->a).held >= 1);
+	take_more(&p->a);
+	assert_int_equal(p->a.received, 0);
+	fault(p, NULL);
+	PUMP_UNTIL(p, (take_more(&p->a), p->a.received == 10));
+	assert_int_equal(faults_of(&p->a).held, 0);
+}
+
+static void
+frames_held_are_bounded_and_the_rest_is_lost(void **state)
+{
+	struct pair *p = *state;
+	struct weir_dpdk_fault_stats s;
+
+	ports_open(p, RING ",coalesce=off");
+	link_up(p, NULL);
+	fault(p, "delay=20ms,hold=128");
+	exchange(p, 1000);
+	s = faults_of(&p->a);
+	assert_true(s.overflows > 0);
+	assert_in_range(s.held, 0, 128);
+}
+
+static void
+room_for_held_frames_is_promised(void **state)
+{
+	struct pair *p = *state;
+
+	ports_open(p, RING ",mbufs=512");
+	assert_int_equal(
+		weir_dpdk_port_fault(p->a.port, "delay=1us,hold=16384"),
+		-ENOBUFS);
+	assert_non_null(strstr(weir_last_error(), "mbufs="));
+	assert_int_equal(weir_dpdk_port_fault(p->a.port, "loss=2"), -EINVAL);
+	must(weir_dpdk_port_fault(p->a.port, "delay=1us,hold=128"), "less");
+	assert_int_equal(weir_dpdk_port_fault(p->a.port, "delay=1us,hold=256"),
+			 -EINVAL);
+}
+
+static void
+a_port_closes_with_frames_held(void **state)
+{
+	struct pair *p = *state;
+	struct weir_dpdk_queue queue;
+
+	ports_open(p, RING);
+	link_up(p, NULL);
+	assert_int_equal(weir_dpdk_port_queue(p->b.port, &queue), 0);
+	fault(p, "delay=10s");
+	send_more(&p->b, 10);
+	PUMP_UNTIL(p, faults_of(&p->a).held >= 1);
+	end_down(&p->a);
+	weir_listener_close(p->listener);
+	p->listener = NULL;
+	assert_int_equal(weir_port_close(p->a.port), 0);
+	/* And can be opened again: nothing of it is left. */
+	must(weir_port_open(RING, NULL, &p->a.port), "open again");
+}
+
+static void
+other_drivers_have_no_faults(void **state)
+{
+	struct weir_dpdk_fault_stats stats;
+	struct weir_port *port;
+
+	(void)state;
+	must(weir_port_open("mem:fault-test", NULL, &port), "open");
+	assert_int_equal(weir_dpdk_port_fault(port, "loss=1%"), -EINVAL);
+	assert_int_equal(
+		weir_dpdk_port_fault_stats(port, &stats, sizeof(stats)),
+		-EINVAL);
+	weir_port_close(port);
+}
+
+/* ---- the device itself --------------------------------------------------------------- */
+
+static void
+a_link_survives_an_empty_pool(void **state)
+{
+	struct rte_mbuf **all = calloc(65536, sizeof(*all));
+	struct pair *p = *state;
+	struct weir_dpdk_queue queue;
+	uint64_t end_ns;
+	uint32_t n = 0;
+
+	assert_non_null(all);
+	ports_open(p, RING);
+	link_up(p, NULL);
+	exchange(p, 100);
+	assert_int_equal(weir_dpdk_port_queue(p->b.port, &queue), 0);
+	while (n < 65536 && (all[n] = rte_pktmbuf_alloc(queue.tx_pool)) != NULL)
+		n++;
+	assert_in_range(n, 1, 65535);
+	p->a.sent = p->a.received = p->b.sent = p->b.received = 0;
+	end_ns = weir_now_ns() + SECOND_NS / 5;
+	while (weir_now_ns() < end_ns || port_stats(&p->b).tx_no_buffer == 0) {
+		send_more(&p->a, MESSAGES);
+		send_more(&p->b, MESSAGES);
+		turn(p);
+		take_more(&p->a);
+		take_more(&p->b);
+		/* Spares are few: whatever comes back is taken too. */
+		while (n < 65536 &&
+		       (all[n] = rte_pktmbuf_alloc(queue.tx_pool)) != NULL)
+			n++;
+		if (weir_now_ns() > end_ns + LIMIT_NS)
+			fail_msg("the pool never ran dry");
+	}
+	rte_pktmbuf_free_bulk(all, n);
+	free(all);
+	exchange(p, MESSAGES);
+	assert_int_equal(weir_link_status(p->a.link), 0);
+}
+
+/* The peer does not poll: its ring fills up, the rest waits in our batch. One
+ * link's window is not enough for that. */
+static void
+a_link_survives_a_full_ring(void **state)
+{
+	struct weir_link_config config = { .size = sizeof(config) };
+	struct end first_a, first_b;
+	struct pair *p = *state;
+	uint64_t end_ns;
+
+	config.dead_timeout_ns = LIMIT_NS;
+	ports_open(p, RING ",coalesce=off,mbufs=16384");
+	link_up(p, &config);
+	first_a = p->a;
+	first_b = p->b;
+	connect_b(p, &config);
+	end_ns = weir_now_ns() + LIMIT_NS;
+	while (port_stats(&p->b).tx_ring_full == 0) {
+		send_more(&first_b, MESSAGES);
+		send_more(&p->b, MESSAGES);
+		must(weir_port_poll(p->b.port), "poll");
+		if (weir_now_ns() > end_ns)
+			fail_msg("the ring never filled up");
+	}
+	exchange(p, MESSAGES);
+	PUMP_UNTIL(p, (send_more(&first_b, MESSAGES), take_more(&first_a),
+		       first_a.received == MESSAGES));
+	end_down(&first_a);
+	end_down(&first_b);
+}
+
+static void
+a_link_survives_a_device_that_stops(void **state)
+{
+	struct weir_dpdk_queue queue;
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	link_up(p, NULL);
+	assert_int_equal(weir_dpdk_port_queue(p->a.port, &queue), 0);
+	/* DPDK says at length, on stderr, that nobody should poll now. */
+	for (uint32_t i = 1; i <= 3; i++) {
+		uint64_t end_ns = weir_now_ns() + SECOND_NS / 20;
+
+		exchange(p, i * 500 - 250);
+		assert_int_equal(rte_eth_dev_stop(queue.port_id), 0);
+		while (weir_now_ns() < end_ns) {
+			send_more(&p->a, i * 500);
+			send_more(&p->b, i * 500);
+			turn(p);
+		}
+		assert_int_equal(rte_eth_dev_start(queue.port_id), 0);
+		exchange(p, i * 500);
+	}
+}
+
+static void
+a_link_survives_a_device_that_loses_its_link(void **state)
+{
+	struct weir_dpdk_queue queue;
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	link_up(p, NULL);
+	assert_int_equal(weir_dpdk_port_queue(p->a.port, &queue), 0);
+	for (uint32_t i = 1; i <= 20; i++) {
+		int rc = i % 2 ? rte_eth_dev_set_link_down(queue.port_id)
+			       : rte_eth_dev_set_link_up(queue.port_id);
+
+		assert_int_equal(rc, 0);
+		exchange(p, i * 100);
+	}
+}
+
+/* ---- peers that vanish ------------------------------------------------------------------ */
+
+static const struct weir_link_config short_lived = {
+	.size = sizeof(short_lived),
+	.msg_size_max = 4 * 1024 * 1024,
+	.keepalive_ns = DEAD_NS / 5,
+	.dead_timeout_ns = DEAD_NS,
+	.connect_timeout_ns = DEAD_NS,
+};
+
+/* From now on neither hears the other. */
+static uint64_t
+vanish(struct pair *p)
+{
+	fault(p, "loss=100%");
+	p->gap_ns = 0;
+	p->turn_ns = weir_now_ns();
+	return p->turn_ns;
+}
+
+/* In time, whatever this machine did to our polls meanwhile. */
+static void
+assert_in_time(const struct pair *p, uint64_t since_ns)
+{
+	uint64_t took_ns = weir_now_ns() - since_ns;
+
+	assert_in_range(took_ns, DEAD_NS / 2,
+			DEAD_NS + DEAD_NS / 10 + p->gap_ns);
+}
+
+static void
+a_dies(struct pair *p, uint64_t since_ns)
+{
+	PUMP_UNTIL(p, weir_link_status(p->a.link) != 0);
+	assert_int_equal(weir_link_status(p->a.link), -ETIMEDOUT);
+	assert_in_time(p, since_ns);
+}
+
+/* The same process name again, a new port: what restarting it amounts to. */
+static void
+restart_b(struct pair *p)
+{
+	uint64_t start_ns;
+
+	fault(p, NULL);
+	end_down(&p->b);
+	end_down(&p->a);
+	assert_int_equal(weir_port_close(p->b.port), 0);
+	p->b.port = NULL;
+	must(weir_port_open(p->endpoint, NULL, &p->b.port), "open again");
+	start_ns = weir_now_ns();
+	p->gap_ns = 0;
+	p->turn_ns = start_ns;
+	connect_b(p, &short_lived);
+	/* At once: no time-out of the earlier link had to pass. */
+	assert_in_range(weir_now_ns() - start_ns, 0,
+			DEAD_NS / 2 + 2 * p->gap_ns);
+	exchange(p, 50);
+}
+
+static void
+nobody_answers_a_handshake(void **state)
+{
+	struct pair *p = *state;
+	uint64_t start_ns;
+	int rc;
+
+	ports_open(p, RING);
+	listen_a(p, &short_lived);
+	start_ns = vanish(p);
+	must(weir_link_connect(p->b.port, p->endpoint, &short_lived,
+			       &p->b.link),
+	     "connect");
+	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	assert_int_equal(rc, -ETIMEDOUT);
+	assert_in_time(p, start_ns);
+	restart_b(p);
+}
+
+static void
+a_peer_vanishes_under_data(void **state)
+{
+	struct pair *p = *state;
+	uint64_t since_ns;
+
+	ports_open(p, RING);
+	link_up(p, &short_lived);
+	exchange(p, 500);
+	send_more(&p->a, 600);
+	send_more(&p->b, 600);
+	since_ns = vanish(p);
+	a_dies(p, since_ns);
+	PUMP_UNTIL(p, weir_link_status(p->b.link) != 0);
+	assert_int_equal(weir_link_status(p->b.link), -ETIMEDOUT);
+	restart_b(p);
+}
+
+static void
+a_peer_vanishes_without_data(void **state)
+{
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	link_up(p, &short_lived);
+	exchange(p, 10);
+	a_dies(p, vanish(p));
+	restart_b(p);
+}
+
+static void
+a_peer_vanishes_in_a_large_message(void **state)
+{
+	const uint32_t len = 4 * 1024 * 1024;
+	struct pair *p = *state;
+	struct weir_permit permit;
+	struct weir_slot slot;
+	struct weir_msg msg;
+	uint64_t before;
+
+	ports_open(p, RING);
+	link_up(p, &short_lived);
+	before = link_stats(&p->a).rx_packets;
+	PUMP_UNTIL(p, weir_tx_reserve_burst(p->b.tx, len, &permit, 1) == 1);
+	assert_int_equal(weir_permit_alloc(&permit, len, &slot), 0);
+	pattern_fill(slot.data, len, 1);
+	weir_slot_commit(&slot);
+	/* A part of its 3,000 packets has arrived. */
+	PUMP_UNTIL(p, link_stats(&p->a).rx_packets > before + 100);
+	a_dies(p, vanish(p));
+	/* Half a message is none. */
+	assert_int_equal(weir_rx_recv(p->a.rx, &msg), -ETIMEDOUT);
+	restart_b(p);
+}
+
+static void
+a_peer_vanishes_while_closing(void **state)
+{
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	link_up(p, &short_lived);
+	exchange(p, 10);
+	send_more(&p->a, 20);
+	must(weir_tx_close(p->a.tx), "close");
+	a_dies(p, vanish(p));
+	restart_b(p);
+}
+
+/* The old link has not been missed yet when its peer is back. */
+static void
+a_restarted_peer_takes_the_place_of_its_earlier_life(void **state)
+{
+	struct weir_link_config patient = short_lived;
+	struct pair *p = *state;
+	struct end old;
+
+	patient.dead_timeout_ns = LIMIT_NS;
+	ports_open(p, RING);
+	link_up(p, &patient);
+	exchange(p, 100);
+	vanish(p);
+	old = p->a;
+	p->a = (struct end){ .port = old.port };
+	restart_b(p);
+	assert_int_equal(weir_link_status(p->a.link), 0);
+	PUMP_UNTIL(p, weir_link_status(old.link) != 0);
+	end_down(&old);
+}
+
+int
+main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(content_survives_every_kind_of_fault),
+		CASE(only_the_trailer_sees_what_the_sum_does_not),
+		CASE(rates_are_what_they_say),
+		CASE(what_is_held_arrives_when_the_fault_ends),
+		CASE(frames_held_are_bounded_and_the_rest_is_lost),
+		CASE(room_for_held_frames_is_promised),
+		CASE(a_port_closes_with_frames_held),
+		CASE(other_drivers_have_no_faults),
+		CASE(a_link_survives_an_empty_pool),
+		CASE(a_link_survives_a_full_ring),
+		CASE(a_link_survives_a_device_that_stops),
+		CASE(a_link_survives_a_device_that_loses_its_link),
+		CASE(nobody_answers_a_handshake),
+		CASE(a_peer_vanishes_under_data),
+		CASE(a_peer_vanishes_without_data),
+		CASE(a_peer_vanishes_in_a_large_message),
+		CASE(a_peer_vanishes_while_closing),
+		CASE(a_restarted_peer_takes_the_place_of_its_earlier_life),
+	};
+
+	must(weir_driver_register(&weir_driver_dpdk), "register");
+	return cmocka_run_group_tests_name("dpdk_fault", tests, NULL, NULL);
+}
