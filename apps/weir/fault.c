@@ -60,8 +60,8 @@ weir_fault_start(void)
 	weir_fault_spec = inherited;
 }
 
-bool
-weir_fault_wanted(void)
+static bool
+wanted(void)
 {
 	return weir_fault_spec != NULL && weir_fault_spec[0] != '\0';
 }
@@ -69,7 +69,7 @@ weir_fault_wanted(void)
 void
 weir_fault_export(void)
 {
-	if (weir_fault_wanted())
+	if (wanted())
 		setenv(ENV_FAULT, weir_fault_spec, 1);
 	else
 		unsetenv(ENV_FAULT);
@@ -81,12 +81,18 @@ is_dpdk(const char *endpoint)
 	return strncmp(endpoint, "dpdk:", 5) == 0;
 }
 
+bool
+weir_fault_wanted(const char *endpoint)
+{
+	return wanted() && is_dpdk(endpoint);
+}
+
 int
 weir_fault_switch(const char *endpoint, struct weir_port *port, bool on)
 {
 	fault_fn fn;
 
-	if (!weir_fault_wanted())
+	if (!wanted())
 		return 0;
 	if (!is_dpdk(endpoint))
 		return weir_fault_spec == inherited ? 0 : -EOPNOTSUPP;

@@ -31,7 +31,9 @@ void weir_fault_start(void);
 
 /** The specification, "" or NULL: none. For the option's target. */
 extern const char *weir_fault_spec;
-bool weir_fault_wanted(void);
+
+/** Is there one, and an endpoint that can have it? */
+bool weir_fault_wanted(const char *endpoint);
 
 /** Hand it on to commands that are started. */
 void weir_fault_export(void);

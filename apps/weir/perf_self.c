@@ -196,7 +196,7 @@ meter_size(struct weir_side *side, struct weir_self *self, uint32_t size)
 		return rc;
 	order->size = size;
 	/* A link with faults is compared with itself. */
-	if (!weir_fault_wanted())
+	if (!weir_fault_wanted(side->endpoint))
 		weir_perf_floor_open(side, self, true);
 	order->floor = side->floor != NULL;
 	weir_self_begin(self, WEIR_SELF_SIZE, WEIR_SELF_TEST);
@@ -278,7 +278,7 @@ meter_run_size(struct meter *meter, uint32_t size)
 
 	weir_tally_reset(meter->tally);
 	weir_side_counters(side, &before);
-	if (rc == 0 && weir_fault_wanted()) {
+	if (rc == 0 && weir_fault_wanted(side->endpoint)) {
 		result.fault = &meter->fault;
 		rc = weir_perf_fault_run(&trial, &meter->fault);
 	} else if (rc == 0) {

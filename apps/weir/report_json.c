@@ -294,7 +294,7 @@ weir_report_json(const struct weir_report *report)
 		   report->result->fault == NULL;
 	json_t *root = json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
+		" s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
 		"host", host_json(), "link", link_json(report), "test",
 		test_json(report), "result", result_json(report, f), "floor",
