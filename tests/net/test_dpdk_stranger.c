@@ -468,6 +468,73 @@ a_half_open_link_of_a_former_life_goes_too(void **state)
 	weir_link_destroy(link);
 }
 
+/* As if the ring were a wire, where anyone can be at the other end. */
+static void
+pretend_wire(void)
+{
+	dpdk_port_of(port_a)->dev->paired = false;
+}
+
+static void
+nobody_ends_a_link_by_saying_that_he_is_its_peer(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x5b0000), 1);
+	struct weir_link *old, *new;
+
+	(void)state;
+	pretend_wire();
+	raw_link(OUR_IP, OUR_PORT, &p);
+	assert_int_equal(type_count[WIRE_RETRY], 0);
+	old = accepted();
+	/* cookie=off, and he is asked for one nevertheless. */
+	p = params(UINT64_C(0x5c0000), 2);
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	wait_for(WIRE_RETRY);
+	assert_int_equal(weir_link_status(old), 0);
+	raw_link(OUR_IP, OUR_PORT, &p);
+	new = accepted();
+	assert_int_equal(weir_link_status(old), -ETIMEDOUT);
+	weir_link_destroy(old);
+	weir_link_destroy(new);
+}
+
+static void
+accept_is_repeated_only_to_who_is_known_to_be_there(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x5d0000), 1);
+
+	(void)state;
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	wait_for(WIRE_ACCEPT);
+	TURN_UNTIL(links() == 0);
+	assert_int_equal(type_count[WIRE_ACCEPT], 5);
+	pretend_wire();
+	p = params(UINT64_C(0x5e0000), 1);
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	wait_for(WIRE_ACCEPT);
+	TURN_UNTIL(links() == 0);
+	assert_int_equal(type_count[WIRE_ACCEPT], 1);
+}
+
+/* Token and number are not secret from those who see the wire. */
+static void
+the_same_init_from_elsewhere_is_another(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x5f0000), 1);
+
+	(void)state;
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	wait_for(WIRE_ACCEPT);
+	send_init(OUR_IP + 1, OUR_PORT, &p, NULL);
+	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 3);
+	assert_int_equal(happened(DPDK_INIT_AGAIN), 0);
+}
+
 static void
 gone_needs_its_proof(void **state)
 {
@@ -959,6 +1026,9 @@ main(void)
 		COOKIE(an_old_cookie_is_worth_nothing),
 		COOKIE(a_restarted_peer_gets_its_link_at_once),
 		COOKIE(a_half_open_link_of_a_former_life_goes_too),
+		RAW(nobody_ends_a_link_by_saying_that_he_is_its_peer),
+		RAW(accept_is_repeated_only_to_who_is_known_to_be_there),
+		PRESSURE(the_same_init_from_elsewhere_is_another),
 		RAW(gone_needs_its_proof),
 		RAW(who_asks_for_a_link_that_is_gone_is_told_with_proof),
 		RAW(the_promised_proof_is_the_one_that_comes),
