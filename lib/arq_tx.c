@@ -418,22 +418,29 @@ weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt, uint64_t now_ns)
 	return again_ns;
 }
 
-void
+uint32_t
 weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns)
 {
+	uint32_t shortest = UINT32_MAX;
+
 	for (uint64_t at = tx->una; at < tx->nxt; at += 64) {
 		uint64_t bits = in_flight64(tx, at, tx->nxt);
 
 		for (; bits != 0; bits &= bits - 1) {
 			uint64_t seq = at + (uint32_t)__builtin_ctzll(bits);
 
-			if (arq_tx_slot(tx, seq)->sent_ns + rto_ns > now_ns)
+			const struct tx_slot *slot = arq_tx_slot(tx, seq);
+
+			if (slot->sent_ns + rto_ns > now_ns)
 				continue;
+			if (slot->len < shortest)
+				shortest = slot->len;
 			mark_lost(tx, seq);
 			tx->lost_rto++;
 		}
 	}
 	tx->cwnd = ARQ_RTO_CWND;
+	return shortest;
 }
 
 void

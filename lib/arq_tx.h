@@ -164,8 +164,12 @@ uint64_t weir_arq_tx_detect(struct arq_tx *tx, const struct rtt *rtt,
 /** A recovery begins: patience that was not needed is given up in time. */
 void weir_arq_tx_on_recovery(struct arq_tx *tx);
 
-/** The timer ran out: what is older than rto is lost. */
-void weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns);
+/**
+ * The timer ran out: what is older than rto is lost.
+ * @return the payload of the shortest of these, UINT32_MAX if there are none.
+ */
+uint32_t weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns,
+			    uint64_t rto_ns);
 
 /** Never send what was not sent yet. */
 void weir_arq_tx_give_up(struct arq_tx *tx);

@@ -112,10 +112,7 @@ dctcp_round(struct cc *cc, const struct cc_ack *ack)
 		share = between((uint64_t)cc->round_marked * CC_ALPHA /
 					cc->round_acked,
 				0, CC_ALPHA);
-	cc->alpha += share / 16;
-	cc->alpha -= cc->alpha / 16;
-	if (cc->alpha > CC_ALPHA)
-		cc->alpha = CC_ALPHA;
+	cc->alpha = cc->alpha - cc->alpha / 16 + share / 16;
 	cc->round_acked = 0;
 	cc->round_marked = 0;
 	cc->round_end = ack->nxt;
@@ -164,24 +161,35 @@ swift_cut(struct cc *cc, uint64_t keep, uint64_t of, uint64_t now_ns)
 	swift_set(cc, cc->fraction * keep / of);
 }
 
+/* Below one packet every arrival is news; without a division. */
+static void
+swift_grow(struct cc *cc, uint32_t acked)
+{
+	if (cc->cwnd < cc->threshold || cc->fraction < CC_ONE) {
+		swift_set(cc, cc->fraction + acked * CC_ONE);
+		return;
+	}
+	cc->grown += acked;
+	if (cc->grown >= cc->cwnd) {
+		cc->grown -= cc->cwnd;
+		swift_set(cc, cc->fraction + CC_ONE);
+	}
+}
+
 /* Section 3.1 of the paper: one more per round trip below the target; above
  * it less by 0.8 times the excess, at most by half, once per round trip. */
 static void
 swift_ack(struct cc *cc, const struct cc_ack *ack)
 {
 	uint64_t target_ns = ack->min_ns + cc->target_ns;
-	uint64_t excess, whole;
+	uint64_t excess;
 
 	if (ack->rtt_ns == 0)
 		return;
 	if (ack->rtt_ns <= target_ns) {
 		if (!ack->limited)
 			return;
-		whole = cc->fraction < CC_ONE ? 1 : cc->fraction / CC_ONE;
-		swift_set(cc, cc->fraction +
-				      (cc->cwnd < cc->threshold
-					       ? ack->acked * CC_ONE
-					       : ack->acked * CC_ONE / whole));
+		swift_grow(cc, ack->acked);
 		return;
 	}
 	if (ack->now_ns - cc->cut_ns < ack->srtt_ns)
@@ -223,10 +231,11 @@ weir_cc_on_loss(struct cc *cc, uint64_t nxt, uint64_t srtt_ns, uint64_t now_ns)
 }
 
 void
-weir_cc_on_timeout(struct cc *cc, uint64_t nxt)
+weir_cc_on_timeout(struct cc *cc, uint64_t nxt, bool again)
 {
-	uint32_t half = cc->cwnd / 2;
+	uint32_t half = again ? cc->threshold : cc->cwnd / 2;
 
+	/* RFC 5681 section 3.1: from there on slow start, up to the half. */
 	cut_to(cc, CC_LEAST, nxt);
 	cc->threshold = half < CC_LEAST ? CC_LEAST : half;
 	if (cc->kind == CC_SWIFT)

@@ -35,12 +35,12 @@ enum cc_kind {
 #define CC_LEAST  2                   /* after cuts; swift goes lower */
 #define CC_ONE    (UINT64_C(1) << 16) /* one packet in swift's fraction */
 #define CC_TINY   (CC_ONE / 100)      /* the least of swift: a 100th */
-#define CC_ALPHA  1024u               /* dctcp: all packets are marked */
+#define CC_ALPHA  (1u << 20)          /* dctcp: all packets are marked */
 #define CC_TARGET UINT64_C(25000)     /* swift: queueing, in ns */
 
-/* So many packets may leave at once when they are spaced: a poll is not
- * punctual. */
-#define CC_QUANTUM 4
+/* So many packets may leave at once when they are spaced, since polls are not
+ * punctual: no more than at the start (RFC 9002 section 7.7). */
+#define CC_BURST CC_START
 
 struct cc {
 	enum cc_kind kind;
@@ -92,8 +92,11 @@ void weir_cc_on_ack(struct cc *cc, const struct cc_ack *ack);
 void weir_cc_on_loss(struct cc *cc, uint64_t nxt, uint64_t srtt_ns,
 		     uint64_t now_ns);
 
-/** Nothing came back for a retransmission time-out. */
-void weir_cc_on_timeout(struct cc *cc, uint64_t nxt);
+/**
+ * Nothing came back for a retransmission time-out. again: nor since the last
+ * one; what the path was good for is remembered from the first.
+ */
+void weir_cc_on_timeout(struct cc *cc, uint64_t nxt, bool again);
 
 /** The peer counts more marks than we sent packets that can be marked: he is
  * not to be believed, and marks are not listened to any more. */

@@ -219,7 +219,8 @@ uint32_t weir_conn_build_reject(const struct wire_hdr *init,
  * -EINPROGRESS while not established, 0 established, CONN_CLOSED when both
  * directions ended in good order, negative when the whole link failed:
  * -ECONNREFUSED rejected, -EPROTONOSUPPORT no common version, mode or feature,
- * -ETIMEDOUT no answer or silent peer, -ECONNRESET reset by the peer,
+ * -ETIMEDOUT no answer, silent peer, or (error code WIRE_E_NARROW) a path that
+ * lets only short packets through, -ECONNRESET reset by the peer,
  * -EPROTO the peer broke the rules, -ECONNABORTED we aborted.
  * A server's link should be shown to the application once it is 0.
  */

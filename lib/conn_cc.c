@@ -88,16 +88,23 @@ weir_conn_cc_timeout(struct weir_conn *conn, uint64_t now_ns)
 	conn->recover_ns = now_ns;
 	if (!conn->tx.controlled)
 		return;
-	weir_cc_on_timeout(&conn->cc, conn->tx.nxt);
+	weir_cc_on_timeout(&conn->cc, conn->tx.nxt, conn->rto_times > 1);
 	conn->tx.cwnd = conn->cc.cwnd;
 }
 
-/* May a packet leave now? Who was late may catch up by a few. */
+/*
+ * May a packet leave now? Who was late may catch up by a few, but not by more
+ * than what a round trip is for: less than one packet banks none.
+ */
 bool
 weir_conn_cc_turn(struct weir_conn *conn, uint64_t now_ns)
 {
-	uint64_t credit_ns = CC_QUANTUM * conn->cc.gap_ns;
+	uint64_t credit_ns = CC_BURST * conn->cc.gap_ns;
 
+	if (conn->cc.gap_ns > conn->rtt.srtt_ns)
+		credit_ns = 0;
+	else if (credit_ns > conn->rtt.srtt_ns)
+		credit_ns = conn->rtt.srtt_ns;
 	if (conn->pace_ns + credit_ns < now_ns)
 		conn->pace_ns = now_ns - credit_ns;
 	if (conn->pace_ns > now_ns) {

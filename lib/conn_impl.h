@@ -31,6 +31,8 @@
 #define CONN_SILENT_INITS 2
 /* Any path takes packets of so many bytes; see docs/wire.md 4.4. */
 #define CONN_SAFE_LEN 1200
+/* So many time-outs must have struck only longer ones; see docs/wire.md 7. */
+#define CONN_NARROW_RTOS 3
 /* Who may not repeat ACCEPT waits so many turns longer for a sign of life. */
 #define CONN_UNVALIDATED_TURNS 4
 /* Nobody keeps a link half open for longer, however often he asks. */
@@ -78,6 +80,7 @@ struct weir_conn {
 	uint64_t last_rx_ns;
 	uint64_t progress_ns; /* last news from an ack; or went busy */
 	uint64_t rto_fired_ns;
+	uint64_t narrow_ns;   /* since then time-outs strike long ones only */
 	uint64_t ping_ns;     /* last PING */
 	uint64_t alive_ns;    /* silence counts from here at the earliest */
 	uint64_t now_ns;      /* newest time seen */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include "conn_impl.h"
+#include "seq.h"
 
 uint64_t
 weir_conn_deadline(const struct weir_conn *conn)
@@ -48,6 +49,35 @@ tail_probe(struct weir_conn *conn, uint64_t now_ns)
 	return TIMER_NEVER;
 }
 
+/*
+ * Has the path become narrower than it was at set-up? Time-outs strike packets
+ * that are too long for it, and nothing else: what is short is answered. We
+ * ask, to be sure, and give the path the time that a peer has to say something.
+ */
+static void
+look_for_narrow_path(struct weir_conn *conn, uint32_t shortest, uint64_t now_ns)
+{
+	uint64_t most_ns = conn->config.dead_timeout_ns;
+
+	if (shortest == UINT32_MAX)
+		return;
+	if (shortest + WIRE_HDR_LEN <= CONN_SAFE_LEN) {
+		conn->narrow_ns = 0;
+		return;
+	}
+	if (conn->rto_times == 1 || conn->narrow_ns == 0) {
+		conn->narrow_ns = now_ns;
+		return;
+	}
+	conn->due |= DUE_PING;
+	if (most_ns == 0 || conn->rto_times < CONN_NARROW_RTOS ||
+	    now_ns - conn->narrow_ns < most_ns)
+		return;
+	/* A long packet that arrived would have been acknowledged. */
+	if (seq_before(conn_ts(conn->narrow_ns), conn->echo_seen))
+		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NARROW, true, now_ns);
+}
+
 /* @return when the retransmission timer is due next. */
 static uint64_t
 retransmission(struct weir_conn *conn, uint64_t now_ns)
@@ -63,7 +93,8 @@ retransmission(struct weir_conn *conn, uint64_t now_ns)
 	conn->rto_fired_ns = now_ns;
 	conn->rto_times++;
 	conn->stats.rto++;
-	weir_arq_tx_on_rto(tx, now_ns, rto_ns);
+	look_for_narrow_path(conn, weir_arq_tx_on_rto(tx, now_ns, rto_ns),
+			     now_ns);
 	weir_conn_cc_timeout(conn, now_ns);
 	return now_ns +
 	       conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
@@ -83,7 +114,8 @@ weir_conn_loss_timer(struct weir_conn *conn, uint64_t now_ns)
 	weir_conn_cc_losses(conn, now_ns);
 	at_ns = sooner(at_ns, tail_probe(conn, now_ns));
 	at_ns = sooner(at_ns, retransmission(conn, now_ns));
-	timer_set(&conn->timers, TIMER_LOSS, at_ns);
+	if (conn->state == CONN_OPEN)
+		timer_set(&conn->timers, TIMER_LOSS, at_ns);
 }
 
 /* --- zero window, STOP ------------------------------------------------ */

@@ -123,6 +123,7 @@ enum wire_error {
 	WIRE_E_STOPPED = 0x21, /* answer to STOP */
 	WIRE_E_GOING = 0x22,   /* the port is being closed */
 	WIRE_E_DEAD = 0x23,    /* the sender had declared the peer dead */
+	WIRE_E_NARROW = 0x24,  /* the path takes short packets only */
 };
 
 /*

@@ -152,6 +152,7 @@ pair_flush(struct pair *pair, struct end *end)
 			       out.payload_len);
 		packet->len =
 			pair_seal(packet->bytes, out.hdr_len + out.payload_len);
+		packet->ect = out.ect;
 		end->sent++;
 		count++;
 	}
@@ -190,6 +191,7 @@ pair_hand(struct pair *pair, struct end *from, uint32_t n, struct end *to)
 		accept_init(pair, &hdr, to);
 		return 0;
 	}
+	hdr.marked = packet->mark;
 	kept = weir_conn_on_packet(to->conn, &hdr, (void *)(uintptr_t)(n + 1),
 				   pair->now);
 	to->kept += (uint32_t)kept;

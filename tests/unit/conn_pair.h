@@ -21,6 +21,8 @@ struct wire_packet {
 	uint8_t bytes[PAIR_BYTES];
 	uint32_t len;
 	bool drop; /* set by a test: lost */
+	bool mark; /* set by a test: arrives with CE */
+	bool ect;  /* may be marked */
 };
 
 struct end {
