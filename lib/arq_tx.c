@@ -55,31 +55,6 @@ weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches)
 					  : ARQ_BATCH_MSG_MAX + 1;
 }
 
-void
-weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
-		 uint32_t len)
-{
-	struct tx_msg *msg = &tx->msgs[tx->pushed & tx->msg_mask];
-
-	msg->ref = ref;
-	msg->payload = payload;
-	msg->len = len;
-	tx->pushed++;
-}
-
-void *
-weir_arq_tx_pop(struct arq_tx *tx)
-{
-	struct tx_msg *msg = &tx->msgs[tx->popped & tx->msg_mask];
-
-	if (tx->popped == tx->pushed)
-		return NULL;
-	if (tx->popped < tx->cut ? msg->end_seq > tx->una : !tx->given_up)
-		return NULL;
-	tx->popped++;
-	return msg->ref;
-}
-
 /* How many of the messages that wait fit together; *len of payload. */
 static uint32_t
 batch_size(const struct arq_tx *tx, uint32_t *len)

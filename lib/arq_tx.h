@@ -108,11 +108,30 @@ void weir_arq_tx_init(struct arq_tx *tx, void *mem, uint32_t isn,
 void weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches);
 
 /** Append one message; there must be room: pushed - popped <= msg_mask. */
-void weir_arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload,
-		      uint32_t len);
+static inline void
+arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload, uint32_t len)
+{
+	struct tx_msg *msg = &tx->msgs[tx->pushed & tx->msg_mask];
+
+	msg->ref = ref;
+	msg->payload = payload;
+	msg->len = len;
+	tx->pushed++;
+}
 
 /** @return the ref of the oldest message if it is done with, else NULL. */
-void *weir_arq_tx_pop(struct arq_tx *tx);
+static inline void *
+arq_tx_pop(struct arq_tx *tx)
+{
+	struct tx_msg *msg = &tx->msgs[tx->popped & tx->msg_mask];
+
+	if (tx->popped == tx->pushed)
+		return NULL;
+	if (tx->popped < tx->cut ? msg->end_seq > tx->una : !tx->given_up)
+		return NULL;
+	tx->popped++;
+	return msg->ref;
+}
 
 /**
  * Give the next packet its number. Caller has seen arq_tx_can_send(). Small

@@ -447,13 +447,13 @@ weir_conn_push(struct weir_conn *conn, void *ref, const uint8_t *payload,
 	       uint32_t len)
 {
 	conn->stats.tx_bytes += len;
-	weir_arq_tx_push(&conn->tx, ref, payload, len);
+	arq_tx_push(&conn->tx, ref, payload, len);
 }
 
 void *
 weir_conn_pop_acked(struct weir_conn *conn)
 {
-	return weir_arq_tx_pop(&conn->tx);
+	return arq_tx_pop(&conn->tx);
 }
 
 /* Every packet with ACKV tells all we have to tell. */

@@ -190,8 +190,8 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 		*payload = place->data;
 		return m;
 	}
-	/* Control, a fragment, a batch, or a repeat: the first mbuf may still be with
-	 * the device or, on net_ring, with the receiver. */
+	/* Control, a fragment, a batch, or a repeat: the first mbuf may still
+	 * be with the device or, on net_ring, with the receiver. */
 	m = port->spares[--port->spare_count];
 	if (out->kind == CONN_TX_CONTROL) {
 		*payload =
@@ -524,17 +524,21 @@ static void
 deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 {
 	struct wire_records records = conn_rx_records(p);
+	uint32_t len, index, count = p->msg_len;
 	struct rte_mbuf *m = p->ref;
 	const uint8_t *message;
-	uint32_t len;
 
-	m->hash.usr = p->msg_len;
+	m->hash.usr = count;
 	dpdk_poison_around(m, p->payload, p->len);
-	for (uint32_t i = 0; i < p->msg_len; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		message = wire_records_next(&records, &len);
-		ready_push(flow, message, len,
-			   (struct dpdk_held){ m, 0, true });
+		index = flow->held_free[--flow->held_free_count];
+		flow->held[index] = (struct dpdk_held){ m, 0, true };
+		flow->ready[weir_spsc_tail(&flow->ready_q, i)] =
+			(struct dpdk_ready){ message, len, index };
 	}
+	weir_spsc_push(&flow->ready_q, count);
+	flow->delivered += count;
 }
 
 /* In-order packets to the rx half. @return messages. */
@@ -606,7 +610,6 @@ commit_one(struct dpdk_flow *flow, struct dpdk_commit c, uint64_t now_ns)
 		break;
 	default:
 		place = &flow->places[c.index];
-		place->away = true;
 		flow->away_count++;
 		weir_conn_push(flow->conn, place, place->data, c.len);
 		break;

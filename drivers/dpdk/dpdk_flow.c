@@ -474,7 +474,6 @@ weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
 	uint32_t index = (uint32_t)(place - flow->places);
 	struct rte_mbuf *m = place->mbuf;
 
-	place->away = false;
 	flow->away_count--;
 	if (!place->lent) {
 		/* Large, or copied into a batch: nobody else had it. */

@@ -70,7 +70,6 @@ struct dpdk_ready {
 struct dpdk_place {
 	uint8_t *data;
 	struct rte_mbuf *mbuf; /* NULL: large, or no mbuf at hand yet */
-	bool away;             /* pushed to conn, not popped */
 	bool lent;             /* the mbuf itself was sent */
 };
 

@@ -63,7 +63,7 @@ ref(uintptr_t n)
 static void
 push(struct fixture *f, uintptr_t n, uint32_t len)
 {
-	weir_arq_tx_push(&f->tx, ref(n), bytes, len);
+	arq_tx_push(&f->tx, ref(n), bytes, len);
 }
 
 /* Push and send `count` messages of one packet each, 1 us apart. */
@@ -114,7 +114,7 @@ an_empty_message_is_one_packet_too(void **state)
 	assert_int_equal(slot->len, 0);
 	assert_false(arq_tx_can_send(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 1);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(1));
 }
 
 /* Sizes around the edge of a fragment. */
@@ -145,7 +145,7 @@ a_message_is_cut_into_fragments(void **state)
 		assert_true(slot->flags & WIRE_F_LAST);
 		assert_int_equal(offset, cases[i].len);
 		weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
-		assert_non_null(weir_arq_tx_pop(&f->tx));
+		assert_non_null(arq_tx_pop(&f->tx));
 	}
 }
 
@@ -156,18 +156,18 @@ a_message_comes_back_when_its_last_packet_is_acked(void **state)
 
 	push(f, 1, 250);
 	push(f, 2, 10);
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_null(arq_tx_pop(&f->tx));
 	while (arq_tx_can_send(&f->tx))
 		weir_arq_tx_fresh(&f->tx, f->now);
 	assert_int_equal(f->tx.nxt, f->first + 4);
 	weir_arq_tx_on_ack(&f->tx, f->first + 2);
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_null(arq_tx_pop(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 3);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(1));
+	assert_null(arq_tx_pop(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 4);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(2));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(2));
+	assert_null(arq_tx_pop(&f->tx));
 }
 
 static void
@@ -431,14 +431,14 @@ giving_up_keeps_what_is_on_the_wire(void **state)
 	weir_arq_tx_fresh(&f->tx, f->now);
 	weir_arq_tx_give_up(&f->tx);
 	assert_false(arq_tx_can_send(&f->tx));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_null(arq_tx_pop(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 1);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(1));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(1));
+	assert_null(arq_tx_pop(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 2);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(2));
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(3));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(2));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(3));
+	assert_null(arq_tx_pop(&f->tx));
 }
 
 static void
@@ -452,11 +452,11 @@ killing_gives_everything_back_in_order(void **state)
 		weir_arq_tx_fresh(&f->tx, f->now);
 	weir_arq_tx_kill(&f->tx);
 	for (uintptr_t i = 1; i <= 5; i++)
-		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+		assert_ptr_equal(arq_tx_pop(&f->tx), ref(i));
 	/* Who pushes afterwards gets it back as well. */
 	push(f, 6, 10);
-	assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(6));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_ptr_equal(arq_tx_pop(&f->tx), ref(6));
+	assert_null(arq_tx_pop(&f->tx));
 }
 
 static void
@@ -482,7 +482,7 @@ push_lens(struct fixture *f, const uint32_t *lens, uint32_t count)
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7 + 1);
 	for (uint32_t i = 0; i < count; i++)
-		weir_arq_tx_push(&f->tx, ref(i + 1), bytes + 3 * i, lens[i]);
+		arq_tx_push(&f->tx, ref(i + 1), bytes + 3 * i, lens[i]);
 }
 
 /* What the slot sends is what wire_decode() and wire_records() make of it. */
@@ -535,11 +535,11 @@ waiting_messages_go_together(void **state)
 	assert_int_equal(f->tx.batches, 1);
 	assert_int_equal(f->tx.batched, 5);
 	assert_false(arq_tx_can_send(&f->tx));
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_null(arq_tx_pop(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 1);
 	for (uintptr_t i = 1; i <= 5; i++)
-		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
-	assert_null(weir_arq_tx_pop(&f->tx));
+		assert_ptr_equal(arq_tx_pop(&f->tx), ref(i));
+	assert_null(arq_tx_pop(&f->tx));
 }
 
 static void
@@ -564,8 +564,8 @@ only_small_neighbours_go_together(void **state)
 	assert_false(arq_tx_can_send(&f->tx));
 	weir_arq_tx_on_ack(&f->tx, f->first + 6);
 	for (uintptr_t i = 1; i <= 6; i++)
-		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
-	assert_null(weir_arq_tx_pop(&f->tx));
+		assert_ptr_equal(arq_tx_pop(&f->tx), ref(i));
+	assert_null(arq_tx_pop(&f->tx));
 }
 
 static void
@@ -640,7 +640,7 @@ a_batch_is_gathered_again(void **state)
 		weir_arq_tx_fresh(&f->tx, f->now);
 	}
 	weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
-	while (weir_arq_tx_pop(&f->tx) != NULL)
+	while (arq_tx_pop(&f->tx) != NULL)
 		;
 	push_lens(f, lens, 4);
 	weir_arq_tx_fresh(&f->tx, f->now);
@@ -651,7 +651,7 @@ a_batch_is_gathered_again(void **state)
 	check_batch(f, slot, 0, lens, 4);
 	weir_arq_tx_on_ack(&f->tx, f->tx.nxt);
 	for (uintptr_t i = 1; i <= 4; i++)
-		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+		assert_ptr_equal(arq_tx_pop(&f->tx), ref(i));
 }
 
 static void
@@ -664,11 +664,11 @@ a_batch_ends_as_one(void **state)
 	weir_arq_tx_fresh(&f->tx, f->now);
 	/* Never sent: back at once, but behind what is on the wire. */
 	weir_arq_tx_give_up(&f->tx);
-	assert_null(weir_arq_tx_pop(&f->tx));
+	assert_null(arq_tx_pop(&f->tx));
 	assert_false(arq_tx_can_send(&f->tx));
 	weir_arq_tx_abandon(&f->tx);
 	for (uintptr_t i = 1; i <= 5; i++)
-		assert_ptr_equal(weir_arq_tx_pop(&f->tx), ref(i));
+		assert_ptr_equal(arq_tx_pop(&f->tx), ref(i));
 	assert_int_equal(arq_tx_in_flight(&f->tx), 0);
 }
 
