@@ -2,7 +2,7 @@
 /*
  * One connection against a peer who does what the input says.
  *
- *     role 1 | sizes 2 | (operation, its arguments) ...
+ *     role 1 | sizes 3 | (operation, its arguments) ...
  *
  * Half of the operations begin with what an honest peer would send now and
  * change some of its fields; so inputs get past the first checks. After each
@@ -68,6 +68,7 @@ deliver(const struct wire_hdr *hdr, const uint8_t *exts, uint32_t ext_len,
 	struct wire_hdr copy = *hdr;
 	uint8_t *payload = buf->bytes + WIRE_HDR_LEN + ext_len;
 
+	buf->marked = payload_len & 1;
 	copy.hlen = (uint8_t)((WIRE_HDR_LEN + ext_len) / 8);
 	weir_wire_encode(&copy, buf->bytes);
 	if (ext_len != 0)

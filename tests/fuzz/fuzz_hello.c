@@ -2,7 +2,7 @@
 /*
  * Set-up: a client, a listener that may ask for cookies, and everybody else.
  *
- *     sizes 2 + 2, policy 1 | (operation, its arguments) ...
+ *     sizes 3 + 3, policy 1 | (operation, its arguments) ...
  *
  *     client --INIT--> [ change, repeat, other address ] --> listener
  *            <-- RETRY, REJECT, ACCEPT [ change, repeat ] --

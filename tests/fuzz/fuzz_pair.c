@@ -2,7 +2,7 @@
 /*
  * Two connections, and a network that does what the input says:
  *
- *     sizes 2 + 2 | (operation, its arguments) ...
+ *     sizes 3 + 3 | (operation, its arguments) ...
  *
  *     A ==[ each packet: pass, lose, repeat, hold back, damage ]== B
  *
@@ -58,6 +58,7 @@ copy(const struct buf *buf)
 	struct buf *twin = buf_new();
 
 	twin->len = buf->len;
+	twin->ect = buf->ect;
 	memcpy(twin->bytes, buf->bytes, buf->len);
 	return twin;
 }
@@ -141,6 +142,10 @@ op_network(struct fuzz_in *in, int from, uint32_t count)
 			break;
 		case 3: /* overtakes */
 			arrive(1 - from, wire_take(wire, at));
+			break;
+		case 4: /* meets a queue */
+			wire->bufs[0]->marked = wire->bufs[0]->ect;
+			arrive(1 - from, wire_take(wire, 0));
 			break;
 		default:
 			arrive(1 - from, wire_take(wire, 0));

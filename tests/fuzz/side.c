@@ -33,6 +33,8 @@ buf_new(void)
 	buf->state = BUF_OURS;
 	buf->next = NULL;
 	buf->len = 0;
+	buf->ect = false;
+	buf->marked = false;
 	used++;
 	return buf;
 }
@@ -94,6 +96,7 @@ side_config(struct side *side, struct fuzz_in *in, uint32_t index)
 {
 	struct conn_config *config = &side->config;
 	uint8_t sizes = fuzz_u8(in), times = fuzz_u8(in);
+	uint8_t more = fuzz_u8(in);
 
 	memset(side, 0, sizeof(*side));
 	content_init();
@@ -107,6 +110,10 @@ side_config(struct side *side, struct fuzz_in *in, uint32_t index)
 	config->features_offer = (times & 128) ? WIRE_FEATURE_CRC32C : 0;
 	if (times & 64)
 		config->features_offer |= WIRE_FEATURE_BATCH;
+	if (more & 4)
+		config->features_offer |= WIRE_FEATURE_ECN;
+	config->cc = (enum cc_kind)(more & 3);
+	config->cc_target_ns = (more & 8) ? CC_TARGET : 1;
 	memset(config->proof, (int)index, sizeof(config->proof));
 	config->rx_window_packets = 1 + (sizes >> 2 & 3) * 11;
 	config->rx_credit_msgs = 1 + (sizes >> 4 & 3) * 5;
@@ -186,6 +193,7 @@ side_take(struct side *side, struct buf *buf, uint64_t now_ns)
 		buf_free(buf);
 		return;
 	}
+	hdr.marked = buf->marked;
 	/* Before: it may come back while on_packet runs no more. */
 	buf->state = BUF_CONN;
 	if (weir_conn_on_packet(side->conn, &hdr, buf, now_ns) == 0)
@@ -221,6 +229,7 @@ side_next(struct side *side, uint64_t now_ns)
 		FUZZ_CHECK((uintptr_t)out.ref <= side->pushed);
 	}
 	buf = buf_new();
+	buf->ect = out.ect;
 	weir_conn_encode(side->conn, &out, buf->bytes);
 	if (out.type == WIRE_BATCH)
 		weir_conn_gather(side->conn, &out, buf->bytes + out.hdr_len);

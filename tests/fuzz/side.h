@@ -35,6 +35,8 @@ struct buf {
 	uint32_t len;
 	uint32_t holds; /* messages in it that are not released */
 	uint8_t state;
+	bool ect;    /* a router may mark it */
+	bool marked; /* and one did */
 	_Alignas(8) uint8_t bytes[SIDE_BYTES];
 };
 
