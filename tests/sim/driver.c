@@ -56,7 +56,7 @@ side_config(struct side *side)
 		config->features_offer |= WIRE_FEATURE_CRC32C;
 	config->cc = (enum cc_kind)draw->cc[i];
 	if (draw->padded && draw->frag[i] >= WIRE_INIT_LEN)
-		config->hello_len = (WIRE_HDR_LEN + draw->frag[i]) & ~7u;
+		config->hello_len = (WIRE_HDR_LEN + 16 + draw->frag[i]) & ~7u;
 	config->max_ack_delay_ns = draw->ack_delay_ns[i];
 	if (!draw->keepalive)
 		config->keepalive_ns = 0;
