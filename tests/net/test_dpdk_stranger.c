@@ -621,12 +621,15 @@ who_asks_for_a_link_that_is_gone_is_told_with_proof(void **state)
 static void
 the_promised_proof_is_the_one_that_comes(void **state)
 {
-	struct wire_params p = params(UINT64_C(0x880000), 1), theirs;
+	struct wire_params p = params(UINT64_C(0x870000), 1), theirs;
 	uint8_t got[WIRE_PROOF_LEN], packet[WIRE_HDR_LEN];
-	struct weir_link *link;
+	struct weir_link *link, *other;
 	struct wire_hdr hdr;
 
 	(void)state;
+	raw_link(OUR_IP, OUR_PORT, &p);
+	other = accepted();
+	p = params(UINT64_C(0x880000), 1);
 	theirs = raw_link(OUR_IP, OUR_PORT, &p);
 	link = accepted();
 	weir_wire_put_gone(p.token, p.proof, packet);
@@ -639,7 +642,13 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	hdr = wait_for(WIRE_GONE);
 	weir_wire_get_gone(&hdr, got);
 	assert_memory_equal(got, theirs.proof, sizeof(got));
+	/* Its place in the table is still taken; no token leads there. */
+	assert_int_not_equal(theirs.token & 0xffff, 0);
+	ping(theirs.token & 0xffff, WIRE_PING);
+	ping((theirs.token & 0xffff) ^ 1, WIRE_PING);
+	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) == 3);
 	weir_link_destroy(link);
+	weir_link_destroy(other);
 }
 
 /* ---- forged packets ------------------------------------------------------------------ */
