@@ -82,7 +82,7 @@ weir_conn_config_check(const struct conn_config *c)
 	    c->accept_tries == 0)
 		return -EINVAL;
 	if (c->hello_len != 0 && !in_range(c->hello_len, WIRE_INIT_LEN,
-					   WIRE_HDR_LEN + CONN_FRAG_MAX))
+					   WIRE_FULL_HDR_LEN + CONN_FRAG_MAX))
 		return -EINVAL;
 	return 0;
 }
@@ -366,7 +366,7 @@ size_init(struct weir_conn *conn)
 		conn->hello_len = config->hello_len > CONN_SAFE_LEN
 					  ? CONN_SAFE_LEN
 					  : WIRE_INIT_LEN;
-		frag = conn->hello_len - WIRE_HDR_LEN;
+		frag = conn->hello_len - WIRE_FULL_HDR_LEN;
 		if (frag < conn->hello_frag)
 			conn->hello_frag = frag;
 	}
@@ -478,7 +478,7 @@ on_reject(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 static void
 size_accept(struct weir_conn *conn, uint32_t init_len)
 {
-	uint32_t most = WIRE_HDR_LEN + conn->config.frag_size;
+	uint32_t most = WIRE_FULL_HDR_LEN + conn->config.frag_size;
 
 	if (most < WIRE_INIT_LEN)
 		most = WIRE_INIT_LEN;

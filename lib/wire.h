@@ -32,6 +32,7 @@
 #define WIRE_SACK_MAX      16  /* 64-bit words of SACK in an ACK */
 #define WIRE_SACK_DATA_MAX 8   /* in DATA: must fit before the payload */
 #define WIRE_DATA_HDR_MAX  (WIRE_HDR_LEN + 8 + 8 * WIRE_SACK_DATA_MAX)
+#define WIRE_FULL_HDR_LEN  56  /* in front of a full payload: one SACK word */
 #define WIRE_INIT_LEN      256 /* INIT is padded: answers are never longer */
 #define WIRE_PARAMS_LEN    88
 #define WIRE_ERROR_LEN     16

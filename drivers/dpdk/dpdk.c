@@ -111,7 +111,7 @@ sizes_init(struct dpdk_port *port)
 
 	port->packet_max = dev->mtu - ip_overhead(port);
 	/* A full packet still has room for one word of SACK. */
-	port->frag_size = port->packet_max - WIRE_HDR_LEN - 16;
+	port->frag_size = (port->packet_max - WIRE_FULL_HDR_LEN) & ~7u;
 	if (port->frag_size > room)
 		port->frag_size = room;
 	if (port->frag_size > 65000)

@@ -209,15 +209,15 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 	return m;
 }
 
-/* A packet full of payload has room for one word of SACK (see frag_size); the
- * oldest holes matter most. */
+/* A packet full of payload has room for one word of SACK: so long the path was
+ * shown to be (docs/wire.md, 4.4). The oldest holes matter most. */
 static void
-sack_trim(const struct dpdk_port *port, struct conn_tx_packet *out)
+sack_trim(const struct dpdk_flow *flow, struct conn_tx_packet *out)
 {
-	uint32_t most = port->packet_max;
+	uint32_t most = WIRE_FULL_HDR_LEN + flow->frag_size;
 
-	if (out->flags & WIRE_F_TRAILER)
-		most -= WIRE_TRAILER_LEN;
+	if (most < WIRE_INIT_LEN)
+		most = WIRE_INIT_LEN;
 	while (out->sack_words > 1 && out->hdr_len + out->payload_len > most) {
 		out->sack_words--;
 		out->hdr_len -= 8;
@@ -240,7 +240,7 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 		if (!weir_conn_next(flow->conn, port->now_ns, &out))
 			return true;
 		if (__builtin_expect(out.sack_words > 1, 0))
-			sack_trim(port, &out);
+			sack_trim(flow, &out);
 		m = packet_body(port, flow, &out, &payload);
 		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
 		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,

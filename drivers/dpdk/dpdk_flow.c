@@ -351,7 +351,7 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 	c->features_offer &= ~port->features_off;
 	c->frag_size = port->frag_size - trailer_room(keys);
 	if (!port->dev->no_wire)
-		c->hello_len = (WIRE_HDR_LEN + c->frag_size) & ~7u;
+		c->hello_len = (WIRE_FULL_HDR_LEN + c->frag_size) & ~7u;
 	if (keys->crc != DPDK_CRC_OFF)
 		c->features_offer |= WIRE_FEATURE_CRC32C;
 	if (keys->crc == DPDK_CRC_REQUIRE)

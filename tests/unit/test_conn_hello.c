@@ -264,11 +264,11 @@ hellos_have_the_size_of_full_packets(void **state)
 	struct conn_limits limits;
 
 	pair->a.config.frag_size = pair->b.config.frag_size = 1400;
-	pair->a.config.hello_len = 1440;
+	pair->a.config.hello_len = 1456;
 	pair_make(pair);
 	pair_run(pair, 0);
-	assert_int_equal(pair->a.wire[0].len, 1440);
-	assert_int_equal(pair->b.wire[0].len, 1440);
+	assert_int_equal(pair->a.wire[0].len, 1456);
+	assert_int_equal(pair->b.wire[0].len, 1456);
 	weir_conn_limits(pair->a.conn, &limits);
 	assert_int_equal(limits.frag_size, 1400);
 	/* An answer is never longer than what its sender may send. */
@@ -290,7 +290,7 @@ a_path_that_takes_less_is_found_out(void **state)
 	struct conn_limits limits;
 
 	pair->a.config.frag_size = pair->b.config.frag_size = 1400;
-	pair->a.config.hello_len = 1440;
+	pair->a.config.hello_len = 1456;
 	pair_make(pair);
 	for (int i = 0; i < 200 && weir_conn_status(pair->b.conn) != 0; i++) {
 		pair_flush(pair, &pair->a);
@@ -305,9 +305,9 @@ a_path_that_takes_less_is_found_out(void **state)
 	assert_int_equal(weir_conn_status(pair->a.conn), 0);
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
 	weir_conn_limits(pair->a.conn, &limits);
-	assert_int_equal(limits.frag_size, 1160);
+	assert_int_equal(limits.frag_size, 1144);
 	weir_conn_limits(pair->b.conn, &limits);
-	assert_int_equal(limits.frag_size, 1160);
+	assert_int_equal(limits.frag_size, 1144);
 	assert_int_equal(pair->a.wire[2].len, 1200);
 }
 
@@ -375,7 +375,7 @@ a_narrow_way_back_makes_the_server_choose_again(void **state)
 	struct conn_limits limits;
 
 	pair->a.config.frag_size = pair->b.config.frag_size = 1400;
-	pair->a.config.hello_len = 1440;
+	pair->a.config.hello_len = 1456;
 	pair_make(pair);
 	for (int i = 0; i < 200 && weir_conn_status(pair->b.conn) != 0; i++) {
 		pair_flush(pair, &pair->a);
@@ -387,9 +387,9 @@ a_narrow_way_back_makes_the_server_choose_again(void **state)
 	}
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
 	weir_conn_limits(pair->a.conn, &limits);
-	assert_int_equal(limits.frag_size, 1160);
+	assert_int_equal(limits.frag_size, 1144);
 	weir_conn_limits(pair->b.conn, &limits);
-	assert_int_equal(limits.frag_size, 1160);
+	assert_int_equal(limits.frag_size, 1144);
 	/* Data flows both ways at that size. */
 	pair_push(&pair->b, bytes, 1000);
 	pair_push(&pair->a, bytes, 1000);
