@@ -466,6 +466,9 @@ port_receive(struct dpdk_port *port)
 	struct rte_mbuf *mbufs[DPDK_RX_BURST];
 	uint16_t count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
 
+	/* After the burst: what came in while this thread had no processor
+	 * must not seem to have been here since before (ack_dly). */
+	weir_dpdk_now(port);
 	for (uint16_t i = 0; i < count; i++)
 		if (!receive_one(port, mbufs[i]))
 			weir_dpdk_free(port, mbufs[i]);
@@ -845,9 +848,10 @@ weir_dpdk_poll(struct weir_port *p)
 	struct dpdk_port *port = dpdk_port_of(p);
 	uint32_t events = 0;
 
-	weir_dpdk_now(port);
 	port->stats.polls++;
-	if (__builtin_expect(port->dev != NULL && !port->still, 1)) {
+	if (__builtin_expect(port->dev == NULL || port->still, 0)) {
+		weir_dpdk_now(port);
+	} else {
 		thread_check(port);
 		events += port_receive(port);
 		if (port->now_ns >= port->neigh_next_ns)
