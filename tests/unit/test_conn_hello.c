@@ -325,7 +325,7 @@ inits_without_an_answer_change_their_size_by_turns(void **state)
 		setup(state);
 		pair = *state;
 		pair->a.config.hello_len = want[0];
-		pair->a.config.frag_size = want[0] - WIRE_HDR_LEN;
+		pair->a.config.frag_size = want[0] - WIRE_FULL_HDR_LEN;
 		pair_make(pair);
 		for (int i = 0; i < 6; i++) {
 			struct wire_params params;
@@ -336,7 +336,7 @@ inits_without_an_answer_change_their_size_by_turns(void **state)
 					     &params);
 			assert_int_equal(pair->a.wire[i].len, want[i]);
 			assert_int_equal(params.frag_size,
-					 want[i] - WIRE_HDR_LEN);
+					 want[i] - WIRE_FULL_HDR_LEN);
 		}
 	}
 }
