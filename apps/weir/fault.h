@@ -39,7 +39,8 @@ bool weir_fault_wanted(const char *endpoint);
 void weir_fault_export(void);
 
 /**
- * Begin with it, or end it, on a port of this endpoint, if there is one.
+ * Begin with it, or end it, on a port of this endpoint, if there is one. What
+ * is left then costs as much as it did, and changes nothing.
  * Other drivers have none: a fault of the environment is not theirs, one of
  * the command line is an error.
  *

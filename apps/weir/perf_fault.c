@@ -10,7 +10,7 @@
 #include "ticks.h"
 #include "tool.h"
 
-#define WINDOW_NS 100000000u
+#define WINDOW_NS 30000000u
 
 /* Messages between two looks at the clock. */
 #define CHUNK 64u

@@ -3,7 +3,7 @@
 #define WEIR_PERF_FAULT_H
 
 /*
- * A link with faults, compared with itself. Windows of a tenth of a second
+ * A link with faults, compared with itself. Windows of 30 milliseconds
  * with and without them take turns in one run:
  *
  *     | clean | faulty | clean | faulty | clean |   ...
@@ -11,7 +11,8 @@
  * Each faulty window is set against the two clean ones beside it, and the
  * median of these ratios is the relative goodput: a vCPU that moves every few
  * seconds moves both. A window lasts until its last message has arrived, so
- * what a timer repairs is in it.
+ * what a timer repairs is in it. The random numbers of the faults are drawn in
+ * both, so that their cost is no part of the ratio.
  */
 
 #include "fault.h"

@@ -86,10 +86,13 @@ random_next(struct dpdk_fault *f, enum stream stream)
 	return z ^ (z >> 31);
 }
 
+/* A kind that was asked for draws also at 0 %: a run without faults that is
+ * to be compared with one that has them costs the same. */
 static bool
 happens(struct dpdk_fault *f, enum stream stream, dpdk_fault_rate rate)
 {
-	return rate != 0 && (uint32_t)random_next(f, stream) < rate;
+	return rate != DPDK_FAULT_NOT_ASKED &&
+	       (uint32_t)random_next(f, stream) < rate;
 }
 
 /* @return 0 .. limit - 1; by multiplication, not by division. */
@@ -253,30 +256,18 @@ cut(struct dpdk_fault *f, struct rte_mbuf *m)
 	f->counts.truncated++;
 }
 
-/* @return the frame, maybe damaged and elsewhere. */
-static struct rte_mbuf *
-damage(struct dpdk_fault *f, struct rte_mbuf *m)
-{
-	bool one = happens(f, STREAM_CORRUPT, f->spec.corrupt);
-	bool two = happens(f, STREAM_SUM, f->spec.corrupt_sum);
-	bool less = happens(f, STREAM_TRUNCATE, f->spec.truncate);
-	struct rte_mbuf *mine;
-
-	if ((!one && !two && !less) || m->nb_segs != 1 || m->data_len == 0)
-		return m;
-	mine = writable(m);
-	if (mine == NULL)
-		return m;
-	if (one)
-		flip_one(f, mine);
-	if (two)
-		flip_two(f, mine);
-	if (less)
-		cut(f, mine);
-	return mine;
-}
-
 /* ---- one frame -------------------------------------------------------------------- */
+
+/* What befalls a frame. */
+enum fate {
+	FATE_LOST = 1,
+	FATE_DUP = 2,
+	FATE_LATE = 4,
+	FATE_ONE = 8,  /* bit flipped */
+	FATE_TWO = 16, /* bits flipped, the same sum */
+	FATE_LESS = 32,
+	FATE_DAMAGE = FATE_ONE | FATE_TWO | FATE_LESS,
+};
 
 static bool
 is_lost(struct dpdk_fault *f)
@@ -290,12 +281,62 @@ is_lost(struct dpdk_fault *f)
 	return happens(f, STREAM_LOSS, f->spec.loss);
 }
 
-static void
-place(struct dpdk_fault *f, struct rte_mbuf *m, uint64_t now_tsc)
+/* Of one that is not lost. */
+static uint32_t
+draw_rest(struct dpdk_fault *f)
 {
-	m = damage(f, m);
-	if (happens(f, STREAM_REORDER, f->spec.reorder) &&
-	    held_count(f) < f->room / 2) {
+	uint32_t fate = 0;
+
+	if (happens(f, STREAM_CORRUPT, f->spec.corrupt))
+		fate |= FATE_ONE;
+	if (happens(f, STREAM_SUM, f->spec.corrupt_sum))
+		fate |= FATE_TWO;
+	if (happens(f, STREAM_TRUNCATE, f->spec.truncate))
+		fate |= FATE_LESS;
+	if (happens(f, STREAM_REORDER, f->spec.reorder))
+		fate |= FATE_LATE;
+	return fate;
+}
+
+static uint32_t
+draw(struct dpdk_fault *f)
+{
+	uint32_t fate;
+
+	if (is_lost(f))
+		return FATE_LOST;
+	fate = draw_rest(f);
+	if (happens(f, STREAM_DUP, f->spec.dup))
+		fate |= FATE_DUP;
+	return fate;
+}
+
+/* @return the frame, damaged, maybe elsewhere. */
+static struct rte_mbuf *
+damage(struct dpdk_fault *f, struct rte_mbuf *m, uint32_t fate)
+{
+	struct rte_mbuf *mine;
+
+	if (m->nb_segs != 1 || m->data_len == 0)
+		return m;
+	mine = writable(m);
+	if (mine == NULL)
+		return m;
+	if (fate & FATE_ONE)
+		flip_one(f, mine);
+	if (fate & FATE_TWO)
+		flip_two(f, mine);
+	if (fate & FATE_LESS)
+		cut(f, mine);
+	return mine;
+}
+
+static void
+place(struct dpdk_fault *f, struct rte_mbuf *m, uint32_t fate, uint64_t now_tsc)
+{
+	if (fate & FATE_DAMAGE)
+		m = damage(f, m, fate);
+	if ((fate & FATE_LATE) && held_count(f) < f->room / 2) {
 		*entry(f, &f->late, f->late.tail++) = (struct held){
 			.mbuf = m,
 			.due_tsc = now_tsc + f->late_tsc,
@@ -309,12 +350,12 @@ place(struct dpdk_fault *f, struct rte_mbuf *m, uint64_t now_tsc)
 }
 
 static void
-take_in(struct dpdk_fault *f, struct rte_mbuf *m, uint64_t now_tsc)
+take_in(struct dpdk_fault *f, struct rte_mbuf *m, uint32_t fate,
+	uint64_t now_tsc)
 {
 	struct rte_mbuf *copy = NULL;
 
-	f->counts.frames++;
-	if (is_lost(f)) {
+	if (fate & FATE_LOST) {
 		f->counts.lost++;
 		rte_pktmbuf_free(m);
 		return;
@@ -324,13 +365,12 @@ take_in(struct dpdk_fault *f, struct rte_mbuf *m, uint64_t now_tsc)
 		rte_pktmbuf_free(m);
 		return;
 	}
-	if (happens(f, STREAM_DUP, f->spec.dup) &&
-	    held_count(f) + SPARE_ROOM < f->room)
+	if ((fate & FATE_DUP) && held_count(f) + SPARE_ROOM < f->room)
 		copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
-	place(f, m, now_tsc);
+	place(f, m, fate, now_tsc);
 	if (copy != NULL) {
 		f->counts.duplicated++;
-		place(f, copy, now_tsc);
+		place(f, copy, draw_rest(f), now_tsc);
 	}
 }
 
@@ -349,8 +389,17 @@ on_receive(uint16_t port_id, uint16_t queue_id, struct rte_mbuf **mbufs,
 	if (!f->on && held_count(f) == 0)
 		return count;
 	now_tsc = rte_rdtsc();
-	for (uint16_t i = 0; i < count; i++)
-		take_in(f, mbufs[i], now_tsc);
+	for (uint16_t i = 0; i < count; i++) {
+		uint32_t fate = f->on ? draw(f) : 0;
+
+		/* Most frames of a mild network stay where they are. */
+		if (fate == 0 && held_count(f) == 0 &&
+		    f->delay_tsc + f->jitter_tsc == 0)
+			mbufs[out++] = mbufs[i];
+		else
+			take_in(f, mbufs[i], fate, now_tsc);
+	}
+	f->counts.frames += count;
 	release_late(f, now_tsc);
 	release_delayed(f, now_tsc);
 	while (out < room && count_of(&f->out) != 0)
@@ -425,7 +474,6 @@ weir_dpdk_fault_set(struct dpdk_fault *f, const struct dpdk_fault_spec *spec)
 	f->on = spec != NULL;
 	f->in_burst = false;
 	if (spec == NULL) {
-		memset(&f->spec, 0, sizeof(f->spec));
 		return 0;
 	}
 	f->spec = *spec;

@@ -32,7 +32,8 @@
 
 /* A rate: happens if 32 random bits are less than this. 2^32: always. */
 typedef uint64_t dpdk_fault_rate;
-#define DPDK_FAULT_ALWAYS (UINT64_C(1) << 32)
+#define DPDK_FAULT_ALWAYS    (UINT64_C(1) << 32)
+#define DPDK_FAULT_NOT_ASKED UINT64_MAX
 
 struct dpdk_fault_spec {
 	dpdk_fault_rate loss;

@@ -274,6 +274,13 @@ weir_dpdk_fault_parse(const char *text, struct dpdk_fault_spec *spec)
 	const char *at = text;
 
 	*spec = (struct dpdk_fault_spec){
+		.loss = DPDK_FAULT_NOT_ASKED,
+		.burst = DPDK_FAULT_NOT_ASKED,
+		.dup = DPDK_FAULT_NOT_ASKED,
+		.reorder = DPDK_FAULT_NOT_ASKED,
+		.corrupt = DPDK_FAULT_NOT_ASKED,
+		.corrupt_sum = DPDK_FAULT_NOT_ASKED,
+		.truncate = DPDK_FAULT_NOT_ASKED,
 		.seed = SEED_DEFAULT,
 		.hold = HOLD_DEFAULT,
 	};

@@ -47,9 +47,10 @@ what_is_left_out_is_off(void **state)
 	assert_int_equal(weir_dpdk_fault_parse("reorder=100%", &s), 0);
 	assert_int_equal(s.reorder, DPDK_FAULT_ALWAYS);
 	assert_int_equal(s.reorder_by, 3);
-	assert_int_equal(s.loss | s.burst | s.dup | s.corrupt | s.corrupt_sum |
-				 s.truncate | s.delay_ns | s.jitter_ns,
-			 0);
+	assert_int_equal(s.loss & s.burst & s.dup & s.corrupt & s.corrupt_sum &
+				 s.truncate,
+			 DPDK_FAULT_NOT_ASKED);
+	assert_int_equal(s.delay_ns | s.jitter_ns, 0);
 	assert_int_equal(s.seed, 1);
 	assert_int_equal(s.hold, 512);
 }
