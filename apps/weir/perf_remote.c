@@ -309,6 +309,18 @@ client_lat(struct client *client)
 	return rc;
 }
 
+/* As many as are wanted at the end, and one by one where one takes long. */
+static uint32_t
+client_chunk(const struct client *client)
+{
+	uint64_t left = client->args->count - client->messages;
+
+	if (client->size > WEIR_MSG_SIZE_DEFAULT)
+		return 1;
+	return client->args->count == 0 || left > CHUNK ? CHUNK
+							: (uint32_t)left;
+}
+
 static int
 client_bw(struct client *client)
 {
@@ -320,7 +332,7 @@ client_bw(struct client *client)
 	int rc = 0;
 
 	while (rc == 0 && !client_done(client, end_ns)) {
-		rc = load->ops->send(load, CHUNK);
+		rc = load->ops->send(load, client_chunk(client));
 		client->messages = client->side.test.number;
 	}
 	if (rc == 0)
