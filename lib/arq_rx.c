@@ -194,7 +194,7 @@ park(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr, void *ref)
 }
 
 /* Not simply the next one on a wire without holes. */
-static int
+static __attribute__((noinline)) int
 data_out_of_order(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 		  void *ref)
 {
@@ -218,45 +218,14 @@ data_out_of_order(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	return ARQ_RX_FILLED;
 }
 
-/*
- * A whole message in one packet, in order: the common case at one glance. No
- * BATCH is: its payload, with 2 bytes of length for each message at least, is
- * longer than mlo, their number.
- */
-static bool
-is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
-{
-	const uint8_t whole = WIRE_F_FIRST | WIRE_F_LAST;
-
-	return (hdr->flags & whole) == whole && hdr->payload_len == hdr->mlo &&
-	       hdr->mlo <= rx->plain_max && !rx->msg_open &&
-	       rx->started != rx->credit.told;
-}
-
 int
 weir_arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 		 void *ref)
 {
-	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
-
-	if (seq != rx->nxt || rx->parked != 0 || rx->fin_known || rx->stopped ||
-	    seq >= rx->window.told)
+	if (!arq_rx_is_smooth(rx, seq))
 		return data_out_of_order(rx, seq, hdr, ref);
-	if (!is_plain(rx, hdr)) {
-		store(rx, seq, hdr, ref);
-		return take_in_order(rx, packet);
-	}
-	packet->ref = ref;
-	packet->payload = hdr->payload;
-	packet->len = hdr->mlo;
-	packet->offset = 0;
-	packet->msg_len = hdr->mlo;
-	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
-	rx->started++;
-	rx->msgs++;
-	rx->bytes += hdr->mlo;
-	rx->nxt++;
-	return ARQ_RX_KEPT;
+	store(rx, seq, hdr, ref);
+	return take_in_order(rx, &rx->ring[seq & rx->ring_mask]);
 }
 
 int

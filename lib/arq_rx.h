@@ -97,6 +97,53 @@ void weir_arq_rx_fail(struct arq_rx *rx);
 /** @return the next ref to give back, or NULL. */
 void *weir_arq_rx_pop_dropped(struct arq_rx *rx);
 
+/* The next one of a direction without holes, which goes on. */
+static inline bool
+arq_rx_is_smooth(const struct arq_rx *rx, uint64_t seq)
+{
+	return seq == rx->nxt && rx->parked == 0 && !rx->fin_known &&
+	       !rx->stopped && seq < rx->window.told;
+}
+
+/*
+ * A whole message in one packet, in order: the common case at one glance. No
+ * BATCH is: its payload, with 2 bytes of length for each message at least, is
+ * longer than mlo, their number.
+ */
+static inline bool
+arq_rx_is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
+{
+	const uint8_t whole = WIRE_F_FIRST | WIRE_F_LAST;
+
+	return (hdr->flags & whole) == whole && hdr->payload_len == hdr->mlo &&
+	       hdr->mlo <= rx->plain_max && !rx->msg_open &&
+	       rx->started != rx->credit.told;
+}
+
+/** weir_arq_rx_data() for the data path. */
+static inline int
+arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
+	    void *ref)
+{
+	struct conn_rx_packet *packet;
+
+	if (__builtin_expect(
+		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
+		return weir_arq_rx_data(rx, seq, hdr, ref);
+	packet = &rx->ring[seq & rx->ring_mask];
+	packet->ref = ref;
+	packet->payload = hdr->payload;
+	packet->len = hdr->mlo;
+	packet->offset = 0;
+	packet->msg_len = hdr->mlo;
+	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
+	rx->started++;
+	rx->msgs++;
+	rx->bytes += hdr->mlo;
+	rx->nxt++;
+	return ARQ_RX_KEPT;
+}
+
 /** @return how many SACK words the next packet needs, at most `most`. */
 static inline uint32_t
 arq_rx_sack_words(const struct arq_rx *rx, uint32_t most)

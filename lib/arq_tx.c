@@ -79,7 +79,7 @@ batch_size(const struct arq_tx *tx, uint32_t *len)
 }
 
 /* Several waiting messages in one packet. @return false: not worth it. */
-static bool
+static __attribute__((noinline)) bool
 cut_batch(struct arq_tx *tx, struct tx_slot *slot)
 {
 	uint32_t len, count = batch_size(tx, &len);

@@ -222,6 +222,31 @@ arq_tx_has_room(const struct arq_tx *tx)
 	       (flight < tx->window && arq_tx_in_flight(tx) < tx->cwnd);
 }
 
+/** weir_arq_tx_fresh() for the data path: a message that is one packet. */
+static inline struct tx_slot *
+arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
+{
+	uint32_t index = (uint32_t)tx->cut & tx->msg_mask;
+	struct tx_msg *msg = &tx->msgs[index];
+	struct tx_slot *slot = &tx->slots[tx->nxt & tx->slot_mask];
+	uint32_t len = msg->len;
+
+	if (tx->cut_offset != 0 || len > tx->frag_size ||
+	    (len < tx->batch_below && tx->pushed - tx->cut > 1))
+		return weir_arq_tx_fresh(tx, now_ns);
+	slot->payload = msg->payload;
+	slot->sent_ns = now_ns;
+	slot->len = len;
+	slot->mlo = len;
+	slot->msg = index;
+	slot->type = WIRE_DATA;
+	slot->flags = WIRE_F_FIRST | WIRE_F_LAST;
+	slot->tries = 0;
+	msg->end_seq = ++tx->nxt;
+	tx->cut++;
+	return slot;
+}
+
 static inline bool
 arq_tx_can_send(const struct arq_tx *tx)
 {

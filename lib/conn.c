@@ -172,18 +172,10 @@ ack_soon(struct weir_conn *conn, uint8_t flags, uint64_t now_ns)
 			  now_ns + conn->config.max_ack_delay_ns);
 }
 
-/* DATA or BATCH. */
-static int
-on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
-	uint64_t now_ns)
+/* What on_data() is not made for; rc is that of weir_arq_rx_data(). */
+static __attribute__((noinline)) int
+on_odd_data(struct weir_conn *conn, int rc, uint64_t now_ns)
 {
-	uint64_t seq = seq_expand(conn->rx.nxt, hdr->seq);
-	int rc = weir_arq_rx_data(&conn->rx, seq, hdr, ref);
-
-	if (__builtin_expect(rc == ARQ_RX_KEPT, 1)) {
-		ack_soon(conn, hdr->flags, now_ns);
-		return 1;
-	}
 	conn->due |= DUE_ACK;
 	switch (rc) {
 	case ARQ_RX_FILLED:
@@ -210,6 +202,20 @@ on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 	}
 }
 
+/* DATA or BATCH. */
+static inline int
+on_data(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
+	uint64_t now_ns)
+{
+	uint64_t seq = seq_expand(conn->rx.nxt, hdr->seq);
+	int rc = arq_rx_data(&conn->rx, seq, hdr, ref);
+
+	if (__builtin_expect(rc != ARQ_RX_KEPT, 0))
+		return on_odd_data(conn, rc, now_ns);
+	ack_soon(conn, hdr->flags, now_ns);
+	return 1;
+}
+
 static void
 on_fin(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 {
@@ -226,7 +232,7 @@ on_fin(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 		weir_conn_check_ends(conn, now_ns);
 }
 
-static int
+static __attribute__((noinline)) int
 on_batch(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 	 uint64_t now_ns)
 {
@@ -237,7 +243,7 @@ on_batch(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 }
 
 /* Everything in state OPEN that carries no messages. */
-static void
+static __attribute__((noinline)) void
 on_control(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 {
 	switch (wire_hdr_type(hdr)) {
@@ -282,7 +288,7 @@ trailer_fits(struct weir_conn *conn, const struct wire_hdr *hdr)
 }
 
 /* @return true when the connection is OPEN now and the packet is for it. */
-static bool
+static WEIR_RARE bool
 prepare_rare(struct weir_conn *conn, const struct wire_hdr *hdr,
 	     uint64_t now_ns)
 {
@@ -533,7 +539,7 @@ emit_fin(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 		out->hdr_len += WIRE_PAD_LEN;
 }
 
-static void
+static WEIR_RARE void
 went_busy(struct weir_conn *conn, uint64_t now_ns)
 {
 	conn->progress_ns = now_ns;
@@ -561,7 +567,7 @@ static int
 next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	uint64_t seq = conn->tx.nxt;
-	const struct tx_slot *slot = weir_arq_tx_fresh(&conn->tx, now_ns);
+	const struct tx_slot *slot = arq_tx_fresh(&conn->tx, now_ns);
 
 	if (conn->tx.una == seq)
 		went_busy(conn, now_ns);
@@ -571,7 +577,7 @@ next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
-static int
+static WEIR_RARE int
 next_fin(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	uint64_t seq = conn->tx.nxt;
@@ -583,7 +589,7 @@ next_fin(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
-static int
+static WEIR_RARE int
 next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	struct tx_slot *slot = NULL;
@@ -610,7 +616,7 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
-static int
+static WEIR_RARE int
 next_ping(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	conn->due &= ~(uint32_t)DUE_PING;
@@ -622,7 +628,7 @@ next_ping(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
-static int
+static __attribute__((noinline)) int
 next_ack(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	uint32_t words = arq_rx_sack_words(&conn->rx, WIRE_SACK_MAX);
@@ -636,7 +642,7 @@ next_ack(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 }
 
 /* Data is there and may not go: whose window is it? */
-static void
+static WEIR_RARE void
 note_waiting(struct weir_conn *conn, uint64_t now_ns)
 {
 	if (arq_tx_can_send(&conn->tx))
@@ -649,7 +655,7 @@ note_waiting(struct weir_conn *conn, uint64_t now_ns)
 }
 
 /* Before OPEN and after it. */
-static int
+static WEIR_RARE int
 next_rare(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
 	if (conn->due & DUE_HELLO)
@@ -745,32 +751,39 @@ encode_exts(const struct weir_conn *conn, const struct conn_tx_packet *out,
 	return at;
 }
 
+/* A hello is longer than its header: the rest is padding. */
+static __attribute__((noinline)) void
+encode_rest(const struct weir_conn *conn, const struct conn_tx_packet *out,
+	    uint8_t *dst)
+{
+	uint8_t *end = encode_exts(conn, out, dst + WIRE_HDR_LEN);
+	uint32_t len = (uint32_t)(end - dst);
+
+	dst[2] = (uint8_t)(len / 8);
+	memset(end, 0, out->hdr_len - len);
+}
+
 void
 weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		 uint8_t *dst)
 {
-	struct wire_hdr hdr;
+	const struct wire_hdr hdr = {
+		.vt = WIRE_VERSION_MAX << 4 | out->type,
+		.flags = out->flags,
+		.hlen = WIRE_HDR_LEN / 8,
+		.ce = (uint8_t)conn->ce_count,
+		.seq = out->seq,
+		.token = conn->peer_token,
+		.ack = (uint32_t)conn->rx.nxt,
+		.window = (uint32_t)conn->rx.window.told,
+		.ts = out->ts,
+		.ts_echo = conn->echo_ts,
+		.credit = (uint16_t)conn->rx.credit.told,
+		.ack_delay = conn->ack_delay,
+		.mlo = out->mlo,
+	};
 
-	hdr.vt = WIRE_VERSION_MAX << 4 | out->type;
-	hdr.flags = out->flags;
-	hdr.hlen = (uint8_t)(out->hdr_len / 8);
-	hdr.ce = (uint8_t)conn->ce_count;
-	hdr.seq = out->seq;
-	hdr.token = conn->peer_token;
-	hdr.ack = (uint32_t)conn->rx.nxt;
-	hdr.window = (uint32_t)conn->rx.window.told;
-	hdr.ts = out->ts;
-	hdr.ts_echo = conn->echo_ts;
-	hdr.credit = (uint16_t)conn->rx.credit.told;
-	hdr.ack_delay = conn->ack_delay;
-	hdr.mlo = out->mlo;
-	if (out->hdr_len != WIRE_HDR_LEN) {
-		uint8_t *end = encode_exts(conn, out, dst + WIRE_HDR_LEN);
-		uint32_t len = (uint32_t)(end - dst);
-
-		/* A hello is longer than its header: the rest is padding. */
-		hdr.hlen = (uint8_t)(len / 8);
-		memset(end, 0, out->hdr_len - len);
-	}
 	wire_encode(&hdr, dst);
+	if (__builtin_expect(out->hdr_len != WIRE_HDR_LEN, 0))
+		encode_rest(conn, out, dst);
 }

@@ -266,6 +266,12 @@ wire_trailer_is(const uint8_t *packet, uint32_t len, uint32_t crc)
 	return memcmp(packet + len - WIRE_TRAILER_LEN, want, sizeof(want)) == 0;
 }
 
+/*
+ * What is not for the usual packet stands in a function of its own, so that
+ * the usual one need not save registers for it.
+ */
+#define WEIR_RARE __attribute__((noinline, cold))
+
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define WIRE_LE16(v) __builtin_bswap16(v)
 #define WIRE_LE32(v) __builtin_bswap32(v)
@@ -324,7 +330,7 @@ wire_records_next(struct wire_records *records, uint32_t *len)
  * The same for the data path. Field by field: a header that is built in
  * registers goes straight out.
  */
-static inline void
+static inline __attribute__((always_inline)) void
 wire_encode(const struct wire_hdr *hdr, uint8_t *dst)
 {
 	uint32_t seq = WIRE_LE32(hdr->seq);
