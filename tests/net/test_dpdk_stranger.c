@@ -228,9 +228,11 @@ send_init(uint32_t ip, uint16_t port, const struct wire_params *p,
 	throw(ip, port, packet, make_init(p, cookie, packet));
 }
 
+static struct weir_link *newest_link;
+
 /* INIT, RETRY if it is asked for, ACCEPT, ACK. @return the server's PARAMS. */
 static struct wire_params
-raw_link(uint32_t ip, uint16_t port, const struct wire_params *p)
+raw_handshake(uint32_t ip, uint16_t port, const struct wire_params *p)
 {
 	struct wire_params theirs;
 	uint8_t packet[WIRE_HDR_LEN];
@@ -258,14 +260,29 @@ raw_link(uint32_t ip, uint16_t port, const struct wire_params *p)
 	return theirs;
 }
 
+/* A busy machine may let a half open link expire meanwhile: then again. */
+static struct wire_params
+raw_link(uint32_t ip, uint16_t port, const struct wire_params *p)
+{
+	struct wire_params theirs = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < 20 && rc == 0; i++) {
+		theirs = raw_handshake(ip, port, p);
+		turn();
+		rc = weir_link_accept(listener, &newest_link);
+	}
+	assert_int_equal(rc, 1);
+	return theirs;
+}
+
 static struct weir_link *
 accepted(void)
 {
-	struct weir_link *link = NULL;
-	int rc = 0;
+	struct weir_link *link = newest_link;
 
-	TURN_UNTIL((rc = weir_link_accept(listener, &link)) != 0);
-	must(rc, "accept");
+	newest_link = NULL;
+	assert_non_null(link);
 	return link;
 }
 
@@ -345,10 +362,10 @@ under_pressure_cookies_are_asked_for(void **state)
 		struct wire_params p = params((uint64_t)i << 20 | 5, 1);
 
 		send_init(OUR_IP + i, OUR_PORT, &p, NULL);
-		turn();
 	}
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) + happened(DPDK_INIT_RETRY) ==
+		   100);
 	assert_int_equal(happened(DPDK_INIT_WELCOME), 64);
-	assert_int_equal(happened(DPDK_INIT_RETRY), 36);
 }
 
 /* ---- cookies ------------------------------------------------------------------------ */
@@ -377,11 +394,11 @@ a_cookie_is_of_no_use_to_another(void **state)
 	assert_int_equal(type_count[WIRE_RETRY], 4);
 	assert_int_equal(happened(DPDK_COOKIE_WRONG), 4);
 	assert_int_equal(links(), 0);
-	send_init(OUR_IP, OUR_PORT, &p, cookie);
-	TURN_UNTIL(type_count[WIRE_ACCEPT] > 0);
 	/* The same again is the same link. */
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
+	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	TURN_UNTIL(happened(DPDK_INIT_AGAIN) == 1);
+	assert_int_equal(happened(DPDK_INIT_WELCOME), 1);
 	assert_int_equal(links(), 1);
 	TURN_UNTIL(links() == 0);
 }
@@ -450,22 +467,23 @@ static void
 a_half_open_link_of_a_former_life_goes_too(void **state)
 {
 	struct wire_params p = params(UINT64_C(0x590000), 1);
-	struct weir_link *link;
+	struct wire_params later = params(UINT64_C(0x5a0000), 2);
+	uint8_t cookie[WIRE_COOKIE_MAX];
 	struct wire_hdr hdr;
 
 	(void)state;
 	forget_answers();
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	hdr = wait_for(WIRE_RETRY);
-	send_init(OUR_IP, OUR_PORT, &p, hdr.cookie);
-	wait_for(WIRE_ACCEPT);
-	p = params(UINT64_C(0x5a0000), 2);
-	raw_link(OUR_IP, OUR_PORT, &p);
-	link = accepted();
+	memcpy(cookie, hdr.cookie, hdr.cookie[1] * 8u);
+	forget_answers();
+	send_init(OUR_IP, OUR_PORT, &later, NULL);
+	hdr = wait_for(WIRE_RETRY);
+	send_init(OUR_IP, OUR_PORT, &p, cookie);
+	send_init(OUR_IP, OUR_PORT, &later, hdr.cookie);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 2);
 	assert_int_equal(happened(DPDK_SUPERSEDED), 1);
-	assert_int_equal(links(), 1);
-	assert_int_equal(weir_link_status(link), 0);
-	weir_link_destroy(link);
+	TURN_UNTIL(links() < 2);
 }
 
 /* As if the ring were a wire, where anyone can be at the other end. */
@@ -624,6 +642,7 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	struct wire_params p = params(UINT64_C(0x870000), 1), theirs;
 	uint8_t got[WIRE_PROOF_LEN], packet[WIRE_HDR_LEN];
 	struct weir_link *link, *other;
+	uint64_t unknown;
 	struct wire_hdr hdr;
 
 	(void)state;
@@ -644,9 +663,10 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	assert_memory_equal(got, theirs.proof, sizeof(got));
 	/* Its place in the table is still taken; no token leads there. */
 	assert_int_not_equal(theirs.token & 0xffff, 0);
+	unknown = happened(DPDK_TOKEN_UNKNOWN);
 	ping(theirs.token & 0xffff, WIRE_PING);
 	ping((theirs.token & 0xffff) ^ 1, WIRE_PING);
-	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) == 3);
+	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) >= unknown + 2);
 	weir_link_destroy(link);
 	weir_link_destroy(other);
 }
@@ -971,6 +991,8 @@ open_ports(const char *keys, uint32_t credits)
 	struct weir_link_config config = { .size = sizeof(config) };
 	char endpoint[100];
 
+	/* Nobody at the other end sends ACKs to keep a link alive. */
+	config.dead_timeout_ns = 60 * SECOND_NS;
 	config.tx_credits = credits;
 	config.msg_size_max = credits != 0 ? 1000 : 0;
 	snprintf(endpoint, sizeof(endpoint), RING "%s", keys);
