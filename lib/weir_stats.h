@@ -25,52 +25,59 @@ extern "C" {
 
 /** The transport under a link; all 0 where there are no packets. The reasons
  *  to drop a packet, drop_*, are those of packets with this link's token. */
-#define WEIR_LINK_COUNTERS(X)                                                 \
-	X(COUNT, tx_packets, packets, "sent, of all types")                   \
-	X(COUNT, tx_wire_bytes, bytes, "sent, with headers")                  \
-	X(EVENT, tx_retransmits, packets, "sent again")                       \
-	X(COUNT, tx_acks, packets, "sent only to acknowledge")                \
-	X(COUNT, rx_packets, packets, "received with our token")              \
-	X(COUNT, rx_wire_bytes, bytes, "received, with headers")              \
-	X(COUNT, rx_acks, packets, "received that only acknowledge")          \
-	X(COUNT, rx_duplicates, packets, "the same as drop_duplicate")        \
-	X(EVENT, rx_reordered, packets, "arrived before their turn")          \
-	X(COUNT, rx_out_of_window, packets, "the same as drop_stale")         \
-	X(COUNT, rx_malformed, packets, "the same as drop_violation")         \
-	X(EVENT, rto_fired, times, "retransmission time-outs")                \
-	X(COUNT, probes, packets, "tail-loss, zero-window, keepalive probes") \
-	X(LEVEL, srtt_ns, ns, "smoothed round trip")                          \
-	X(LEVEL, rto_ns, ns, "retransmission time-out")                       \
-	X(EVENT, drop_token, packets, "another link's token")                 \
-	X(EVENT, drop_state, packets, "type not expected in this state")      \
-	X(EVENT, drop_duplicate, packets, "payload received before")          \
-	X(EVENT, drop_stopped, packets, "our side does not read any more")    \
-	X(EVENT, drop_stale, packets, "number far outside any window")        \
-	X(EVENT, drop_params, packets, "hello without right parameters")      \
-	X(EVENT, drop_violation, packets, "broke the rules, link was reset")  \
-	X(EVENT, drop_retry, packets, "RETRY not ours, or one too many")      \
-	X(EVENT, drop_gone, packets, "GONE without the right proof")          \
-	X(EVENT, drop_crc_missing, packets, "no trailer, though agreed on")   \
-	X(EVENT, drop_flags, packets, "a trailer that was not agreed on")     \
-	WEIR_TX_WAITS(X)                                                      \
-	X(EVENT, wait_window, times, "data waited for the peer's window")     \
-	X(EVENT, wait_cwnd, times, "data waited for the congestion window")   \
-	X(EVENT, lost_threshold, packets, "taken for lost: later ones came")  \
-	X(EVENT, lost_time, packets, "taken for lost: overdue")               \
-	X(EVENT, lost_timeout, packets, "taken for lost: time-out")           \
-	X(EVENT, needless, packets, "sent again though not lost")             \
-	X(EVENT, late, packets, "acknowledged out of order, not lost")        \
-	X(EVENT, tail_probes, packets, "sent after silence")                  \
-	X(EVENT, window_probes, packets, "asked for window or credit")        \
-	X(EVENT, probes_healed, times, "a probe found a lost update")         \
-	X(COUNT, keepalives, packets, "sent because all was quiet")           \
-	X(EVENT, hello_repeats, packets, "INIT or ACCEPT sent again")         \
-	X(EVENT, ack_stale, packets, "older acknowledgement, ignored")        \
-	X(EVENT, pauses, times, "our own polling stood still")                \
-	X(COUNT, tx_batches, packets, "sent with several messages each")      \
-	X(COUNT, tx_batched, messages, "sent in these")                       \
-	X(COUNT, rx_batches, packets, "received with several messages each")  \
-	X(COUNT, rx_batched, messages, "received in these")
+#define WEIR_LINK_COUNTERS(X)                                                  \
+	X(COUNT, tx_packets, packets, "sent, of all types")                    \
+	X(COUNT, tx_wire_bytes, bytes, "sent, with headers")                   \
+	X(EVENT, tx_retransmits, packets, "sent again")                        \
+	X(COUNT, tx_acks, packets, "sent only to acknowledge")                 \
+	X(COUNT, rx_packets, packets, "received with our token")               \
+	X(COUNT, rx_wire_bytes, bytes, "received, with headers")               \
+	X(COUNT, rx_acks, packets, "received that only acknowledge")           \
+	X(COUNT, rx_duplicates, packets, "the same as drop_duplicate")         \
+	X(EVENT, rx_reordered, packets, "arrived before their turn")           \
+	X(COUNT, rx_out_of_window, packets, "the same as drop_stale")          \
+	X(COUNT, rx_malformed, packets, "the same as drop_violation")          \
+	X(EVENT, rto_fired, times, "retransmission time-outs")                 \
+	X(COUNT, probes, packets, "tail-loss, zero-window, keepalive probes")  \
+	X(LEVEL, srtt_ns, ns, "smoothed round trip")                           \
+	X(LEVEL, rto_ns, ns, "retransmission time-out")                        \
+	X(EVENT, drop_token, packets, "another link's token")                  \
+	X(EVENT, drop_state, packets, "type not expected in this state")       \
+	X(EVENT, drop_duplicate, packets, "payload received before")           \
+	X(EVENT, drop_stopped, packets, "our side does not read any more")     \
+	X(EVENT, drop_stale, packets, "number far outside any window")         \
+	X(EVENT, drop_params, packets, "hello without right parameters")       \
+	X(EVENT, drop_violation, packets, "broke the rules, link was reset")   \
+	X(EVENT, drop_retry, packets, "RETRY not ours, or one too many")       \
+	X(EVENT, drop_gone, packets, "GONE without the right proof")           \
+	X(EVENT, drop_crc_missing, packets, "no trailer, though agreed on")    \
+	X(EVENT, drop_flags, packets, "a trailer that was not agreed on")      \
+	WEIR_TX_WAITS(X)                                                       \
+	X(EVENT, wait_window, times, "data waited for the peer's window")      \
+	X(EVENT, wait_cwnd, times, "data waited for the congestion window")    \
+	X(EVENT, lost_threshold, packets, "taken for lost: later ones came")   \
+	X(EVENT, lost_time, packets, "taken for lost: overdue")                \
+	X(EVENT, lost_timeout, packets, "taken for lost: time-out")            \
+	X(EVENT, needless, packets, "sent again though not lost")              \
+	X(EVENT, late, packets, "acknowledged out of order, not lost")         \
+	X(EVENT, tail_probes, packets, "sent after silence")                   \
+	X(EVENT, window_probes, packets, "asked for window or credit")         \
+	X(EVENT, probes_healed, times, "a probe found a lost update")          \
+	X(COUNT, keepalives, packets, "sent because all was quiet")            \
+	X(EVENT, hello_repeats, packets, "INIT or ACCEPT sent again")          \
+	X(EVENT, ack_stale, packets, "older acknowledgement, ignored")         \
+	X(EVENT, pauses, times, "our own polling stood still")                 \
+	X(COUNT, tx_batches, packets, "sent with several messages each")       \
+	X(COUNT, tx_batched, messages, "sent in these")                        \
+	X(COUNT, rx_batches, packets, "received with several messages each")   \
+	X(COUNT, rx_batched, messages, "received in these")                    \
+	X(EVENT, wait_pacing, times, "data waited for its turn to leave")      \
+	X(EVENT, recoveries, times, "round trips with a loss")                 \
+	X(EVENT, rx_marked, packets, "arrived with a congestion mark")         \
+	X(EVENT, tx_marked, packets, "of ours that the peer says were marked") \
+	X(LEVEL, min_rtt_ns, ns, "least round trip of late")                   \
+	X(LEVEL, gap_ns, ns, "between packets, if they are paced")             \
+	X(LEVEL, cwnd, packets, "that may be in flight")
 
 /** What a port counts besides its links: first the sums... */
 #define WEIR_PORT_COUNTERS(X)                                               \
