@@ -4,6 +4,7 @@
  * addresses.
  *
  *     any bytes --> endpoint --> device, VLAN, address, network
+ *               `-> faults of a network
  *
  * Whatever is accepted prints as text that is accepted again and means the
  * same.
@@ -11,6 +12,7 @@
 #include <string.h>
 #include "dpdk_addr.h"
 #include "dpdk_dev.h"
+#include "dpdk_fault.h"
 #include "fuzz.h"
 #include "weir_driver.h"
 
@@ -54,6 +56,26 @@ read_address(const char *text)
 }
 
 static void
+read_fault(const char *text)
+{
+	struct dpdk_fault_spec f;
+
+	if (weir_dpdk_fault_parse(text, &f) != 0)
+		return;
+	FUZZ_CHECK(f.loss <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.burst <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.burst_end <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.dup <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.reorder <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.corrupt <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.corrupt_sum <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.truncate <= DPDK_FAULT_ALWAYS);
+	FUZZ_CHECK(f.reorder_by <= DPDK_FAULT_REORDER_MAX);
+	FUZZ_CHECK(f.hold <= DPDK_FAULT_HOLD_MAX);
+	FUZZ_CHECK((f.hold & (f.hold - 1)) == 0);
+}
+
+static void
 read_endpoint(const char *text)
 {
 	struct dpdk_hdr_wire wire;
@@ -88,6 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	read_address(text);
+	read_fault(text);
 	read_endpoint(text);
 	return 0;
 }
