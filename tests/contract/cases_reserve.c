@@ -137,6 +137,53 @@ a_burst_grants_what_there_is(void **state)
 	all_back(f);
 }
 
+/* The causes add up to what reserve found wanting. */
+static struct weir_tx_stats
+waits(struct fixture *f)
+{
+	struct weir_tx_stats s;
+
+	weir_tx_stats(f->tx, &s, sizeof(s));
+	assert_int_equal(s.reserve_waits,
+			 s.reserve_wait_down + s.reserve_wait_credit +
+				 s.reserve_wait_queue + s.reserve_wait_small +
+				 s.reserve_wait_large);
+	return s;
+}
+
+/* verifies link.tx.reserve: what it lacks is counted by its cause */
+static void
+a_reserve_in_vain_counts_its_cause(void **state)
+{
+	struct fixture *f = link_up(state, CONFIG(.tx_credits = 16));
+	uint32_t max = weir_tx_msg_size_max(f->tx), n;
+	struct weir_permit permits[64], one;
+	struct weir_tx_stats before = waits(f), after;
+
+	n = (uint32_t)weir_tx_reserve_burst(f->tx, 16, permits, 64);
+	assert_in_range(n, 1, 16);
+	assert_int_equal(waits(f).reserve_waits, before.reserve_waits);
+	assert_int_equal(weir_tx_reserve_burst(f->tx, 16, &one, 1), 0);
+	after = waits(f);
+	assert_int_equal(after.reserve_waits, before.reserve_waits + 1);
+	assert_int_equal(after.reserve_wait_down, before.reserve_wait_down);
+	assert_int_equal(after.reserve_wait_large, before.reserve_wait_large);
+	while (n > 0)
+		weir_permit_drop(&permits[--n]);
+
+	if (after.class_count > 1 &&
+	    after.classes[after.class_count - 1].total < after.capacity) {
+		n = (uint32_t)weir_tx_reserve_burst(f->tx, max, permits, 64);
+		assert_in_range(n, 1, 15);
+		assert_int_equal(weir_tx_reserve_burst(f->tx, max, &one, 1), 0);
+		assert_int_equal(waits(f).reserve_wait_large,
+				 after.reserve_wait_large + 1);
+		while (n > 0)
+			weir_permit_drop(&permits[--n]);
+	}
+	all_back(f);
+}
+
 /* verifies link.tx.reserve: a hint over the limit is refused, not latched */
 static void
 a_hint_over_the_limit_is_refused(void **state)
@@ -476,6 +523,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reserve_recovers_every_time),
 	cmocka_unit_test(each_release_gives_one_permit),
 	cmocka_unit_test(a_burst_grants_what_there_is),
+	cmocka_unit_test(a_reserve_in_vain_counts_its_cause),
 	cmocka_unit_test(a_hint_over_the_limit_is_refused),
 	cmocka_unit_test(dropped_permits_come_back),
 	cmocka_unit_test(drops_between_commits_publish_nothing),
