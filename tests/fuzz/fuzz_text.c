@@ -56,20 +56,26 @@ read_address(const char *text)
 }
 
 static void
+check_rate(dpdk_fault_rate rate)
+{
+	FUZZ_CHECK(rate <= DPDK_FAULT_ALWAYS || rate == DPDK_FAULT_NOT_ASKED);
+}
+
+static void
 read_fault(const char *text)
 {
 	struct dpdk_fault_spec f;
 
 	if (weir_dpdk_fault_parse(text, &f) != 0)
 		return;
-	FUZZ_CHECK(f.loss <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.burst <= DPDK_FAULT_ALWAYS);
+	check_rate(f.loss);
+	check_rate(f.burst);
 	FUZZ_CHECK(f.burst_end <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.dup <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.reorder <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.corrupt <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.corrupt_sum <= DPDK_FAULT_ALWAYS);
-	FUZZ_CHECK(f.truncate <= DPDK_FAULT_ALWAYS);
+	check_rate(f.dup);
+	check_rate(f.reorder);
+	check_rate(f.corrupt);
+	check_rate(f.corrupt_sum);
+	check_rate(f.truncate);
 	FUZZ_CHECK(f.reorder_by <= DPDK_FAULT_REORDER_MAX);
 	FUZZ_CHECK(f.hold <= DPDK_FAULT_HOLD_MAX);
 	FUZZ_CHECK((f.hold & (f.hold - 1)) == 0);
