@@ -3,7 +3,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long coverage fuzz model bench install clean help
+.PHONY: build demo check check-long coverage fuzz model mutants bench install clean help
 
 build:
 	@config/packages.sh --check build
@@ -16,6 +16,7 @@ help:
 	@echo "make check       every test on four builds; about 5 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
 	@echo "make model       every state of the models of the wire protocol"
+	@echo "make mutants     planted defects, and the seed that finds each of them"
 	@echo "make coverage    lines and branches of the wire protocol under test"
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
 	@echo "make bench       latency and rate of each driver beside its floor"
@@ -42,6 +43,13 @@ check-long:
 model:
 	@config/packages.sh check
 	@tests/model/run.sh
+
+mutants:
+	@config/packages.sh check
+	@config/setup.sh build-mutants -Dbuildtype=release -Ddpdk=disabled \
+		-Dtool=disabled -Dman=disabled
+	@ninja -C build-mutants tests/mutants/mutants >build-mutants/ninja.txt
+	@build-mutants/tests/mutants/mutants --jobs $$(nproc)
 
 coverage:
 	@config/packages.sh check

@@ -40,6 +40,8 @@ check_flow(struct side *side, const struct conn_gauge *now)
 		world_fail(side->world, "something retreated");
 	if (last->snd_nxt != 0 && last->snd_nxt >> 32 != now->snd_nxt >> 32)
 		side->world->count->seq_wrapped++;
+	side->world->count->credit_wrapped += now->tx_credit >> 16 !=
+					      last->tx_credit >> 16;
 }
 
 /* Books of the send window. */
@@ -79,6 +81,77 @@ check_told(struct side *side, const struct conn_gauge *now)
 		world_fail(side->world, "still wants to send (%x)", conn->due);
 }
 
+/* Clocks that are echoed or judged by are the newest, never older ones. */
+static void
+check_clocks(struct side *side)
+{
+	const struct weir_conn *conn = side->conn;
+
+	if (conn->state == CONN_OPEN && side->last.rcv_nxt != 0 &&
+	    side_now(side) - side->last_ns < SEC &&
+	    ((int32_t)(conn->echo_ts - side->echo_ts) < 0 ||
+	     (int32_t)(conn->ack_ts - side->ack_ts) < 0))
+		world_fail(side->world, "an older clock is used");
+	side->echo_ts = conn->echo_ts;
+	side->ack_ts = conn->ack_ts;
+}
+
+/* What recovery owes to whoever waits. */
+static void
+check_recovery(struct side *side, const struct conn_gauge *now)
+{
+	const struct weir_conn *conn = side->conn;
+	const struct arq_tx *tx = &conn->tx;
+	const struct tx_slot *first = arq_tx_slot(tx, tx->una);
+
+	if (conn->state != CONN_OPEN)
+		return;
+	if (now->sacked != 0 && !tx->reorder_seen && first->tries == 0 &&
+	    !bitring_test(&tx->lost_bits, tx->una) &&
+	    tx->sack_hi > tx->una + ARQ_PACKET_THRESHOLD)
+		world_fail(side->world, "%llu arrived after it: not lost yet",
+			   (unsigned long long)(tx->sack_hi - tx->una));
+	if (conn->rto_times != 0 && conn->progress_ns > conn->rto_fired_ns &&
+	    conn->stats.pauses == 0 && !conn->peer_stopped)
+		world_fail(side->world, "backs off, though there was progress");
+	if (conn->cc.gap_ns != 0 && arq_tx_can_send(tx) && !side->starving &&
+	    conn->pace_ns < weir_conn_deadline(conn) &&
+	    conn->pace_ns > side_now(side))
+		world_fail(side->world, "nobody wakes who waits for its turn");
+	if (weir_conn_blocked(conn) && !side->starving &&
+	    !(conn->due & DUE_PING) &&
+	    conn->timers.at[TIMER_PROBE] == TIMER_NEVER &&
+	    conn->timers.at[TIMER_LOSS] == TIMER_NEVER)
+		world_fail(side->world, "blocked, and will never ask");
+	if (side->aborted_ns != 0 && arq_tx_has_unsent(tx) &&
+	    side_now(side) > side->aborted_ns + conn->config.linger_ns)
+		world_fail(side->world, "aborted, and waits for the peer");
+	if (tx->una != tx->nxt && first->type != WIRE_FIN &&
+	    (uintptr_t)tx->msgs[first->msg].ref <= side->popped)
+		world_fail(side->world, "given back before it has arrived");
+}
+
+/* What one side believes, and the other one knows. */
+static void
+check_agreement(struct side *side, const struct conn_gauge *now)
+{
+	const struct weir_conn *conn = side->conn;
+	const struct side *peer = side_peer(side);
+
+	if (conn->state != CONN_OPEN)
+		return;
+	if (conn->limits.features & ~side->config.features_offer)
+		world_fail(side->world, "a feature that was not offered");
+	if (now->rx_queued == 0 && side->rx_offset == 0 && !conn->rx.stopped &&
+	    now->rx_started != side->received)
+		world_fail(side->world, "%llu messages, but %u were read",
+			   (unsigned long long)now->rx_started, side->received);
+	if (conn->tx_done && !side->world->crashed && !peer->done &&
+	    peer->conn != NULL && peer->conn->state == CONN_OPEN &&
+	    !peer->conn->rx.ended)
+		world_fail(side->world, "done, but the peer lacks the end");
+}
+
 void
 check_side(struct side *side)
 {
@@ -90,6 +163,9 @@ check_side(struct side *side)
 		check_flow(side, &now);
 	check_books(side, &now);
 	check_told(side, &now);
+	check_clocks(side);
+	check_recovery(side, &now);
+	check_agreement(side, &now);
 	if (side->conn->cc.gap_ns > side->conn->rtt.srtt_ns)
 		side->world->count->below_one++;
 	if (side_now(side) >> 38 != side->last_ns >> 38 && side->last_ns != 0)

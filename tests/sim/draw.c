@@ -171,6 +171,44 @@ draw_more(uint64_t seed, struct sim_draw *draw)
 	}
 }
 
+/* So many that credit goes round its 16 bits: seldom, since it takes long. */
+static void
+draw_many(struct sim_draw *draw)
+{
+	draw->msgs[0] = 70000;
+	draw->msg_max[1] = 16;
+	draw->tx_msgs[0] = 128;
+	for (int side = 0; side < 2; side++) {
+		draw->frag[side] = 1400;
+		draw->window[side] = 300;
+		draw->credit[side] = 300;
+		draw->batch[side] = true;
+		draw->slow[side] = 0;
+		draw->end[side] = SIM_CLOSE;
+	}
+	draw->crash_ns = 0;
+}
+
+/* What applications do, beyond being slow. */
+static void
+draw_habits(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed, 103);
+	for (int side = 0; side < 2; side++) {
+		draw->trickle[side] = prng_below(&prng, 8) == 0;
+		/* Whoever sends to it may want to abort meanwhile. */
+		if (prng_below(&prng, 16) == 0 ||
+		    (draw->end[1 - side] == SIM_ABORT_TX && coin(&prng)))
+			draw->asleep_ns[side] = prng_below(&prng, 1500 * MS);
+	}
+	if (prng_below(&prng, 2000) == 0) {
+		draw->trickle[0] = false;
+		draw_many(draw);
+	}
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -190,5 +228,6 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 			  draw->end[1] >= SIM_ABORT;
 	draw_batches(seed, draw);
 	draw_more(seed, draw);
+	draw_habits(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

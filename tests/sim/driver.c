@@ -207,11 +207,13 @@ refuse(struct side *side, const struct wire_hdr *hdr, bool forged)
 
 /* The peer of this link was restarted, says a newer one. */
 static void
-supersede(struct side *side)
+supersede(struct side *side, const struct conn_init *init)
 {
 	side->world->count->superseded++;
 	if (!side->world->crashed)
 		world_fail(side->world, "superseded without a crash");
+	if (init->params.epoch <= weir_conn_peer(side->conn)->epoch)
+		world_fail(side->world, "superseded by an earlier life");
 	weir_conn_supersede(side->conn, side_now(side));
 }
 
@@ -246,7 +248,7 @@ on_init(struct side *side, const struct wire_hdr *hdr, bool forged)
 	}
 	if (side->conn != NULL) {
 		if (weir_conn_is_superseded(side->conn, &init))
-			supersede(side);
+			supersede(side, &init);
 		return;
 	}
 	if (world->now_ns < world->draw.heal_ns &&
@@ -351,6 +353,42 @@ side_take_packets(struct side *side)
 
 /* --- packets of an attacker ---------------------------------------------- */
 
+/* A link for a stranger, or the peer's own INIT from another address. */
+static void
+forge_init(struct side *side, struct wire_hdr *hdr, struct packet *packet)
+{
+	struct prng *prng = &side->evil;
+	const struct weir_conn *copied = side_peer(side)->conn;
+	uint32_t cookie_len = 0;
+	uint8_t *at = packet->bytes + WIRE_HDR_LEN;
+	struct wire_params params = {
+		.token = prng_next(prng) | 1,
+		.instance = side_peer(side)->config.instance,
+		.epoch = prng_next(prng),
+		.isn = hdr->seq,
+		.frag_size = 1000,
+		.window_packets = 10,
+		.credit_msgs = 10,
+		.msg_size_max = 1000,
+		.modes = WIRE_MODE_BARE,
+		.version_min = 1,
+		.version_max = 1,
+	};
+
+	if (copied != NULL && prng_below(prng, 2) == 0) {
+		weir_conn_own_params(copied, &params);
+		hdr->seq = params.isn;
+		cookie_len = copied->cookie[1] * 8u;
+	}
+	at += weir_wire_put_params(&params, at);
+	if (cookie_len != 0)
+		memcpy(at, copied->cookie, cookie_len);
+	at += cookie_len;
+	hdr->hlen = (uint8_t)((uint32_t)(at - packet->bytes) / 8);
+	wire_encode(hdr, packet->bytes);
+	packet->len = WIRE_INIT_LEN;
+}
+
 /* Anything, with a token that is not ours, but may be close. */
 static void
 forge(struct side *side, struct packet *packet)
@@ -383,26 +421,7 @@ forge(struct side *side, struct packet *packet)
 	packet->len = WIRE_HDR_LEN;
 	wire_encode(&hdr, packet->bytes);
 	if (wire_hdr_type(&hdr) == WIRE_INIT) {
-		struct wire_params params = {
-			.token = prng_next(prng) | 1,
-			.instance = side_peer(side)->config.instance,
-			.epoch = prng_next(prng),
-			.isn = hdr.seq,
-			.frag_size = 1000,
-			.window_packets = 10,
-			.credit_msgs = 10,
-			.msg_size_max = 1000,
-			.modes = WIRE_MODE_BARE,
-			.version_min = 1,
-			.version_max = 1,
-		};
-
-		packet->len += weir_wire_put_params(
-			&params, packet->bytes + WIRE_HDR_LEN);
-		packet->bytes[2] = (uint8_t)(packet->len / 8);
-		memset(packet->bytes + packet->len, 0,
-		       WIRE_INIT_LEN - packet->len);
-		packet->len = WIRE_INIT_LEN;
+		forge_init(side, &hdr, packet);
 	} else if (prng_below(prng, 2) == 0) {
 		packet->bytes[packet->len++] = 0;
 	}
@@ -477,6 +496,15 @@ check_packet(const struct side *side, const struct conn_tx_packet *out)
 	if (out->kind == CONN_TX_DATA && arq_tx_in_flight(tx) > tx->cwnd)
 		world_fail(world, "%u in flight, and the window is %u",
 			   arq_tx_in_flight(tx), tx->cwnd);
+	if (out->kind != CONN_TX_CONTROL &&
+	    arq_tx_slot(tx, out->seq)->sent_ns != side_now(side))
+		world_fail(world, "sent, but not its time");
+	if (out->kind == CONN_TX_RETX &&
+	    bitring_test(&tx->sacked_bits, out->seq))
+		world_fail(world, "sent again, and the peer has it");
+	if (out->type == WIRE_ACK && out->sack_words == 0 &&
+	    side->conn->rx.parked != 0 && !side->conn->rx.stopped)
+		world_fail(world, "an ACK that is silent about a hole");
 }
 
 /* Before an address is validated it gets no more than it gave. */
@@ -497,12 +525,16 @@ side_transmit(struct side *side)
 {
 	struct world *world = side->world;
 	struct conn_tx_packet out;
+	uint32_t fresh = 0;
 
 	while (may_send(side) &&
 	       weir_conn_next(side->conn, side_now(side), &out)) {
 		struct packet *packet = packet_new(world);
 
 		check_packet(side, &out);
+		fresh += out.kind == CONN_TX_DATA;
+		if (side->conn->cc.gap_ns != 0 && fresh > CC_BURST + 1)
+			world_fail(world, "%u at once: not spaced", fresh);
 		memset(packet->bytes, 0xee, out.hdr_len);
 		weir_conn_encode(side->conn, &out, packet->bytes);
 		if (out.type == WIRE_BATCH)

@@ -226,12 +226,22 @@ receive_batch(struct side *side, const struct conn_rx_packet *batch)
 	}
 }
 
+static bool
+is_asleep(const struct side *side)
+{
+	const struct sim_draw *draw = &side->world->draw;
+
+	return side->world->now_ns < CLOCK_ZERO + draw->asleep_ns[side->index];
+}
+
 static void
 app_receive(struct side *side)
 {
 	const struct conn_rx_packet *next;
 	uint32_t most = UINT32_MAX;
 
+	if (is_asleep(side))
+		return;
 	if (side->world->draw.slow[side->index] > 0.1)
 		most = (uint32_t)prng_below(&side->app, 40);
 	while (most-- > 0 && (next = weir_conn_rx_peek(side->conn)) != NULL) {
@@ -273,6 +283,8 @@ app_send(struct side *side)
 	uint32_t most = world->draw.msgs[side->index];
 	uint32_t burst = (uint32_t)prng_range(&side->app, 1, 64);
 
+	if (world->draw.trickle[side->index])
+		burst = 1;
 	if (side->closed || world->now_ns < side->wait_ns)
 		return;
 	if (world->draw.end[side->index] == SIM_ABORT_TX)
@@ -285,7 +297,7 @@ app_send(struct side *side)
 			       msg_bytes(side, side->index, number),
 			       msg_len(side, side->index, number));
 	}
-	if (prng_below(&side->app, 8) == 0)
+	if (world->draw.trickle[side->index] || prng_below(&side->app, 8) == 0)
 		side->wait_ns =
 			world->now_ns + prng_below(&side->app, 300 * US);
 }
@@ -324,6 +336,7 @@ app_end(struct side *side)
 	switch (end) {
 	case SIM_ABORT_TX:
 		side->closed = true;
+		side->aborted_ns = side_now(side);
 		weir_conn_abort_tx(side->conn, side_now(side));
 		break;
 	case SIM_STOP_RX:
@@ -475,8 +488,11 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 		at = release_ns;
 	if (side->wait_ns > world->now_ns && side->wait_ns < at)
 		at = side->wait_ns;
+	if (is_asleep(side) &&
+	    at > CLOCK_ZERO + world->draw.asleep_ns[side->index])
+		at = CLOCK_ZERO + world->draw.asleep_ns[side->index];
 	/* The application still has something to do by itself. */
-	if (weir_conn_rx_peek(side->conn) != NULL ||
+	if ((weir_conn_rx_peek(side->conn) != NULL && !is_asleep(side)) ||
 	    (!side->closed && side->wait_ns <= world->now_ns &&
 	     side->pushed < world->draw.msgs[side->index] &&
 	     side->pushed < weir_conn_tx_credit(side->conn)))

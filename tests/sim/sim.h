@@ -69,8 +69,10 @@ struct sim_draw {
 	uint32_t msg_max[2];
 	double slow[2]; /* chance that a message is held for long */
 	uint64_t ack_delay_ns[2];
-	bool batch[2];  /* offers to take batches */
-	bool tiny[2];   /* most of its messages are small enough for one */
+	bool batch[2];   /* offers to take batches */
+	bool tiny[2];    /* most of its messages are small enough for one */
+	bool trickle[2]; /* sends its messages one by one */
+	uint64_t asleep_ns[2]; /* reads nothing before, since the start */
 	bool keepalive; /* else nothing but probes repeats what is lost */
 	enum sim_end end[2];
 };
@@ -113,6 +115,7 @@ struct sim_draw {
 	X(probes)                                                           \
 	X(probe_healed)                                                     \
 	X(seq_wrapped)                                                      \
+	X(credit_wrapped)                                                   \
 	X(ts_wrapped)                                                       \
 	X(sack_wide) /* more than one word of SACK */                       \
 	X(cookies)                                                          \

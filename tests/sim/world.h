@@ -86,6 +86,9 @@ struct side {
 
 	uint64_t last_ns;
 	struct conn_gauge last; /* to see that nothing retreats */
+	uint64_t aborted_ns;    /* when its direction was, on its own clock */
+	uint32_t echo_ts;
+	uint32_t ack_ts;
 	struct conn_stats stats;
 };
 
