@@ -170,6 +170,18 @@ release_due(struct side *side)
 	return next;
 }
 
+/* A whole message has been read. */
+static void
+note_lap(struct side *side)
+{
+	struct sim_result *result = side->world->result;
+
+	result->took_ns = side->world->now_ns - CLOCK_ZERO;
+	if (side->index == 0 && result->laps_ns != NULL)
+		result->laps_ns[side->received - 1] =
+			side->world->now_ns - side->pushed_ns;
+}
+
 /* Is this piece what the peer's application sent? */
 static void
 verify(struct side *side, const struct conn_rx_packet *piece)
@@ -199,6 +211,7 @@ verify(struct side *side, const struct conn_rx_packet *piece)
 			world_fail(side->world, "message %u cut short",
 				   side->received);
 		side->received++;
+		note_lap(side);
 		side->rx_offset = 0;
 	}
 }
@@ -282,6 +295,7 @@ app_send(struct side *side)
 	struct world *world = side->world;
 	uint32_t most = world->draw.msgs[side->index];
 	uint32_t burst = (uint32_t)prng_range(&side->app, 1, 64);
+	uint32_t turn = side->received + (side->index == 0);
 
 	if (world->draw.trickle[side->index])
 		burst = 1;
@@ -289,14 +303,19 @@ app_send(struct side *side)
 		return;
 	if (world->draw.end[side->index] == SIM_ABORT_TX)
 		most = side->end_at;
+	if (world->draw.echo && most > turn)
+		most = turn;
 	while (side->pushed < most && burst-- > 0 &&
 	       side->pushed < weir_conn_tx_credit(side->conn)) {
 		uint32_t number = side->pushed++;
 
+		side->pushed_ns = world->now_ns;
 		weir_conn_push(side->conn, (void *)(uintptr_t)side->pushed,
 			       msg_bytes(side, side->index, number),
 			       msg_len(side, side->index, number));
 	}
+	if (world->draw.eager)
+		return;
 	if (world->draw.trickle[side->index] || prng_below(&side->app, 8) == 0)
 		side->wait_ns =
 			world->now_ns + prng_below(&side->app, 300 * US);

@@ -73,6 +73,8 @@ struct sim_draw {
 	bool tiny[2];    /* most of its messages are small enough for one */
 	bool trickle[2]; /* sends its messages one by one */
 	uint64_t asleep_ns[2]; /* reads nothing before, since the start */
+	bool eager;            /* applications never pause */
+	bool echo;             /* one message of A, one of B, and so on */
 	bool keepalive; /* else nothing but probes repeats what is lost */
 	enum sim_end end[2];
 };
@@ -150,7 +152,27 @@ struct sim_count {
  */
 int sim_run(uint64_t seed, bool trace, struct sim_count *count);
 
+/* How long it took, in virtual time. */
+struct sim_result {
+	uint64_t took_ns;  /* from the start to the last message */
+	uint64_t srtt_ns;  /* of A, at the end */
+	uint64_t *laps_ns; /* in: room for each message of A, or NULL;
+			    * out: with `echo`, until the answer had come */
+};
+
+/** The same with a draw of one's own; the seed still says what happens. */
+int sim_run_draw(uint64_t seed, const struct sim_draw *draw, bool trace,
+		 struct sim_count *count, struct sim_result *result);
+
 /** What a seed means. */
 void sim_draw(uint64_t seed, struct sim_draw *draw);
+
+/**
+ * bounds.c: how long things take. Tails of a request and its answer; times to
+ * complete per class of loss, against the table in times.h, or printed as one.
+ * @return how many are out of bounds.
+ */
+int sim_tails(void);
+int sim_times(bool print_table);
 
 #endif

@@ -8,6 +8,8 @@
  *   test_sim --seeds FROM COUNT       a campaign of any length
  *   test_sim --jobs N ...             on so many processors
  *   test_sim --seed N [--trace]       replay one
+ *   test_sim --tail                   round trips at 0.1 % loss, in bounds?
+ *   test_sim --times [print]          times to complete, as in times.h?
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,7 +181,8 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: test_sim [--jobs N] [--suite COUNT | "
-			"--seeds FROM COUNT | --seed N [--trace]]\n");
+			"--seeds FROM COUNT | --seed N [--trace] | "
+			"--tail | --times [print]]\n");
 	return 2;
 }
 
@@ -196,6 +199,10 @@ main(int argc, char **argv)
 	}
 	if (jobs < 1 || jobs > JOBS_MAX)
 		return usage();
+	if (argc == 2 && strcmp(argv[1], "--tail") == 0)
+		return sim_tails() != 0;
+	if (argc >= 2 && strcmp(argv[1], "--times") == 0)
+		return sim_times(argc > 2) != 0;
 	if (argc == 1)
 		return suite(SUITE_SEEDS, jobs);
 	if (argc == 3 && strcmp(argv[1], "--suite") == 0)

@@ -377,6 +377,17 @@ world_fini(struct world *world)
 int
 sim_run(uint64_t seed, bool trace, struct sim_count *count)
 {
+	struct sim_result result = { 0 };
+	struct sim_draw draw;
+
+	sim_draw(seed, &draw);
+	return sim_run_draw(seed, &draw, trace, count, &result);
+}
+
+int
+sim_run_draw(uint64_t seed, const struct sim_draw *draw, bool trace,
+	     struct sim_count *count, struct sim_result *result)
+{
 	static struct world world;
 	uint64_t limit_ns;
 
@@ -386,7 +397,8 @@ sim_run(uint64_t seed, bool trace, struct sim_count *count)
 	world.count = count;
 	world.now_ns = CLOCK_ZERO;
 	world.cut_look_ns = world.now_ns;
-	sim_draw(seed, &world.draw);
+	world.result = result;
+	world.draw = *draw;
 	world.draw.heal_ns += world.now_ns;
 	limit_ns = world.draw.heal_ns + FINISH_NS;
 	prng_init(&world.net, seed, 1);
@@ -401,6 +413,7 @@ sim_run(uint64_t seed, bool trace, struct sim_count *count)
 	}
 	if (!world.failed)
 		check_end(&world);
+	result->srtt_ns = world.sides[0].stats.srtt_ns;
 	add_counts(&world);
 	world_fini(&world);
 	return world.failed ? -1 : 0;

@@ -69,6 +69,7 @@ struct side {
 
 	/* the application */
 	uint32_t pushed;
+	uint64_t pushed_ns; /* the newest */
 	uint32_t popped;
 	uint32_t received;
 	uint32_t rx_offset; /* of the message being put together */
@@ -98,6 +99,7 @@ struct world {
 	uint64_t now_ns;
 	struct sim_draw draw;
 	struct sim_count *count;
+	struct sim_result *result;
 	struct side sides[2];
 	struct event *heap;
 	uint32_t heap_len;
