@@ -6,7 +6,7 @@
  *   tails   a request and its answer over and over, 0.1 % of packets lost:
  *           what the slowest in a thousand take
  *   times   200 messages, by share of packets lost: mean, median and 90th
- *           percentile of many runs, pinned in times.h
+ *           percentile of many runs, pinned in times.inc
  *
  * Virtual time: the same on every machine.
  */
@@ -112,7 +112,7 @@ struct times {
 };
 
 static const struct times pinned[] = {
-#include "times.h"
+#include "times.inc"
 };
 
 #define CLASSES (sizeof(pinned) / sizeof(pinned[0]))

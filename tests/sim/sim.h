@@ -169,7 +169,7 @@ void sim_draw(uint64_t seed, struct sim_draw *draw);
 
 /**
  * bounds.c: how long things take. Tails of a request and its answer; times to
- * complete per class of loss, against the table in times.h, or printed as one.
+ * complete per class of loss, against the table in times.inc, or printed as one.
  * @return how many are out of bounds.
  */
 int sim_tails(void);

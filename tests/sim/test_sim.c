@@ -9,7 +9,7 @@
  *   test_sim --jobs N ...             on so many processors
  *   test_sim --seed N [--trace]       replay one
  *   test_sim --tail                   round trips at 0.1 % loss, in bounds?
- *   test_sim --times [print]          times to complete, as in times.h?
+ *   test_sim --times [print]          times to complete, as in times.inc?
  */
 #include <stdio.h>
 #include <stdlib.h>
