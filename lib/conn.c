@@ -49,9 +49,33 @@ on_echo(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 		   now_ns);
 }
 
+/*
+ * Did the tail-loss probe find a loss? Then the answer is to the probe, not to
+ * what it repeats, and comes as soon as answers do. Otherwise the peer was only
+ * not looking, on a processor that it shares perhaps: more patience with it.
+ */
+static void
+judge_probe(struct weir_conn *conn, uint64_t now_ns)
+{
+	uint64_t soon_ns = conn->probed_ns + 2 * conn->rtt.srtt_ns +
+			   conn->peer_ack_delay_ns;
+	uint64_t more_ns = 4 * conn->patience_ns + conn->peer_ack_delay_ns;
+
+	if (conn->tx.delivered_ns + WIRE_TICK_NS > conn->probed_ns &&
+	    now_ns <= soon_ns)
+		conn->patience_ns /= 4;
+	else
+		conn->patience_ns = more_ns < conn->config.tlp_min_ns
+					    ? more_ns
+					    : conn->config.tlp_min_ns;
+	conn->probed_ns = 0;
+}
+
 static void
 on_progress(struct weir_conn *conn, uint64_t now_ns)
 {
+	if (__builtin_expect(conn->probed_ns != 0, 0))
+		judge_probe(conn, now_ns);
 	conn->progress_ns = now_ns;
 	conn->rto_times = 0;
 	conn->tlp_done = false;
@@ -546,7 +570,7 @@ went_busy(struct weir_conn *conn, uint64_t now_ns)
 	conn->tlp_done = false;
 	timer_set(&conn->timers, TIMER_LOSS,
 		  now_ns + rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
-				   conn->config.tlp_min_ns));
+				   conn->patience_ns));
 }
 
 /* Will we wait for an acknowledgement before we can go on? */
@@ -599,6 +623,8 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 		conn->due &= ~(uint32_t)DUE_TLP;
 		slot = weir_arq_tx_resend_last(&conn->tx, now_ns, &seq);
 		conn->stats.tlp += slot != NULL;
+		if (conn->config.tlp_learns && slot != NULL)
+			conn->probed_ns = now_ns;
 	}
 	if (slot == NULL)
 		slot = weir_arq_tx_resend(&conn->tx, now_ns, &seq);

@@ -82,8 +82,9 @@ struct conn_config {
 	uint64_t cc_target_ns; /* swift */
 
 	/* Times, in nanoseconds. */
-	uint64_t max_ack_delay_ns;       /* how long an ack may wait */
-	uint64_t tlp_min_ns;             /* floor of the tail-loss probe */
+	uint64_t max_ack_delay_ns; /* how long an ack may wait */
+	uint64_t tlp_min_ns;       /* floor of the tail-loss probe */
+	bool tlp_learns; /* less where probes find losses; at most tlp_min_ns */
 	uint64_t rto_min_ns;             /* floor of the retransmission timer */
 	uint64_t rto_max_ns;             /* ceiling of its back-off */
 	uint64_t keepalive_ns;           /* PING after so long idle; 0: off */

@@ -110,6 +110,7 @@ weir_conn_init(void *mem, const struct conn_config *config)
 
 	memset(conn, 0, sizeof(*conn));
 	conn->config = *config;
+	conn->patience_ns = config->tlp_min_ns;
 	conn->base_flags = WIRE_F_ACKV;
 	conn_set_state(conn, CONN_IDLE);
 	at += round_up(sizeof(struct weir_conn));

@@ -66,8 +66,10 @@ struct weir_conn {
 	bool peer_stopped;  /* nobody reads there */
 	bool tx_done;       /* our FIN was acknowledged */
 	bool lingering;
-	bool over;     /* nothing will be sent any more */
-	bool tlp_done; /* one probe per episode */
+	bool over;            /* nothing will be sent any more */
+	bool tlp_done;        /* one probe per episode */
+	uint64_t patience_ns; /* before a probe, at least; see judge_probe() */
+	uint64_t probed_ns;   /* not judged yet; or 0 */
 	uint64_t peer_token;
 	uint64_t peer_credit; /* messages, absolute */
 

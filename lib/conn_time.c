@@ -38,7 +38,7 @@ tail_probe(struct weir_conn *conn, uint64_t now_ns)
 	uint64_t base_ns =
 		later(conn->progress_ns, arq_tx_slot(tx, tx->nxt - 1)->sent_ns);
 	uint64_t at_ns = base_ns + rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
-					   conn->config.tlp_min_ns);
+					   conn->patience_ns);
 
 	if (conn->tlp_done || tx->lost != 0)
 		return TIMER_NEVER;

@@ -36,6 +36,7 @@
 /*
  * Virtual devices mean machines where two pollers may share a processor:
  * silence for some milliseconds says more about the scheduler than about loss.
+ * Until probes find losses: then they learn to come sooner.
  */
 #define RTO_MIN_VIRTUAL_NS UINT64_C(40000000)
 #define TLP_MIN_VIRTUAL_NS UINT64_C(10000000)
@@ -370,6 +371,7 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 	    port->spec.kind == DPDK_DEV_VDEV) {
 		c->rto_min_ns = RTO_MIN_VIRTUAL_NS;
 		c->tlp_min_ns = TLP_MIN_VIRTUAL_NS;
+		c->tlp_learns = true;
 	}
 }
 

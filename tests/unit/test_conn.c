@@ -299,6 +299,43 @@ a_lost_tail_is_found_by_a_probe(void **state)
 	assert_int_equal(pair_read(&pair->b), 1);
 }
 
+/* @return how long after a lost packet the probe came. */
+static uint64_t
+time_to_probe(struct pair *pair)
+{
+	uint64_t before = pair_stats(&pair->a).tlp, start;
+
+	send_one(pair, true);
+	start = pair->now;
+	while (pair_stats(&pair->a).tlp == before) {
+		pair_wait(pair, US);
+		pair_flush(pair, &pair->a);
+	}
+	return pair->now - start;
+}
+
+static void
+probes_that_find_losses_learn_to_come_sooner(void **state)
+{
+	struct pair *pair = *state;
+	uint64_t first, sooner, patient;
+
+	pair->a.config.tlp_learns = true;
+	pair->a.config.tlp_min_ns = 10 * MS;
+	pair->a.config.rto_min_ns = 40 * MS;
+	pair_open(pair);
+	first = time_to_probe(pair);
+	assert_in_range(first, 10 * MS, 10 * MS + 2 * US);
+	pair_run(pair, 50 * US);
+	sooner = time_to_probe(pair);
+	assert_in_range(sooner, 2500 * US, 2500 * US + 2 * US);
+	/* This answer takes long: the peer was not looking. */
+	pair_wait(pair, 5 * MS);
+	pair_run(pair, 50 * US);
+	patient = time_to_probe(pair);
+	assert_in_range(patient, 9 * MS, 10 * MS + 2 * US);
+}
+
 static void
 silence_doubles_the_timeout(void **state)
 {
@@ -998,6 +1035,7 @@ main(void)
 		CASE(data_carries_the_hole_too),
 		CASE(a_lost_packet_is_sent_once_more),
 		CASE(a_lost_tail_is_found_by_a_probe),
+		CASE(probes_that_find_losses_learn_to_come_sooner),
 		CASE(silence_doubles_the_timeout),
 		CASE(a_slow_acknowledger_is_not_a_loss),
 		CASE(a_slow_acknowledgement_may_be_crossed),
