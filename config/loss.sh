@@ -51,7 +51,7 @@ r = json.load(open(sys.argv[1]))
 lossy, clean = r["result"]["rtt_ns"], r["fault"]["clean_rtt_ns"]
 srtt = r["counters"]["link"]["srtt_ns"]
 # 3 srtt + max_ack_delay + 10 us, and what the machine adds without loss.
-delay = 25000
+delay = 20000
 goal = 3 * srtt + delay + 10000 + clean["p99_9"]
 for name, rtt in (("without", clean), ("with", lossy)):
     print(f"{name:8} " + "  ".join(
