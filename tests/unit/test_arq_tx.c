@@ -321,6 +321,42 @@ a_needless_repair_makes_more_patient(void **state)
 	assert_int_equal(f->tx.reorder_scale, 2);
 }
 
+/* RFC 8985 section 7.2: kept for 16 recoveries, each new one counts anew. */
+static void
+patience_is_given_up_after_sixteen_recoveries(void **state)
+{
+	struct fixture *f = *state;
+
+	a_needless_repair_makes_more_patient(state);
+	for (int i = 0; i < 15; i++)
+		weir_arq_tx_on_recovery(&f->tx);
+	assert_int_equal(f->tx.reorder_scale, 2);
+	weir_arq_tx_on_recovery(&f->tx);
+	assert_int_equal(f->tx.reorder_scale, 1);
+	weir_arq_tx_on_recovery(&f->tx);
+	assert_int_equal(f->tx.reorder_scale, 1);
+}
+
+static void
+a_timeout_tells_the_shortest_that_it_struck(void **state)
+{
+	struct fixture *f = *state;
+
+	send(f, 3);
+	/* None is that old yet. */
+	assert_int_equal(weir_arq_tx_on_rto(&f->tx, f->now, 99 * US),
+			 UINT32_MAX);
+	arq_tx_slot(&f->tx, f->first)->len = 1400;
+	arq_tx_slot(&f->tx, f->first + 1)->len = 7;
+	arq_tx_slot(&f->tx, f->first + 2)->len = 1300;
+	weir_arq_tx_on_sack(&f->tx, f->first, 2);
+	/* What has arrived is not struck, however short. */
+	assert_int_equal(weir_arq_tx_on_rto(&f->tx, f->now + 1000 * US, US),
+			 1300);
+	assert_int_equal(f->tx.lost, 2);
+	assert_int_equal(f->tx.cwnd, ARQ_RTO_CWND);
+}
+
 static void
 books_survive_any_arrival(void **state)
 {
@@ -690,6 +726,8 @@ main(void)
 		CASE(a_lost_repair_is_found_by_time),
 		CASE(reordering_is_learned),
 		CASE(a_needless_repair_makes_more_patient),
+		CASE(patience_is_given_up_after_sixteen_recoveries),
+		CASE(a_timeout_tells_the_shortest_that_it_struck),
 		CASE(books_survive_any_arrival),
 		CASE(news_are_counted_once),
 		CASE(sack_of_what_was_never_sent_is_refused),
