@@ -392,12 +392,18 @@ peer_has_all(struct cat *cat)
 	       cat->send.begin == cat->send.end;
 }
 
+/* The count is reached: what the peer still has to say is its own. */
+static bool
+has_enough(const struct cat *cat)
+{
+	return cat->recv.done && cat->recv.error == 0 && cat->recv.limit != 0 &&
+	       cat->recv.messages >= cat->recv.limit;
+}
+
 static bool
 finished(struct cat *cat)
 {
-	/* The count is reached: what the peer still has to say is its own. */
-	if (cat->recv.done && cat->recv.error == 0 && cat->recv.limit != 0 &&
-	    cat->recv.messages >= cat->recv.limit)
+	if (has_enough(cat))
 		return true;
 	if (cat->recv.done && (cat->send.done || cat->recv.error != 0))
 		return true;
@@ -490,7 +496,7 @@ wait_delivered(struct cat *cat)
 	while ((rc = weir_link_status(cat->link)) == 0) {
 		if (weir_tool_signal != 0)
 			return WEIR_EXIT_INTERRUPT;
-		if (args.send_only && peer_has_all(cat))
+		if ((args.send_only || has_enough(cat)) && peer_has_all(cat))
 			return WEIR_EXIT_OK;
 		if (weir_now_ns() - start_ns < SPIN_NS)
 			sched_yield();

@@ -105,6 +105,14 @@ equal 'exit code' 0 $?
 ended far 0
 equal 'output' "$(seq 3)" "$(cat far.out)"
 
+begin 'count: who only receives leaves after N, and its caller learns it'
+background far cat -v --recv-only -n 300 -l "shm:$NAME"
+listening far
+seq 20000 | timeout $LIMIT "$WEIR" cat "shm:$NAME" 2>near.err
+equal 'exit code' 1 $?
+ended far 0
+equal 'output' "$(seq 300)" "$(cat far.out)"
+
 begin 'rate: 20 messages at 100 per second take 0.19 s or more'
 background far cat -v -l "shm:$NAME" </dev/null
 listening far
