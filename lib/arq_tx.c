@@ -212,8 +212,10 @@ send_again(struct arq_tx *tx, uint64_t seq, uint64_t now_ns)
 struct tx_slot *
 weir_arq_tx_resend(struct arq_tx *tx, uint64_t now_ns, uint64_t *seq)
 {
-	if (tx->lost == 0 || arq_tx_in_flight(tx) >= tx->cwnd)
+	if (!arq_tx_can_resend(tx))
 		return NULL;
+	if (tx->repairs != 0)
+		tx->repairs--;
 	*seq = bitring_next(&tx->lost_bits, tx->una, tx->nxt);
 	bitring_clear(&tx->lost_bits, *seq);
 	tx->lost--;
@@ -415,6 +417,7 @@ weir_arq_tx_on_rto(struct arq_tx *tx, uint64_t now_ns, uint64_t rto_ns)
 		}
 	}
 	tx->cwnd = ARQ_RTO_CWND;
+	tx->repairs = ARQ_RTO_CWND;
 	return shortest;
 }
 

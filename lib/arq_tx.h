@@ -58,8 +58,9 @@ struct arq_tx {
 	uint64_t nxt;   /* next new one */
 	uint64_t limit; /* peer's window: first it will not take */
 	uint32_t window;
-	uint32_t cwnd;   /* packets that may be in flight; <= window */
-	bool controlled; /* cwnd is set from outside, see cc.h */
+	uint32_t cwnd;    /* packets that may be in flight; <= window */
+	uint32_t repairs; /* that go out whatever cwnd says */
+	bool controlled;  /* cwnd is set from outside, see cc.h */
 	uint32_t sacked;
 	uint32_t lost;
 
@@ -203,6 +204,15 @@ static inline uint32_t
 arq_tx_in_flight(const struct arq_tx *tx)
 {
 	return (uint32_t)(tx->nxt - tx->una) - tx->sacked - tx->lost;
+}
+
+/* May a lost one go out? After a time-out at least two do (RFC 9002 section
+ * 7.5), even if what was sent since still counts as in flight. */
+static inline bool
+arq_tx_can_resend(const struct arq_tx *tx)
+{
+	return tx->lost != 0 &&
+	       (arq_tx_in_flight(tx) < tx->cwnd || tx->repairs != 0);
 }
 
 static inline bool

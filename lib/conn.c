@@ -613,6 +613,14 @@ next_fin(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 1;
 }
 
+/* Packets may be spaced, new ones and repairs alike. */
+static inline bool
+has_turn(struct weir_conn *conn, uint64_t now_ns)
+{
+	return __builtin_expect(conn->cc.gap_ns == 0, 1) ||
+	       weir_conn_cc_turn(conn, now_ns);
+}
+
 static WEIR_RARE int
 next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
@@ -626,7 +634,8 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 		if (conn->config.tlp_learns && slot != NULL)
 			conn->probed_ns = now_ns;
 	}
-	if (slot == NULL)
+	if (slot == NULL && arq_tx_can_resend(&conn->tx) &&
+	    has_turn(conn, now_ns))
 		slot = weir_arq_tx_resend(&conn->tx, now_ns, &seq);
 	if (slot == NULL)
 		return 0;
@@ -705,9 +714,7 @@ weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
 	if (conn->tx.lost != 0 || (conn->due & DUE_TLP))
 		if (next_again(conn, now_ns, out))
 			return 1;
-	if (arq_tx_can_send(&conn->tx) &&
-	    (__builtin_expect(conn->cc.gap_ns == 0, 1) ||
-	     weir_conn_cc_turn(conn, now_ns)))
+	if (arq_tx_can_send(&conn->tx) && has_turn(conn, now_ns))
 		return next_data(conn, now_ns, out);
 	if (arq_tx_can_fin(&conn->tx))
 		return next_fin(conn, now_ns, out);
@@ -725,8 +732,8 @@ weir_conn_wants_tx(const struct weir_conn *conn)
 {
 	return conn->due != 0 ||
 	       (conn->state == CONN_OPEN &&
-		(conn->tx.lost != 0 ||
-		 (arq_tx_can_send(&conn->tx) &&
+		(((arq_tx_can_resend(&conn->tx) ||
+		   arq_tx_can_send(&conn->tx)) &&
 		  (conn->cc.gap_ns == 0 || conn->pace_ns <= conn->now_ns)) ||
 		 arq_tx_can_fin(&conn->tx)));
 }

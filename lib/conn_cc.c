@@ -28,6 +28,10 @@ new_marks(struct weir_conn *conn, const struct wire_hdr *hdr)
 {
 	uint32_t marks = (uint8_t)(hdr->ce - conn->ce_seen);
 
+	/* A count that goes back is of a packet that was overtaken. */
+	if (marks > INT8_MAX)
+		return 0;
+
 	conn->ce_seen = hdr->ce;
 	if (!conn->ect)
 		return 0;
@@ -49,8 +53,10 @@ weir_conn_cc_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 	struct cc_ack ack = {
 		.acked = (uint32_t)(tx->una + tx->sacked - before),
 		.marked = new_marks(conn, hdr),
-		/* Less than half used: how it would do is not known. */
-		.limited = 2 * flight >= tx->cwnd,
+		/* Less than half used: how it would do is not known. And what
+		 * was sent before a loss says nothing of the window since. */
+		.limited = 2 * flight >= tx->cwnd &&
+			   tx->delivered_ns > conn->recover_ns,
 		.una = tx->una,
 		.nxt = tx->nxt,
 		.rtt_ns = conn->rtt.last_ns,

@@ -432,12 +432,15 @@ on_accept(struct weir_conn *conn, const struct wire_hdr *hdr, uint64_t now_ns)
 static void
 on_retry(struct weir_conn *conn, const struct wire_hdr *hdr)
 {
+	/* One that answers an INIT from before the newest cookie is late. */
 	if (hdr->cookie == NULL || hdr->ack != conn->config.isn ||
-	    conn->retries >= CONN_RETRIES) {
+	    conn->retries >= CONN_RETRIES ||
+	    (conn->retries != 0 && seq_before(hdr->ts_echo, conn->retry_ts))) {
 		conn->stats.drops[CONN_DROP_RETRY]++;
 		return;
 	}
 	conn->retries++;
+	conn->retry_ts = conn_ts(conn->now_ns);
 	conn->silent = 0;
 	memcpy(conn->cookie, hdr->cookie, hdr->cookie[1] * 8u);
 	conn->due |= DUE_HELLO;

@@ -111,6 +111,7 @@ struct weir_conn {
 	uint32_t tries;      /* INIT or ACCEPT packets sent */
 	uint32_t silent;     /* client: INITs since the last answer */
 	uint32_t retries;    /* client: RETRYs obeyed */
+	uint32_t retry_ts;   /* client: our clock at the newest of them */
 	uint32_t hello_len;  /* of the next INIT or ACCEPT, padding included */
 	uint32_t hello_frag; /* client: what the next INIT offers */
 	uint8_t hello_flags; /* WIRE_F_TRAILER if INIT has it */

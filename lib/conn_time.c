@@ -228,8 +228,10 @@ look_for_pause(struct weir_conn *conn, uint64_t now_ns)
 	if (most_ns == 0 || now_ns - conn->timers.wake <= most_ns)
 		return;
 	conn->stats.pauses++;
-	conn->alive_ns = now_ns;
-	conn->progress_ns = now_ns;
+	/* Once per silence: who is polled rarely must miss a dead peer too.
+	 * And no other timer waits for it, or nothing would be repaired. */
+	if (conn->alive_ns <= conn->last_rx_ns)
+		conn->alive_ns = now_ns;
 }
 
 /* --- all -------------------------------------------------------------- */

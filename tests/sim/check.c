@@ -54,6 +54,10 @@ check_books(struct side *side, const struct conn_gauge *now)
 	    count_bits(&tx->lost_bits) != now->lost)
 		world_fail(side->world, "sacked %u, lost %u: not as flagged",
 			   now->sacked, now->lost);
+	if (now->in_flight !=
+	    (uint32_t)(now->snd_nxt - now->snd_una) - now->sacked - now->lost)
+		world_fail(side->world, "%u in flight: others are not",
+			   now->in_flight);
 	if (now->in_flight > tx->window || tx->cwnd > tx->window)
 		world_fail(side->world, "%u in flight of %u", now->in_flight,
 			   tx->window);
@@ -77,7 +81,7 @@ check_told(struct side *side, const struct conn_gauge *now)
 	if (now->rx_started == now->rx_credit &&
 	    now->rx_credit_room > now->rx_credit)
 		world_fail(side->world, "credit came back in silence");
-	if (weir_conn_wants_tx(conn) && conn->tx.lost == 0)
+	if (weir_conn_wants_tx(conn))
 		world_fail(side->world, "still wants to send (%x)", conn->due);
 }
 

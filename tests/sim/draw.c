@@ -209,6 +209,16 @@ draw_habits(uint64_t seed, struct sim_draw *draw)
 	}
 }
 
+static void
+draw_probes(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed, 104);
+	for (int side = 0; side < 2; side++)
+		draw->tlp_learns[side] = coin(&prng);
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -228,6 +238,7 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 			  draw->end[1] >= SIM_ABORT;
 	draw_batches(seed, draw);
 	draw_more(seed, draw);
+	draw_probes(seed, draw);
 	draw_habits(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

@@ -57,6 +57,7 @@ side_config(struct side *side)
 	config->cc = (enum cc_kind)draw->cc[i];
 	if (draw->padded && draw->frag[i] >= WIRE_INIT_LEN)
 		config->hello_len = (WIRE_HDR_LEN + 16 + draw->frag[i]) & ~7u;
+	config->tlp_learns = draw->tlp_learns[i];
 	config->max_ack_delay_ns = draw->ack_delay_ns[i];
 	if (!draw->keepalive)
 		config->keepalive_ns = 0;

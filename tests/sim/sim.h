@@ -57,7 +57,8 @@ struct sim_draw {
 	uint64_t crash_ns; /* since the start; 0: none */
 	uint64_t down_ns;
 	double partition; /* chance per 1 ms of a cut of up to 20 ms */
-	double stall;     /* chance per poll of 0..20 ms without polling */
+	bool tlp_learns[2];
+	double stall; /* chance per poll of 0..20 ms without polling */
 	uint64_t heal_ns;
 	uint32_t isn[2];
 	uint32_t frag[2];

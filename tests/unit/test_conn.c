@@ -723,6 +723,75 @@ our_own_pause_kills_nobody(void **state)
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
 }
 
+/* Polled every 100 ms, which the connection takes for a pause each time. */
+static void
+a_rare_poll_repairs_all_the_same(void **state)
+{
+	struct pair *pair = *state;
+	static const uint8_t message[100];
+
+	pair_open(pair);
+	pair_run(pair, 50 * MS);
+	pair_push(&pair->a, message, sizeof(message));
+	pair_flush(pair, &pair->a);
+	pair->a.wire[pair->a.sent - 1].drop = true;
+	pair_deliver(pair, &pair->a, &pair->b);
+	for (int i = 0; i < 5; i++) {
+		pair->now += 100 * MS;
+		weir_conn_on_time(pair->a.conn, pair->now);
+		weir_conn_on_time(pair->b.conn, pair->now);
+		pair_flush(pair, &pair->a);
+		pair_deliver(pair, &pair->a, &pair->b);
+		pair_flush(pair, &pair->b);
+		pair_deliver(pair, &pair->b, &pair->a);
+	}
+	assert_true(pair_stats(&pair->a).pauses >= 1);
+	assert_int_equal(pair_read(&pair->b), 1);
+}
+
+static void
+a_rare_poll_misses_a_dead_peer(void **state)
+{
+	struct pair *pair = *state;
+	uint64_t start;
+
+	pair_open(pair);
+	pair_run(pair, 50 * MS);
+	start = pair->now;
+	while (weir_conn_status(pair->a.conn) == 0 &&
+	       pair->now < start + 10 * S) {
+		pair->now += 200 * MS;
+		weir_conn_on_time(pair->a.conn, pair->now);
+		pair_flush(pair, &pair->a);
+		pair->a.delivered = pair->a.sent;
+	}
+	assert_int_equal(weir_conn_status(pair->a.conn), -ETIMEDOUT);
+	assert_true(pair->now - start < 4 * S);
+}
+
+/* What was sent since is in flight yet: it must not keep the repair. */
+static void
+a_timeout_repairs_at_once(void **state)
+{
+	struct pair *pair = *state;
+	static const uint8_t message[100];
+	struct conn_stats stats = { 0 };
+
+	pair_open(pair);
+	pair_run(pair, 50 * MS);
+	for (int i = 0; i < 60 && stats.rto == 0; i++) {
+		pair_push(&pair->a, message, sizeof(message));
+		pair_flush(pair, &pair->a);
+		pair->a.delivered = pair->a.sent;
+		pair->now += 20 * US;
+		weir_conn_on_time(pair->a.conn, pair->now);
+		stats = pair_stats(&pair->a);
+	}
+	assert_int_equal(stats.rto, 1);
+	pair_flush(pair, &pair->a);
+	assert_true(pair_stats(&pair->a).tx_retx > stats.tx_retx);
+}
+
 /* --- lies ------------------------------------------------------------- */
 
 /* Hand a forged packet to a, with the right token. */
@@ -1054,6 +1123,9 @@ main(void)
 		CASE(a_silent_peer_is_dead_in_time),
 		CASE(in_order_messages_outlive_their_sender),
 		CASE(our_own_pause_kills_nobody),
+		CASE(a_rare_poll_repairs_all_the_same),
+		CASE(a_rare_poll_misses_a_dead_peer),
+		CASE(a_timeout_repairs_at_once),
 		CASE(acking_the_future_is_a_violation),
 		CASE(sacking_the_future_is_a_violation),
 		CASE(overrunning_the_window_is_a_violation),

@@ -249,6 +249,28 @@ marks_go_round_in_eight_bits(void **state)
 }
 
 static void
+a_count_that_goes_back_is_ignored(void **state)
+{
+	struct pair *pair = *state;
+	uint32_t n;
+
+	pair->a.config.cc = CC_DCTCP;
+	pair_open(pair);
+	send_marked(pair, 2, 2);
+	pair_run(pair, MS);
+	send_marked(pair, 1, 0);
+	pair_wait(pair, MS);
+	n = pair->b.sent;
+	assert_int_equal(pair_flush(pair, &pair->b), 1);
+	assert_int_equal(pair->b.wire[n].bytes[3], 2);
+	pair->b.wire[n].bytes[3] = 1;
+	pair_deliver(pair, &pair->b, &pair->a);
+	assert_int_equal(pair_stats(&pair->a).tx_marked, 2);
+	send_marked(pair, 1, 0);
+	assert_true(pair->a.wire[pair->a.sent - 1].ect);
+}
+
+static void
 who_counts_too_many_is_not_believed(void **state)
 {
 	struct pair *pair = *state;
@@ -388,6 +410,7 @@ main(void)
 		TEST(marks_are_counted_told_at_once_and_heard),
 		TEST(marks_cut_the_window),
 		TEST(marks_go_round_in_eight_bits),
+		TEST(a_count_that_goes_back_is_ignored),
 		TEST(who_counts_too_many_is_not_believed),
 		TEST(without_the_feature_nothing_is_markable),
 		TEST(long_packets_that_vanish_end_the_link),

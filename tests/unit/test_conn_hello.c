@@ -158,6 +158,29 @@ three_retries_are_obeyed_and_no_more(void **state)
 	assert_int_equal(weir_conn_status(pair->a.conn), -EINPROGRESS);
 }
 
+/* Several INITs were on their way: their RETRYs are one answer. */
+static void
+late_retries_do_not_count(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t packet[CONN_RETRY_MAX + 4];
+	struct wire_hdr retry;
+
+	pair_make(pair);
+	retry = retry_for(pair, packet);
+	pair_wait(pair, 100 * MS);
+	for (int i = 0; i < 5; i++)
+		weir_conn_on_packet(pair->a.conn, &retry, NULL, pair->now);
+	assert_int_equal(pair_stats(&pair->a).drops[CONN_DROP_RETRY], 4);
+	pair_flush(pair, &pair->a);
+	/* The listener has other keys now. */
+	retry.ts_echo = pair_last(&pair->a).ts;
+	pair_wait(pair, MS);
+	weir_conn_on_packet(pair->a.conn, &retry, NULL, pair->now);
+	assert_int_equal(pair_stats(&pair->a).drops[CONN_DROP_RETRY], 4);
+	assert_int_equal(pair_flush(pair, &pair->a), 1);
+}
+
 static void
 a_retry_that_is_not_ours_is_ignored(void **state)
 {
@@ -750,6 +773,7 @@ main(void)
 		TEST(a_client_comes_again_with_the_cookie),
 		TEST(cookies_go_with_trailers),
 		TEST(three_retries_are_obeyed_and_no_more),
+		TEST(late_retries_do_not_count),
 		TEST(a_retry_that_is_not_ours_is_ignored),
 		TEST(who_is_not_validated_hears_no_more_than_he_said),
 		TEST(an_unvalidated_client_gets_its_link_all_the_same),
