@@ -24,11 +24,10 @@
 #include <rte_mbuf.h>
 
 /*
- * Packets in flight. On memif and net_ring the rings push back and nothing is
- * lost; a wire has queues that overflow.
+ * Packets in flight. More would not go faster, not even on memif and net_ring,
+ * whose rings push back; but a repair waits behind all of them.
  */
-#define WINDOW_NO_WIRE 1024u
-#define WINDOW_WIRE    256u
+#define WINDOW_MAX 256u
 
 /* Fragments that a link takes at least, if it takes any. */
 #define FRAGMENTS_MIN 128u
@@ -333,12 +332,11 @@ rx_window(const struct dpdk_flow *flow)
 static uint32_t
 tx_window(const struct dpdk_flow *flow)
 {
-	uint32_t most = flow->port->dev->no_wire ? WINDOW_NO_WIRE : WINDOW_WIRE;
 	uint32_t want = pow2_at_least(flow->config.tx_credits);
 
 	if (may_fragment(flow) && want < FRAGMENTS_MIN)
 		want = FRAGMENTS_MIN;
-	return want < 64 ? 64 : min_u32(want, most);
+	return want < 64 ? 64 : min_u32(want, WINDOW_MAX);
 }
 
 void
