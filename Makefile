@@ -13,7 +13,7 @@ build:
 help:
 	@echo "make             build the libraries and the tool in build/"
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
-	@echo "make check       every test on four builds; about 5 minutes"
+	@echo "make check       every test on five builds; about 13 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
 	@echo "make model       every state of the models of the wire protocol"
 	@echo "make mutants     planted defects, and the seed that finds each of them"
