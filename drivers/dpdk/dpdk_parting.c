@@ -11,6 +11,10 @@
  *     closes the device                    no burst until the link was down
  *                                          and is up again (a new peer)
  *
+ * When both go at once, the listener is the other one. And whoever is still
+ * closes its own device, if it has to, after the other has left: until then
+ * the other may be looking for the answer in rings that would vanish.
+ *
  * A process that is killed says nothing; docs/drivers/dpdk.md tells what may
  * happen then.
  */
@@ -101,6 +105,8 @@ void
 weir_dpdk_parting_answer(struct dpdk_port *port)
 {
 	port->parting_due = false;
+	if (port->parting && port->spec.role == DPDK_ROLE_CONNECTOR)
+		return;
 	say(port, &port->parting_to, &port->parting_from, true);
 	links_end(port);
 	weir_dpdk_batch_drop(port);
@@ -142,9 +148,10 @@ weir_dpdk_part(struct dpdk_port *port)
 	uint64_t end_ns = weir_dpdk_now(port) + PARTING_WAIT_NS;
 	uint64_t next_ns = 0;
 
-	if (!port->dev->peer_crash_unsafe || port->still)
+	if (!port->dev->peer_crash_unsafe)
 		return;
-	while (!port->parting_heard && !port->still &&
+	port->parting = true;
+	while (!port->parting_heard && !port->still && port->dev != NULL &&
 	       weir_dpdk_dev_link_up(port->dev) &&
 	       weir_dpdk_now(port) < end_ns) {
 		if (port->now_ns >= next_ns) {
@@ -154,4 +161,7 @@ weir_dpdk_part(struct dpdk_port *port)
 		if (weir_dpdk_poll(&port->port) == 0)
 			sched_yield();
 	}
+	while (port->still && port->dev != NULL &&
+	       weir_dpdk_dev_link_up(port->dev) && weir_dpdk_now(port) < end_ns)
+		sched_yield();
 }

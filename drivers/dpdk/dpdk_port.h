@@ -118,6 +118,7 @@ struct dpdk_port {
 	/* Parting, see dpdk_parting.c. */
 	bool still; /* hands off the rings */
 	bool still_down;
+	bool parting; /* we are the one who goes */
 	bool parting_due;
 	bool parting_heard;
 	struct dpdk_addr parting_from;
