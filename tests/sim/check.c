@@ -261,11 +261,11 @@ check_economy(struct world *world)
 	    world->crashed)
 		return;
 	/*
-	 * An acknowledgement that comes very late costs part of a window. Three
+	 * An acknowledgement that comes very late costs a window (256). Three
 	 * repairs for each hurt packet are the rule; where one in eight comes
 	 * later than several round trips it was 4.3 once in millions of seeds.
 	 */
-	if (again > 5 * world->hurt + 100)
+	if (again > 5 * world->hurt + 256)
 		world_fail(world, "%llu packets sent again for %llu hurt",
 			   (unsigned long long)again,
 			   (unsigned long long)world->hurt);
