@@ -11,6 +11,8 @@
  *   test_sim --tail                   round trips at 0.1 % loss, in bounds?
  *   test_sim --times [print]          times to complete, as in times.inc?
  */
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,27 +102,30 @@ report(const struct job *jobs, int n, double seconds)
 	fflush(stdout);
 }
 
+/* Sleep until a process ends, at most REPORT_S. @return false: none did. */
+static bool
+child_ended(const sigset_t *chld)
+{
+	const struct timespec most = { .tv_sec = REPORT_S };
+
+	return sigtimedwait(chld, NULL, &most) == SIGCHLD;
+}
+
 /* @return how many failed; a process that dies counts. */
 static uint64_t
-wait_for(struct job *jobs, int n, double start)
+wait_for(struct job *jobs, int n, const sigset_t *chld, double start)
 {
-	double next = start + REPORT_S;
 	uint64_t failed = 0;
 	int left = n, status;
 
 	while (left > 0) {
-		pid_t pid = waitpid(-1, &status, WNOHANG);
-
-		if (pid > 0) {
+		/* One signal may stand for several that have ended. */
+		while (waitpid(-1, &status, WNOHANG) > 0) {
 			failed += !WIFEXITED(status) || WEXITSTATUS(status);
 			left--;
-			continue;
 		}
-		if (seconds_now() > next) {
+		if (left > 0 && !child_ended(chld))
 			report(jobs, n, seconds_now() - start);
-			next += REPORT_S;
-		}
-		usleep(10000);
 	}
 	for (int i = 0; i < n; i++)
 		failed += jobs[i].failed;
@@ -145,17 +150,21 @@ campaign(uint64_t from, uint64_t seeds, int n, struct sim_count *sum)
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	double start = seconds_now();
 	uint64_t failed;
+	sigset_t chld;
 
 	if (jobs == MAP_FAILED)
 		return 1;
 	fflush(stdout);
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &chld, NULL);
 	for (int i = 0; i < n; i++)
 		if (fork() == 0) {
 			work(&jobs[i], from + (uint64_t)i, from + seeds,
 			     (uint64_t)n);
 			exit(0);
 		}
-	failed = wait_for(jobs, n, start);
+	failed = wait_for(jobs, n, &chld, start);
 	report(jobs, n, seconds_now() - start);
 	for (int i = 0; i < n; i++)
 		add(sum, &jobs[i].count);
