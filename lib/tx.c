@@ -95,6 +95,16 @@ weir_tx_cancel(struct weir_tx *tx)
 	tx->ops->wake(tx);
 }
 
+/* Does the application hold a permit or slot? The driver knows. */
+static bool
+anything_out(struct weir_tx *tx)
+{
+	struct weir_tx_stats now = { 0 };
+
+	tx->ops->stats(tx, &now);
+	return now.permitted + now.allocated != 0;
+}
+
 int
 weir_tx_close(struct weir_tx *tx)
 {
@@ -105,7 +115,7 @@ weir_tx_close(struct weir_tx *tx)
 		rc = -EALREADY;
 	else if (tx->status != 0)
 		rc = tx->status;
-	else if (tx->out != 0)
+	else if (anything_out(tx))
 		rc = -EBUSY;
 	else
 		rc = tx->ops->close(tx);

@@ -18,8 +18,8 @@
  *
  * Calls through weir_tx_ops and weir_rx_ops above "Not on the data path" may
  * not allocate, lock, log or enter the kernel on their common path. The core
- * has already: latched errors, checked size <= msg_size_max, counted permits
- * and slots (tx->out), refused a second close and one with permits out.
+ * has already: latched errors, checked size <= msg_size_max, refused a second
+ * close and one while stats counts permits or slots.
  * Threads. port_*, listener_* and link_* calls of one port never overlap each
  * other nor port_poll: the core sees to it. Calls through the ops tables run on
  * the half's thread, beside port_poll on the owner's.

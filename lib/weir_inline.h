@@ -54,8 +54,8 @@ struct weir_tx {
 	const struct weir_tx_ops *ops;
 	struct weir_port *port;
 	uint32_t msg_size_max;
-	int32_t status;  /* 0, or the latched answer of every later call */
-	uint32_t out;    /* permits and slots that the application holds */
+	int32_t status; /* 0, or the latched answer of every later call */
+	uint32_t unused;
 	uint32_t busy;   /* WEIR_DEBUG: a call is under way */
 	uint32_t cancel; /* set by weir_tx_cancel() */
 	uint32_t reserved;
@@ -118,8 +118,6 @@ weir_tx_reserve_burst(struct weir_tx *tx, uint32_t size_hint,
 			permits[i].tx = tx;
 			permits[i].size = size_hint;
 		}
-		if (rc > 0)
-			tx->out += (uint32_t)rc;
 	}
 	WEIR_LEAVE(tx);
 	return rc;
@@ -144,7 +142,6 @@ weir_permit_drop(struct weir_permit *permit)
 	WEIR_ENTER(tx, "weir_permit_drop");
 	permit->tx = NULL;
 	tx->ops->drop(tx, permit);
-	tx->out--;
 	WEIR_LEAVE(tx);
 }
 
@@ -159,7 +156,6 @@ weir_permit_alloc(struct weir_permit *permit, uint32_t len,
 	permit->tx = NULL;
 	if (__builtin_expect(len > permit->size, 0)) {
 		tx->ops->drop(tx, permit);
-		tx->out--;
 		slot->tx = NULL;
 		WEIR_LEAVE(tx);
 		return -EMSGSIZE;
@@ -180,7 +176,6 @@ weir_slot_commit(struct weir_slot *slot)
 	WEIR_ENTER(tx, "weir_slot_commit");
 	slot->tx = NULL;
 	tx->ops->commit(tx, slot);
-	tx->out--;
 	WEIR_LEAVE(tx);
 }
 
@@ -193,7 +188,6 @@ weir_slot_discard(struct weir_slot *slot)
 	WEIR_ENTER(tx, "weir_slot_discard");
 	slot->tx = NULL;
 	tx->ops->discard(tx, slot);
-	tx->out--;
 	WEIR_LEAVE(tx);
 }
 

@@ -32,14 +32,14 @@ SHM_ALL = ('shm', 'shm-process')
 # name, variants, file, piece, replacement
 MUTANTS = [
     ('leak on -EMSGSIZE', ('mem',), INLINE,
-     'tx->ops->drop(tx, permit);\n\t\ttx->out--;\n\t\tslot->tx = NULL;',
-     'tx->out--;\n\t\tslot->tx = NULL;'),
+     'tx->ops->drop(tx, permit);\n\t\tslot->tx = NULL;',
+     'slot->tx = NULL;'),
     ('nothing is latched', ('mem', 'shm'), ERROR,
      '*status = rc;', '(void)status;'),
     ('everything is latched', ('mem',), ERROR,
      'if (!is_passing(rc))', 'if (is_passing(rc) || 1)'),
     ('close with slots out', ('mem',), TX,
-     'else if (tx->out != 0)', 'else if (tx->out > 1000)'),
+     'now.permitted + now.allocated != 0', 'now.permitted > 1000'),
     ('a second close is fine', ('mem',), TX,
      'rc = -EALREADY;', 'rc = 0;'),
     ('send does not count its copy', ('mem',), TX,

@@ -30,13 +30,6 @@ steps_audit(struct weir_tx *tx, char *text, size_t size)
 			 t.capacity);
 		return false;
 	}
-	if (t.permitted + t.allocated != tx->out) {
-		snprintf(text, size,
-			 "%u permitted + %u allocated, but the application "
-			 "holds %u",
-			 t.permitted, t.allocated, tx->out);
-		return false;
-	}
 	for (uint32_t i = 0; i < t.class_count; i++) {
 		struct weir_class_stats *c = &t.classes[i];
 
