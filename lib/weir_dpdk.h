@@ -64,6 +64,73 @@ WEIR_API int weir_dpdk_port_open(const char *endpoint,
 WEIR_API int weir_dpdk_port_queue(struct weir_port *port,
 				  struct weir_dpdk_queue *queue);
 
+/* ---- mbufs as messages, messages as mbufs, without a copy ---------------- */
+
+/** What an mbuf needs in front of its data, and behind it, to be wrapped:
+ *  as much as RTE_PKTMBUF_HEADROOM, and a checksum. Bytes. */
+#define WEIR_DPDK_HEADROOM 128
+#define WEIR_DPDK_TAILROOM 8
+
+/**
+ * Turn a permit and an mbuf of the application into a slot whose bytes are
+ * those of the mbuf: commit sends it as one message. Instead of
+ * weir_permit_alloc(), on the half's thread; never waits.
+ *
+ * The mbuf may be of any pool: received on whatever port, unwrapped from a
+ * message, or new. It must be one segment, direct, referred to by nobody else,
+ * with WEIR_DPDK_HEADROOM and WEIR_DPDK_TAILROOM bytes around its data, which
+ * must fit into one packet: at most the smaller of the permit's size and
+ * weir_tx_stats.classes[0].size. On success the slot owns the mbuf and the
+ * permit is consumed; commit and discard consume both, and neither can fail.
+ * weir frees the mbuf to its pool: discard at once, else the port's poll when
+ * the peer has acknowledged it. Its bytes may be changed until commit, its
+ * fields not at all.
+ *
+ * The bytes are sent from where they are. As ever, weir copies them where a
+ * small message shares a packet with others (coalesce=off forbids it) and
+ * where a packet is repeated; weir_tx_stats.copied_bytes counts both.
+ *
+ * @return 0; otherwise nothing was consumed, weir_last_error() says more, and
+ *         the permit is as good as before:
+ *         -EMSGSIZE too long; -EINVAL several segments, indirect, or of an
+ *         external buffer; -EBUSY others hold a reference, as a net_ring's
+ *         sender does until it is acknowledged; -ENOSPC too little headroom
+ *         or tailroom; -EFAULT the device cannot read that memory (a memif
+ *         pair in zero copy reads what EAL had when it started);
+ *         -EOPNOTSUPP not a permit of a dpdk link.
+ */
+WEIR_API int weir_dpdk_permit_wrap(struct weir_permit *permit,
+				   struct rte_mbuf *mbuf,
+				   struct weir_slot *slot);
+
+/**
+ * Back out of weir_dpdk_permit_wrap(): as weir_slot_discard(), but the mbuf
+ * goes back to the caller. Half's thread. Consumes the slot.
+ *
+ * @return NULL: no mbuf was wrapped in it, nothing happened.
+ */
+WEIR_API struct rte_mbuf *weir_dpdk_slot_unwrap(struct weir_slot *slot);
+
+/**
+ * Take the mbuf out of a received message: one segment, its data the bytes of
+ * the message. Any thread; consumes the message, as weir_msg_release() does:
+ * the peer may send the next one. The caller owns the mbuf, for as long as it
+ * likes, also when link and port are gone, and frees it or sends it on: with
+ * rte_eth_tx_burst(), or with weir_dpdk_permit_wrap(), for which there is room
+ * in front of it where the pool's mbufs have RTE_PKTMBUF_HEADROOM.
+ *
+ * It comes from the port's receive pool, which must have mbufs to spare: weir
+ * reckons with those that messages hold, not with these. On net_ring it is the
+ * sender's own mbuf, and has a second reference until the sender has been
+ * polled: read only so long.
+ *
+ * @return 0; otherwise the message is as it was:
+ *         -EMSGSIZE it came in several packets and lies in a large buffer;
+ *         -EBUSY it shares its mbuf with other small messages (the peer's
+ *         coalesce=off forbids it); -EOPNOTSUPP not of a dpdk link.
+ */
+WEIR_API int weir_dpdk_msg_unwrap(struct weir_msg *msg, struct rte_mbuf **mbuf);
+
 /**
  * The mbuf that a received message lies in, at msg->data. Read only: on
  * net_ring it is the sender's own. To keep the bytes after the release, take

@@ -420,17 +420,6 @@ weir_dpdk_port_fault_stats(struct weir_port *p,
 	return 0;
 }
 
-struct rte_mbuf *
-weir_dpdk_msg_mbuf(const struct weir_msg *msg)
-{
-	struct dpdk_flow *flow;
-
-	if (msg->store == NULL || msg->store->release != weir_dpdk_release)
-		return NULL;
-	flow = WEIR_CONTAINER_OF(msg->store, struct dpdk_flow, store);
-	return flow->held[msg->cookie].mbuf;
-}
-
 /* ---- close -------------------------------------------------------------------------- */
 
 /* Links that have not said goodbye yet. */

@@ -209,16 +209,30 @@ packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
 	return m;
 }
 
+/* An application's mbuf may have less headroom than one of ours. */
+static uint32_t
+hdr_room(const struct conn_tx_packet *out)
+{
+	const struct dpdk_place *place = out->ref;
+
+	if (out->kind != CONN_TX_DATA || !out->whole || !place->wrapped)
+		return UINT32_MAX;
+	return (uint32_t)(place->data - (uint8_t *)place->mbuf->buf_addr) -
+	       DPDK_HDR_LEN_MAX;
+}
+
 /* A packet full of payload has room for one word of SACK: so long the path was
  * shown to be (docs/wire.md, 4.4). The oldest holes matter most. */
 static void
 sack_trim(const struct dpdk_flow *flow, struct conn_tx_packet *out)
 {
 	uint32_t most = WIRE_FULL_HDR_LEN + flow->frag_size;
+	uint32_t hdr_most = hdr_room(out);
 
 	if (most < WIRE_INIT_LEN)
 		most = WIRE_INIT_LEN;
-	while (out->sack_words > 1 && out->hdr_len + out->payload_len > most) {
+	while (out->sack_words > 1 && (out->hdr_len + out->payload_len > most ||
+				       out->hdr_len > hdr_most)) {
 		out->sack_words--;
 		out->hdr_len -= 8;
 	}

@@ -460,6 +460,32 @@ place_refill(struct dpdk_flow *flow, uint32_t index)
 	return true;
 }
 
+struct rte_mbuf *
+weir_dpdk_place_unwrap(const struct dpdk_flow *flow, struct dpdk_place *place)
+{
+	uint32_t index = (uint32_t)(place - flow->places);
+	struct rte_mbuf *m = place->mbuf;
+
+	place->mbuf = place->own;
+	place->own = NULL;
+	place->wrapped = false;
+	place->data =
+		index < flow->tx_capacity
+			? (uint8_t *)place->mbuf->buf_addr + DPDK_PAYLOAD_OFFSET
+			: dpdk_large_at(&flow->tx_large,
+					index - flow->tx_capacity);
+	return m;
+}
+
+/* The application's mbuf goes back to where it came from. */
+static void
+place_back_wrapped(struct dpdk_flow *flow, struct dpdk_place *place)
+{
+	weir_dpdk_free(flow->port, weir_dpdk_place_unwrap(flow, place));
+	place->lent = false;
+	place_hand_out(flow, (uint32_t)(place - flow->places));
+}
+
 void
 weir_dpdk_place_repay(struct dpdk_flow *flow)
 {
@@ -475,6 +501,10 @@ weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
 	struct rte_mbuf *m = place->mbuf;
 
 	flow->away_count--;
+	if (__builtin_expect(place->wrapped, 0)) {
+		place_back_wrapped(flow, place);
+		return;
+	}
 	if (!place->lent) {
 		/* Large, or copied into a batch: nobody else had it. */
 		place_hand_out(flow, index);
@@ -518,6 +548,17 @@ places_make(struct dpdk_flow *flow)
 	return 0;
 }
 
+/* Not elsewhere, if the device has shown its peer one range (memif). Others
+ * read what they are given, or copy it (af_xdp). */
+static void
+wrap_settle(struct dpdk_flow *flow)
+{
+	const struct dpdk_dev *dev = flow->port->dev;
+
+	flow->wrap_begin = dev->refer_begin;
+	flow->wrap_end = dev->refer_end != 0 ? dev->refer_end : UINTPTR_MAX;
+}
+
 int
 weir_dpdk_flow_up(struct dpdk_flow *flow)
 {
@@ -535,6 +576,7 @@ weir_dpdk_flow_up(struct dpdk_flow *flow)
 		min_u32(flow->config.msg_size_max, limits.msg_size_max);
 	flow->tx_capacity = (uint32_t)weir_conn_tx_credit(flow->conn);
 	flow->limit_told = flow->tx_capacity;
+	wrap_settle(flow);
 	rc = places_make(flow);
 	if (rc == 0 && flow->config.msg_size_max > flow->frag_size)
 		rc = weir_dpdk_large_map(
@@ -622,8 +664,19 @@ weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index)
 		weir_dpdk_free(flow->port, held.mbuf);
 		return 1;
 	}
+	if (held.large == DPDK_HELD_TAKEN)
+		return 1;
 	dpdk_large_give(&flow->rx_large, held.large);
 	return 0;
+}
+
+static void
+room_free(struct rte_mbuf *m)
+{
+	if (m == NULL)
+		return;
+	dpdk_unpoison_room(m);
+	rte_pktmbuf_free(m);
 }
 
 /* The half is gone and nothing of it is under way: its places go. */
@@ -631,11 +684,10 @@ static void
 tx_reclaim(struct dpdk_flow *flow)
 {
 	for (uint32_t i = 0; i < flow->place_count; i++) {
-		if (flow->places[i].mbuf != NULL) {
-			dpdk_unpoison_room(flow->places[i].mbuf);
-			rte_pktmbuf_free(flow->places[i].mbuf);
-		}
+		room_free(flow->places[i].mbuf);
+		room_free(flow->places[i].own);
 		flow->places[i].mbuf = NULL;
+		flow->places[i].own = NULL;
 	}
 	weir_dpdk_large_unmap(&flow->tx_large);
 	flow->owed_count = 0;
@@ -708,10 +760,7 @@ orphan_left(struct dpdk_flow *flow, int64_t change)
 void
 weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index)
 {
-	if (flow->held[index].mbuf != NULL) {
-		dpdk_unpoison_room(flow->held[index].mbuf);
-		rte_pktmbuf_free(flow->held[index].mbuf);
-	}
+	room_free(flow->held[index].mbuf);
 	orphan_left(flow, -1);
 }
 
@@ -740,9 +789,12 @@ shared_part(struct dpdk_flow *flow)
 	for (uint32_t i = 0; i < flow->held_free_count; i++)
 		flow->held[flow->held_free[i]].mbuf = NULL;
 	for (uint32_t i = 0; i < flow->held_total; i++) {
-		struct rte_mbuf *m = flow->held[i].mbuf;
+		struct rte_mbuf *m;
 
-		if (m == NULL || !flow->held[i].shared || m->hash.usr <= 1)
+		if (!flow->held[i].shared)
+			continue;
+		m = flow->held[i].mbuf;
+		if (m == NULL || m->hash.usr <= 1)
 			continue;
 		rte_mbuf_refcnt_update(m, (int16_t)(m->hash.usr - 1));
 		m->hash.usr = 0;

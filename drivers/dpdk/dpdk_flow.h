@@ -66,11 +66,13 @@ struct dpdk_ready {
 	uint32_t index; /* of the held entry */
 };
 
-/* Port's view of a place. */
+/* Port's view of a place; the half's while the place is with it. */
 struct dpdk_place {
 	uint8_t *data;
 	struct rte_mbuf *mbuf; /* NULL: large, or no mbuf at hand yet */
+	struct rte_mbuf *own;  /* set aside: an application's stands in */
 	bool lent;             /* the mbuf itself was sent */
+	bool wrapped;          /* mbuf is an application's, see dpdk_wrap.c */
 };
 
 /*
@@ -80,9 +82,12 @@ struct dpdk_place {
  */
 struct dpdk_held {
 	struct rte_mbuf *mbuf; /* NULL: a large buffer */
-	uint32_t large;
+	uint32_t large;        /* or DPDK_HELD_TAKEN */
 	bool shared;
 };
+
+/* dpdk_held.large, without an mbuf: the application has it now. */
+#define DPDK_HELD_TAKEN UINT32_MAX
 
 /* Life on the port's side. */
 enum dpdk_phase {
@@ -127,6 +132,8 @@ struct dpdk_flow {
 	uint32_t msg_size_max;
 	uint32_t tx_capacity; /* small places = credits */
 	uint32_t large_count;
+	uintptr_t wrap_begin; /* where mbufs that are wrapped may lie */
+	uintptr_t wrap_end;
 	uint64_t tx_copied;            /* bytes; relaxed */
 	uint64_t tx_doorbells;         /* relaxed */
 	uint64_t tx_waits[DPDK_WAITS]; /* written by the half; relaxed */
@@ -320,6 +327,11 @@ void weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index);
 
 /* One place is free again: to the half, with a fresh mbuf if need be. */
 void weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place);
+
+/* The application's mbuf goes out of the place, and the place's own comes
+ * back. Whoever has the place: half or port. @return the former. */
+struct rte_mbuf *weir_dpdk_place_unwrap(const struct dpdk_flow *flow,
+					struct dpdk_place *place);
 
 /* Places that wait for an mbuf. */
 void weir_dpdk_place_repay(struct dpdk_flow *flow);

@@ -284,10 +284,14 @@ static void
 dpdk_discard(struct weir_tx *tx, const struct weir_slot *slot)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
+	struct dpdk_place *at = &dt->flow->places[slot->cookie];
 	struct dpdk_free place = { slot->data, (uint32_t)slot->cookie, 0 };
 
-	dpdk_poison(slot->data, slot->len);
-
+	if (__builtin_expect(at->wrapped, 0)) {
+		rte_pktmbuf_free(weir_dpdk_place_unwrap(dt->flow, at));
+		place.data = at->data;
+	}
+	dpdk_poison(place.data, slot->len);
 	if (place.index < dt->small_total)
 		dt->small[dt->small_count++] = place;
 	else
@@ -531,6 +535,8 @@ message_poison(const struct dpdk_flow *flow, const struct weir_msg *msg)
 #ifdef DPDK_POISON
 	const struct rte_mbuf *m = flow->held[msg->cookie].mbuf;
 
+	if (m == NULL && flow->held[msg->cookie].large == DPDK_HELD_TAKEN)
+		return;
 	if (m == NULL || rte_mbuf_refcnt_read(m) == 1)
 		dpdk_poison(msg->data, msg->len);
 #else

@@ -147,7 +147,7 @@ weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 		return fail_no_memory(spec, count);
 	}
 	atomic_init(&pool->refs, 1);
-	pool->lingers = spec->lingers;
+	atomic_init(&pool->lingers, spec->lingers);
 	pool->data_room = spec->data_room;
 	pool->budget = spec->budget;
 	*out = pool;
@@ -186,7 +186,8 @@ weir_dpdk_pool_put(struct dpdk_pool *pool)
 	    1)
 		return;
 	pthread_mutex_lock(&pools.lock);
-	if (pool->lingers && !pool->foreign) {
+	if (atomic_load_explicit(&pool->lingers, memory_order_relaxed) &&
+	    !pool->foreign) {
 		pool->next = pools.lingering;
 		pools.lingering = pool;
 	} else {

@@ -21,7 +21,7 @@ struct dpdk_pool {
 	struct rte_mempool *mp;
 	atomic_uint refs;
 	bool foreign;           /* the application's: never freed by us */
-	bool lingers;           /* strangers may hold its mbufs */
+	atomic_bool lingers;    /* strangers may hold its mbufs */
 	uint32_t data_room;     /* bytes per mbuf, headroom included */
 	uint32_t budget;        /* mbufs that links may still be promised */
 	uint64_t full_since_ns; /* lingering: when all were seen back */
@@ -51,5 +51,12 @@ int weir_dpdk_pool_adopt(struct rte_mempool *mp, uint32_t reserve,
 /* Any thread. */
 void weir_dpdk_pool_get(struct dpdk_pool *pool);
 void weir_dpdk_pool_put(struct dpdk_pool *pool);
+
+/* A stranger gets one of its mbufs. Any thread that has a reference. */
+static inline void
+weir_dpdk_pool_linger(struct dpdk_pool *pool)
+{
+	atomic_store_explicit(&pool->lingers, true, memory_order_relaxed);
+}
 
 #endif /* DPDK_POOL_H */
