@@ -238,19 +238,20 @@ learn_from_arrival(struct arq_tx *tx, uint64_t seq)
 {
 	const struct tx_slot *slot = arq_tx_slot(tx, seq);
 
-	if (slot->tries == 0) {
-		/* Overtaken by a later one, yet never sent again. */
-		if (seq < tx->sack_hi || bitring_test(&tx->lost_bits, seq)) {
-			tx->reorder_seen = true;
-			tx->reordered++;
-		}
-	} else if (tx->delivered_ns + WIRE_TICK_NS <= slot->sent_ns) {
-		/* The earlier copy did it: our patience was too short. */
-		tx->spurious++;
-		if (tx->reorder_scale < 64)
-			tx->reorder_scale++;
-		tx->reorder_keep = ARQ_REORDER_KEEP;
+	if (slot->tries != 0 && tx->delivered_ns + WIRE_TICK_NS > slot->sent_ns)
+		return; /* maybe the repair did it */
+	/* As it was first sent, and overtaken by a later one. */
+	if (seq < tx->sack_hi) {
+		tx->reorder_seen = true;
+		tx->reordered++;
 	}
+	if (slot->tries == 0)
+		return;
+	/* Our patience was too short. */
+	tx->spurious++;
+	if (tx->reorder_scale < 64)
+		tx->reorder_scale++;
+	tx->reorder_keep = ARQ_REORDER_KEEP;
 }
 
 /* Take [una, ack) out of the books of a window with holes. */

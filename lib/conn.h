@@ -492,7 +492,7 @@ struct conn_stats {
 	uint64_t lost_sack; /* declared lost by packet threshold */
 	uint64_t lost_time; /* declared lost by the time rule */
 	uint64_t lost_rto;
-	uint64_t reorder_seen;   /* acked late without retransmission */
+	uint64_t reorder_seen;   /* acked as first sent, after later ones */
 	uint64_t spurious;       /* repaired what was not lost */
 	uint64_t handshake_retx; /* INIT or ACCEPT repeated */
 	uint64_t probe_healed;   /* probe found a lost window update */

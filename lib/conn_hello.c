@@ -37,7 +37,7 @@ weir_conn_config_init(struct conn_config *config)
 		.tx_msgs = 256,
 		.msg_size_max = 65536,
 		.max_ack_delay_ns = 20 * US,
-		.tlp_min_ns = 100 * US,
+		.tlp_min_ns = 40 * US,
 		.rto_min_ns = 200 * US,
 		.rto_max_ns = 2000 * MS,
 		.keepalive_ns = 100 * MS,

@@ -20,8 +20,6 @@
 #define ACK_DELAY (20 * US)
 /* What the application adds by looking only now and then. */
 #define SLACK (10 * US)
-/* weir_conn_config_init(): no tail-loss probe goes out sooner. */
-#define PROBE_FLOOR (100 * US)
 
 static void
 plain_draw(struct sim_draw *draw, uint64_t one_way_ns, double loss)
@@ -78,9 +76,6 @@ tail(uint64_t one_way_ns)
 	qsort(laps, LAPS, sizeof(laps[0]), by_value);
 	worst = laps[LAPS - LAPS / 1000];
 	bound = 3 * result.srtt_ns + ACK_DELAY + SLACK;
-	/* Within 40 us the floor of the probe is what one waits for. */
-	if (2 * result.srtt_ns + ACK_DELAY < PROBE_FLOOR)
-		bound = PROBE_FLOOR + result.srtt_ns + SLACK;
 	printf("| %.0f | %.1f | %.1f | %.1f | %.1f | %.1f |%s\n",
 	       (double)(2 * one_way_ns) / 1e3, (double)result.srtt_ns / 1e3,
 	       (double)laps[LAPS / 2] / 1e3,

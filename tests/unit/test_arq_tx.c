@@ -319,6 +319,24 @@ a_needless_repair_makes_more_patient(void **state)
 	weir_arq_tx_on_ack(&f->tx, f->first + 4);
 	assert_int_equal(f->tx.spurious, 1);
 	assert_int_equal(f->tx.reorder_scale, 2);
+	/* And it was overtaken: three later ones are no proof any more. */
+	assert_true(f->tx.reorder_seen);
+}
+
+/* Nothing overtook them, their acknowledgement was late. */
+static void
+a_needless_timeout_is_no_reordering(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq;
+
+	send(f, 3);
+	f->now += 1000 * US;
+	weir_arq_tx_on_rto(&f->tx, f->now, 100 * US);
+	weir_arq_tx_resend(&f->tx, f->now, &seq);
+	weir_arq_tx_on_ack(&f->tx, f->first + 3);
+	assert_int_equal(f->tx.spurious, 1);
+	assert_false(f->tx.reorder_seen);
 }
 
 /* RFC 8985 section 7.2: kept for 16 recoveries, each new one counts anew. */
@@ -726,6 +744,7 @@ main(void)
 		CASE(a_lost_repair_is_found_by_time),
 		CASE(reordering_is_learned),
 		CASE(a_needless_repair_makes_more_patient),
+		CASE(a_needless_timeout_is_no_reordering),
 		CASE(patience_is_given_up_after_sixteen_recoveries),
 		CASE(a_timeout_tells_the_shortest_that_it_struck),
 		CASE(books_survive_any_arrival),
