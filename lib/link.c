@@ -64,13 +64,14 @@ config_refuse(const struct weir_driver *driver,
 }
 
 static void
-config_defaults(struct weir_link_config *c)
+config_defaults(const struct weir_driver *driver, struct weir_link_config *c)
 {
 	c->size = sizeof(*c);
 	if (c->msg_size_max == 0)
 		c->msg_size_max = WEIR_MSG_SIZE_DEFAULT;
 	if (c->tx_credits == 0)
-		c->tx_credits = TX_CREDITS_DEFAULT;
+		c->tx_credits = driver->tx_credits != 0 ? driver->tx_credits
+							: TX_CREDITS_DEFAULT;
 	c->tx_credits = round_up_pow2(c->tx_credits);
 	if (c->large_count == 0)
 		c->large_count = LARGE_COUNT_DEFAULT;
@@ -103,7 +104,7 @@ config_read(const struct weir_driver *driver,
 	}
 	rc = config_refuse(driver, config);
 	if (rc == 0)
-		config_defaults(config);
+		config_defaults(driver, config);
 	return rc;
 }
 

@@ -133,7 +133,7 @@ struct weir_link_config {
 				    for and the peer can take */
 	uint32_t tx_credits;   /**< messages this end may have under way, 1 to
 				    32,768, rounded up to a power of two;
-				    0: 1,024 */
+				    0: 256 on shm links, else 1,024 */
 	uint32_t large_count; /**< K, buffers of msg_size_max per direction when
 				    it exceeds the largest small class, 1 to
 				    64; 0: 2 */

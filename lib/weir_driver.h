@@ -93,6 +93,7 @@ struct weir_driver {
 	const char *scheme;      /**< what precedes ':' in an endpoint */
 	uint32_t caps;           /**< enum weir_driver_caps */
 	uint32_t modes;          /**< bit (1 << enum weir_mode) */
+	uint32_t tx_credits;     /**< of a link that asks for none; 0: 1,024 */
 	const char *const *keys; /**< endpoint keys it knows, NULL-terminated;
 					"dev." stands for any key so begun */
 	size_t port_size;

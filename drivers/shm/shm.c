@@ -176,6 +176,9 @@ const struct weir_driver weir_driver_shm = {
 	.scheme = "shm",
 	.caps = WEIR_CAP_PROCESS,
 	.modes = 1u << WEIR_MODE_BARE,
+	/* Cells that fit the first-level cache beside the work: with 1,024 the
+	 * rate of small messages is two thirds, see docs/performance.md. */
+	.tx_credits = 256,
 	.keys = shm_keys,
 	.port_size = sizeof(struct weir_port),
 	.listener_size = sizeof(struct shm_listener),

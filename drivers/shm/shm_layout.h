@@ -104,7 +104,8 @@ struct shm_front {
 struct shm_cell {
 	_Atomic uint64_t word; /* (seq + 1) << 32 | length */
 	_Atomic uint32_t body;
-	_Atomic uint32_t generation; /* of the body, 16 bits */
+	_Atomic uint16_t generation; /* of the body */
+	_Atomic uint16_t claim;      /* 0; nobody reads it, see claim_ahead() */
 	uint8_t data[SHM_INLINE_SIZE];
 };
 

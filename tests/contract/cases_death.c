@@ -85,13 +85,13 @@ committed_messages_come_before_the_error(void **state)
 	struct fixture *f = mortal_link(state);
 	uint64_t n;
 
-	peer_do(f->b, STEP_SEND, .n = 300, .size = 100, .seed = SEED);
+	peer_do(f->b, STEP_SEND, .n = 200, .size = 100, .seed = SEED);
 	if (f->v->flags & VARIANT_POLLED) /* they must have got here */
 		for (uint64_t until_ns = in_ms(200); weir_now_ns() < until_ns;)
 			peer_pump();
 	kill_b(f);
 	assert_int_equal(receive_till_death(f, &n, 100), -ETIMEDOUT);
-	assert_int_equal(n, 300);
+	assert_int_equal(n, 200);
 	assert_int_equal(expect_end(f), -ETIMEDOUT);
 }
 

@@ -141,10 +141,10 @@ a_body_that_does_not_exist(void **state)
 static void
 a_generation_out_of_turn(void **state)
 {
-	const uint32_t wrong[] = { 0, 2, 65535, 0x10001 };
+	const uint32_t wrong[] = { 0, 2, 65535 };
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct liar l;
 
 		liar_open(&l);
