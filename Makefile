@@ -3,7 +3,8 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long coverage fuzz model mutants bench install clean help
+.PHONY: build demo check check-long coverage fuzz kill-matrix model mutants \
+	bench install clean help
 
 build:
 	@config/packages.sh --check build
@@ -19,6 +20,7 @@ help:
 	@echo "make mutants     planted defects, and the seed that finds each of them"
 	@echo "make coverage    lines and branches of the wire protocol under test"
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
+	@echo "make kill-matrix SIGKILL at every instruction of the shm data path"
 	@echo "make bench       latency and rate of each driver beside its floor"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
 	@echo "make clean       remove the build directories"
@@ -58,6 +60,13 @@ coverage:
 fuzz:
 	@config/packages.sh check
 	@config/fuzz.sh
+
+kill-matrix:
+	@config/packages.sh check
+	@config/setup.sh build-kill -Dbuildtype=release -Ddpdk=disabled \
+		-Dtool=disabled -Dman=disabled
+	@ninja -C build-kill tests/kill/kill_matrix >build-kill/ninja.txt
+	@build-kill/tests/kill/kill_matrix --all
 
 bench:
 	@config/packages.sh demo

@@ -120,6 +120,11 @@ while read -r thing; do
 	[ -n "$thing" ] && failures+=("left behind: $thing")
 done < <(comm -13 <(echo "$before") <(config/leftovers.sh | sort))
 
+if [ "$long" = yes ] && [ -x build-gcc/tests/kill/kill_matrix ]; then
+	say "crash matrix"
+	build-gcc/tests/kill/kill_matrix --all ||
+		failures+=("the crash matrix, or it cannot be run here")
+fi
 if [ "$long" = yes ]; then
 	say "planted faults"
 	python3 tests/contract/mutants.py . ||

@@ -206,11 +206,13 @@ int weir_shm_session_progress(struct shm_session *session);
 /* Without taking a step. */
 bool weir_shm_session_is_up(struct shm_session *session);
 
-/* Every so many idle turns; then ask weir_shm_session_watch(). */
+/* Every so many idle turns ask weir_shm_session_watch(). */
+#define WEIR_SHM_WATCH_TURNS 64u
+
 static inline bool
 weir_shm_watch_due(struct shm_watch *watch)
 {
-	return ++watch->turns % 64 == 0;
+	return ++watch->turns % WEIR_SHM_WATCH_TURNS == 0;
 }
 
 /* Is the peer gone? Looks once per millisecond.
