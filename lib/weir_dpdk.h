@@ -26,6 +26,15 @@ extern "C" {
 /** Register it once, before the first dpdk: endpoint. */
 extern WEIR_API const struct weir_driver weir_driver_dpdk;
 
+/** Bits of weir_dpdk_queue.flags: what the application does itself. */
+enum weir_dpdk_queue_flags {
+	/** It receives, from any queues of the ethdev, and hands frames to
+	 *  weir_dpdk_port_input(). */
+	WEIR_DPDK_FED = 1u << 0,
+	/** It sends, and gets packets from weir_dpdk_port_output(). */
+	WEIR_DPDK_DRAINED = 1u << 1,
+};
+
 /** One rx/tx queue pair of an ethdev, and where its mbufs come from. */
 struct weir_dpdk_queue {
 	uint16_t port_id;
@@ -36,6 +45,7 @@ struct weir_dpdk_queue {
 	struct rte_mempool *rx_pool; /**< for open: of the queue, where its
 					  driver does not tell, as net_ring
 					  does not; NULL: the driver tells */
+	uint32_t flags;              /**< enum weir_dpdk_queue_flags */
 };
 
 /**
@@ -54,6 +64,48 @@ WEIR_API int weir_dpdk_port_open(const char *endpoint,
 				 const struct weir_port_config *config,
 				 const struct weir_dpdk_queue *queue,
 				 struct weir_port **port);
+
+/**
+ * Hand received frames to a port that was opened with WEIR_DPDK_FED. Owner's
+ * thread; the rest of the work is done by weir_port_poll(), to be called after
+ * it, and when nothing arrives as well, since it looks after time.
+ *
+ *     n = rte_eth_rx_burst(...);
+ *     n = weir_dpdk_port_input(port, mbufs, n);
+ *     ... n mbufs are left that are not weir's ...
+ *     weir_port_poll(port);
+ *
+ * weir takes UDP packets to its local= address, if their port is that of a
+ * listener or of its connections (49152 plus queue_id), or they belong to a
+ * link. ARP and neighbour discovery it reads, answers where its own address is
+ * asked for, and hands back, since the application may need them as well.
+ * Everything else comes back unseen.
+ *
+ * The application's thread is the one that waits: calls whose name ends in
+ * _wait would wait for frames that nobody brings. Before weir_port_close(),
+ * which does not wait either, go on until weir_link_status() says that the
+ * links are over.
+ *
+ * @param mbufs count frames, of rx_pool; on return those that come back are
+ *        the first ones, in their order, and the caller's; weir has the rest.
+ * @return how many came back; all of them if the port was not opened so.
+ */
+WEIR_API uint16_t weir_dpdk_port_input(struct weir_port *port,
+				       struct rte_mbuf **mbufs, uint16_t count);
+
+/**
+ * Take packets that a port opened with WEIR_DPDK_DRAINED has to send, oldest
+ * first, complete with all headers and offload flags. Owner's thread, after
+ * weir_port_poll(). Up to 64 wait; as long as they do, the port sends no more.
+ *
+ * @param mbufs room for count; the caller owns what it gets, for
+ *        rte_eth_tx_burst() on port_id, and must change nothing in them. What
+ *        it frees instead is lost, and repaired like any loss.
+ * @return how many; 0 none, or the port was not opened so.
+ */
+WEIR_API uint16_t weir_dpdk_port_output(struct weir_port *port,
+					struct rte_mbuf **mbufs,
+					uint16_t count);
 
 /**
  * The queue pair and the pools of an open dpdk port.

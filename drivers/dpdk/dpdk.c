@@ -243,22 +243,35 @@ read_coalesce(struct dpdk_port *port, const struct weir_endpoint *ep)
 }
 
 static int
+read_given(struct dpdk_port *port)
+{
+	const uint32_t known = WEIR_DPDK_FED | WEIR_DPDK_DRAINED;
+
+	if ((given->flags & ~known) != 0)
+		return weir_fail(-EINVAL,
+				 "dpdk: unknown queue flags 0x%x; use enum "
+				 "weir_dpdk_queue_flags",
+				 given->flags);
+	port->fed = (given->flags & WEIR_DPDK_FED) != 0;
+	port->drained = (given->flags & WEIR_DPDK_DRAINED) != 0;
+	port->spec.kind = DPDK_DEV_GIVEN;
+	port->spec.port_id = given->port_id;
+	port->spec.queue_id = given->queue_id;
+	port->spec.mempool = given->tx_pool;
+	port->spec.rx_mempool = given->rx_pool;
+	return 0;
+}
+
+static int
 spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 {
 	struct dpdk_dev_spec *spec = &port->spec;
 	int rc;
 
-	if (given != NULL) {
-		spec->kind = DPDK_DEV_GIVEN;
-		spec->port_id = given->port_id;
-		spec->queue_id = given->queue_id;
-		spec->mempool = given->tx_pool;
-		spec->rx_mempool = given->rx_pool;
-	} else {
-		rc = weir_dpdk_dev_spec_parse(ep, spec);
-		if (rc != 0)
-			return rc;
-	}
+	rc = given != NULL ? read_given(port)
+			   : weir_dpdk_dev_spec_parse(ep, spec);
+	if (rc != 0)
+		return rc;
 	spec->hugepages = port->port.config.hugepages;
 	spec->telemetry = port->port.config.telemetry != 0;
 	rc = read_local(port, ep);
@@ -350,6 +363,8 @@ weir_dpdk_port_queue(struct weir_port *p, struct weir_dpdk_queue *queue)
 	queue->queue_id = port->dev->queue_id;
 	queue->tx_pool = port->dev->tx_pool->mp;
 	queue->rx_pool = port->dev->rx_pool->mp;
+	queue->flags = (port->fed ? WEIR_DPDK_FED : 0) |
+		       (port->drained ? WEIR_DPDK_DRAINED : 0);
 	return 0;
 }
 
@@ -460,6 +475,11 @@ say_goodbye(struct dpdk_port *port)
 {
 	uint64_t end_ns = weir_dpdk_now(port) + CLOSE_WAIT_NS;
 
+	/* Nothing would arrive: the application sees to it before. */
+	if (port->fed || port->drained) {
+		weir_dpdk_poll(&port->port);
+		return;
+	}
 	while (port->dev != NULL && !port->still && port_is_busy(port) &&
 	       port->now_ns < end_ns) {
 		if (weir_dpdk_poll(&port->port) == 0)

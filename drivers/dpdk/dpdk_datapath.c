@@ -109,7 +109,7 @@ weir_dpdk_batch_send(struct dpdk_port *port)
 	uint32_t count = port->batch_count;
 	uint16_t sent;
 
-	if (count == 0)
+	if (count == 0 || __builtin_expect(port->drained, 0))
 		return;
 	sent = dpdk_dev_tx(port->dev, port->batch, (uint16_t)count);
 	port->stats.doorbells++;
@@ -474,18 +474,27 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 	return weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns);
 }
 
+void
+weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
+{
+	if (!receive_one(port, m))
+		weir_dpdk_free(port, m);
+}
+
 static uint32_t
 port_receive(struct dpdk_port *port)
 {
 	struct rte_mbuf *mbufs[DPDK_RX_BURST];
-	uint16_t count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
+	uint16_t count = 0;
+
+	if (__builtin_expect(!port->fed, 1))
+		count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
 
 	/* After the burst: what came in while this thread had no processor
 	 * must not seem to have been here since before (ack_dly). */
 	weir_dpdk_now(port);
 	for (uint16_t i = 0; i < count; i++)
-		if (!receive_one(port, mbufs[i]))
-			weir_dpdk_free(port, mbufs[i]);
+		weir_dpdk_receive(port, mbufs[i]);
 	port->stats.rx_packets += count;
 	return count;
 }

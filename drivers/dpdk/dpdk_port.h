@@ -114,6 +114,8 @@ struct dpdk_port {
 	uint64_t device_next_ns;
 	bool fence; /* membarrier is missing */
 	bool thread_refused;
+	bool fed;     /* the application receives, see dpdk_input.c */
+	bool drained; /* it sends, too */
 
 	/* Parting, see dpdk_parting.c. */
 	bool still; /* hands off the rings */
@@ -159,6 +161,9 @@ bool weir_dpdk_thread_join(void);
 /* ---- dpdk_datapath.c ---- */
 
 int weir_dpdk_poll(struct weir_port *port);
+
+/* One frame from the device, or from the application; takes it. */
+void weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m);
 
 /* Transmit what a flow has, now. */
 void weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow);
