@@ -16,6 +16,9 @@
  * are read again by the receiver's prefetcher before they are written. */
 #define CLAIM_CELLS 16u
 
+/* Of larger messages the copy into the slot overlaps well enough by itself. */
+#define CLAIM_BYTES 4096u
+
 /* ---- collect ----------------------------------------------------------------- */
 
 static void
@@ -298,6 +301,28 @@ claim_ahead(struct shm_tx *st)
 }
 
 /*
+ * The same for a message with a body of its own: the body that alloc will
+ * probably take next is free, so its bytes are ours to write.
+ */
+static __attribute__((noinline)) void
+claim_body(struct shm_tx *st, uint32_t body, uint32_t len)
+{
+	const struct shm_tx_class *c =
+		&st->classes[st->group_class[body / SHM_GROUP_SIZE]];
+	uint64_t free = st->free_map[c->word_first + c->word_hint];
+	volatile uint8_t *bytes;
+	uint32_t next;
+
+	if (free == 0 || len > CLAIM_BYTES)
+		return;
+	next = (c->word_first + c->word_hint) * SHM_GROUP_SIZE +
+	       (uint32_t)__builtin_ctzll(free);
+	bytes = c->bytes + (uint64_t)(next - c->first) * c->stride;
+	for (uint32_t at = 0; at < len; at += WEIR_CACHE_LINE)
+		bytes[at] = 0;
+}
+
+/*
  * The header of cell (seq mod N) is free, N being the number of credits:
  * - At most N - 1 messages are outstanding, since this one has a credit too.
  *   Those not yet received are the last ones committed, so message seq - N
@@ -330,6 +355,8 @@ weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
 		ring_peer(st);
 	if (st->seq % CLAIM_CELLS == 0)
 		claim_ahead(st);
+	if (body > st->mask)
+		claim_body(st, body, len);
 }
 
 void
