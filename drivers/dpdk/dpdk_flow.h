@@ -199,9 +199,9 @@ struct dpdk_flow {
 	struct dpdk_hdr hdr;
 	struct dpdk_addr local;
 	struct dpdk_addr peer;
-	uint16_t init_port;          /* accepted: INIT came from there */
-	struct dpdk_flow *peer_next; /* in the gate's table of peers */
-	uint64_t peer_token;         /* 0: not in that table */
+	uint16_t init_port;       /* accepted: INIT came from there */
+	struct dpdk_node of_peer; /* in the gate's tables */
+	struct dpdk_node of_life;
 	struct dpdk_link_keys keys;
 	uint32_t arp_generation;
 	uint32_t slot;  /* index in the port's array of flows */

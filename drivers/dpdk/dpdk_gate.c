@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a port knows before a stranger comes: secrets, names, and the table of
- * links by their peer's token. Peers choose these tokens, so the table hashes
- * them with a key.
+ * What a port knows before a stranger comes: secrets, names, and tables of
+ * links by their peer's token, and by who opened them. Peers choose tokens and
+ * names, so the tables hash them with a key.
  */
 
 #include "dpdk_flow.h"
@@ -21,7 +21,7 @@
 #define RESET_KEY_MIN 16
 #define RESET_KEY_MAX 64
 
-#define PEERS_FIRST 64u
+#define CHAINS_FIRST 64u
 
 /* ---- endpoint keys -------------------------------------------------------------- */
 
@@ -214,7 +214,8 @@ weir_dpdk_gate_open(struct dpdk_gate *gate, const struct weir_endpoint *ep)
 void
 weir_dpdk_gate_close(struct dpdk_gate *gate)
 {
-	free(gate->peers);
+	free(gate->peers.chains);
+	free(gate->lives.chains);
 	explicit_bzero(gate, sizeof(*gate));
 }
 
@@ -228,83 +229,174 @@ weir_dpdk_gate_instance(const struct dpdk_gate *gate,
 	return siphash64(gate->names, bytes, sizeof(bytes));
 }
 
-/* ---- links by their peer's token --------------------------------------------- */
-
-static struct dpdk_flow **
-peer_bucket(struct dpdk_gate *gate, uint64_t token)
-{
-	uint8_t bytes[8];
-
-	siphash_store(bytes, token);
-	return &gate->peers[siphash64(gate->hash, bytes, sizeof(bytes)) &
-			    (gate->peers_size - 1)];
-}
+/* ---- tables of links -------------------------------------------------------- */
 
 static void
-peer_link(struct dpdk_gate *gate, struct dpdk_flow *flow)
+table_link(struct dpdk_table *table, struct dpdk_node *node)
 {
-	struct dpdk_flow **at = peer_bucket(gate, flow->peer_token);
+	struct dpdk_node **at = &table->chains[node->hash & (table->size - 1)];
 
-	flow->peer_next = *at;
-	*at = flow;
+	node->next = *at;
+	*at = node;
 }
 
 /* Twice as large; as it is if there is no memory: chains may be longer. */
 static void
-peers_grow(struct dpdk_gate *gate)
+table_grow(struct dpdk_table *table)
 {
-	uint32_t old_size = gate->peers_size;
-	struct dpdk_flow **old = gate->peers;
-	uint32_t size = old_size != 0 ? 2 * old_size : PEERS_FIRST;
-	struct dpdk_flow **peers = calloc(size, sizeof(struct dpdk_flow *));
+	struct dpdk_table old = *table;
+	uint32_t size = old.size != 0 ? 2 * old.size : CHAINS_FIRST;
+	struct dpdk_node **chains = calloc(size, sizeof(struct dpdk_node *));
 
-	if (peers == NULL)
+	if (chains == NULL)
 		return;
-	gate->peers = peers;
-	gate->peers_size = size;
-	for (uint32_t i = 0; i < old_size; i++) {
-		while (old[i] != NULL) {
-			struct dpdk_flow *flow = old[i];
+	table->chains = chains;
+	table->size = size;
+	for (uint32_t i = 0; i < old.size; i++) {
+		while (old.chains[i] != NULL) {
+			struct dpdk_node *node = old.chains[i];
 
-			old[i] = flow->peer_next;
-			peer_link(gate, flow);
+			old.chains[i] = node->next;
+			table_link(table, node);
 		}
 	}
-	free(old);
+	free(old.chains);
 }
+
+static void
+table_enter(struct dpdk_table *table, struct dpdk_node *node, uint64_t hash)
+{
+	if (table->count == table->size)
+		table_grow(table);
+	if (table->size == 0)
+		return;
+	node->hash = hash;
+	node->entered = true;
+	table->count++;
+	table_link(table, node);
+}
+
+static void
+table_leave(struct dpdk_table *table, struct dpdk_node *node)
+{
+	struct dpdk_node **at;
+
+	if (!node->entered)
+		return;
+	at = &table->chains[node->hash & (table->size - 1)];
+	while (*at != node)
+		at = &(*at)->next;
+	*at = node->next;
+	node->entered = false;
+	table->count--;
+}
+
+/* This node, or the next one in its chain with that hash. */
+static struct dpdk_node *
+same_hash(struct dpdk_node *node, uint64_t hash)
+{
+	while (node != NULL && node->hash != hash)
+		node = node->next;
+	return node;
+}
+
+static struct dpdk_node *
+table_find(const struct dpdk_table *table, uint64_t hash)
+{
+	if (table->size == 0)
+		return NULL;
+	return same_hash(table->chains[hash & (table->size - 1)], hash);
+}
+
+/* ---- by their peer's token --------------------------------------------------- */
+
+static uint64_t
+token_hash(const struct dpdk_gate *gate, uint64_t token)
+{
+	uint8_t bytes[8];
+
+	siphash_store(bytes, token);
+	return siphash64(gate->hash, bytes, sizeof(bytes));
+}
+
+static struct dpdk_flow *
+flow_of_peer(struct dpdk_node *node)
+{
+	return node != NULL ? WEIR_CONTAINER_OF(node, struct dpdk_flow, of_peer)
+			    : NULL;
+}
+
+struct dpdk_flow *
+weir_dpdk_peer_find(const struct dpdk_gate *gate, uint64_t token)
+{
+	return flow_of_peer(table_find(&gate->peers, token_hash(gate, token)));
+}
+
+struct dpdk_flow *
+weir_dpdk_peer_next(const struct dpdk_flow *flow)
+{
+	return flow_of_peer(same_hash(flow->of_peer.next, flow->of_peer.hash));
+}
+
+/* ---- by who opened them ------------------------------------------------------- */
+
+static uint64_t
+life_hash(const struct dpdk_gate *gate, const struct dpdk_addr *from,
+	  uint64_t instance)
+{
+	uint8_t bytes[8 + DPDK_ADDR_BYTES];
+
+	siphash_store(bytes, instance);
+	dpdk_addr_bytes(from, bytes + 8);
+	return siphash64(gate->hash, bytes, sizeof(bytes));
+}
+
+static struct dpdk_flow *
+flow_of_life(struct dpdk_node *node)
+{
+	return node != NULL ? WEIR_CONTAINER_OF(node, struct dpdk_flow, of_life)
+			    : NULL;
+}
+
+struct dpdk_flow *
+weir_dpdk_life_find(const struct dpdk_gate *gate, const struct dpdk_addr *from,
+		    uint64_t instance)
+{
+	return flow_of_life(
+		table_find(&gate->lives, life_hash(gate, from, instance)));
+}
+
+struct dpdk_flow *
+weir_dpdk_life_next(const struct dpdk_flow *flow)
+{
+	return flow_of_life(same_hash(flow->of_life.next, flow->of_life.hash));
+}
+
+/* ---- both --------------------------------------------------------------------- */
 
 void
 weir_dpdk_peer_enter(struct dpdk_flow *flow)
 {
 	const struct wire_params *peer = weir_conn_peer(flow->conn);
 	struct dpdk_gate *gate = &flow->port->gate;
+	struct dpdk_addr from = flow->peer;
 
-	if (peer == NULL || flow->peer_token != 0)
+	if (peer == NULL || flow->of_peer.entered)
 		return;
-	if (flow->port->flow_count > gate->peers_size)
-		peers_grow(gate);
-	if (gate->peers_size == 0)
+	table_enter(&gate->peers, &flow->of_peer,
+		    token_hash(gate, peer->token));
+	if (flow->connector)
 		return;
-	flow->peer_token = peer->token;
-	peer_link(gate, flow);
+	from.port = flow->init_port;
+	table_enter(&gate->lives, &flow->of_life,
+		    life_hash(gate, &from, peer->instance));
 }
 
 void
 weir_dpdk_peer_leave(struct dpdk_flow *flow)
 {
-	struct dpdk_flow **at;
+	struct dpdk_gate *gate = &flow->port->gate;
 
-	if (flow->peer_token == 0)
-		return;
-	at = peer_bucket(&flow->port->gate, flow->peer_token);
-	while (*at != flow)
-		at = &(*at)->peer_next;
-	*at = flow->peer_next;
-	flow->peer_token = 0;
-}
-
-struct dpdk_flow *
-weir_dpdk_peer_find(struct dpdk_gate *gate, uint64_t token)
-{
-	return gate->peers_size != 0 ? *peer_bucket(gate, token) : NULL;
+	table_leave(&gate->peers, &flow->of_peer);
+	table_leave(&gate->lives, &flow->of_life);
 }

@@ -16,6 +16,9 @@
 /* While more links than that are half open, `pressure` asks for cookies. */
 #define PRESSURE 64u
 
+/* Links of one peer that a stranger's INIT can have us look at. */
+#define FORMER_LOOK 64u
+
 /* Nobody needs more of these. */
 #define REJECT_EVERY_NS UINT64_C(100000)
 #define REJECT_BURST    256u
@@ -167,38 +170,54 @@ flow_of_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 
 	while (flow != NULL && (flow->connector || !comes_from(flow, in) ||
 				!weir_conn_is_same_init(flow->conn, init)))
-		flow = flow->peer_next;
+		flow = weir_dpdk_peer_next(flow);
 	return flow;
 }
 
-/*
- * Links of a former life of this INIT's sender.
- *
- * @param end end them as if the peer had been silent, else only count.
- * @return how many there are.
- */
-static uint32_t
-former_life(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-	    const struct conn_init *init, bool end)
+/* Is this a link of a former life of this INIT's sender? */
+static bool
+is_former(const struct dpdk_flow *flow, const struct dpdk_hdr_in *in,
+	  const struct conn_init *init)
 {
-	uint32_t found = 0;
+	return flow->conn != NULL && comes_from(flow, in) &&
+	       weir_conn_is_superseded(flow->conn, init) &&
+	       !weir_conn_finished(flow->conn);
+}
 
-	for (uint32_t i = 0; i < port->flow_count; i++) {
-		struct dpdk_flow *flow = port->flows[i];
+/*
+ * Has this INIT's sender links of a former life here? Anyone can ask, so who
+ * has more links than are looked at here may have some.
+ */
+static bool
+may_have_former(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+		const struct conn_init *init)
+{
+	const struct dpdk_flow *flow = weir_dpdk_life_find(
+		&port->gate, &in->src, init->params.instance);
 
-		if (flow->conn == NULL || flow->connector ||
-		    !comes_from(flow, in) ||
-		    !weir_conn_is_superseded(flow->conn, init) ||
-		    weir_conn_finished(flow->conn))
-			continue;
-		found++;
-		if (!end)
+	for (uint32_t i = 0; flow != NULL; i++) {
+		if (i == FORMER_LOOK || is_former(flow, in, init))
+			return true;
+		flow = weir_dpdk_life_next(flow);
+	}
+	return false;
+}
+
+/* These links end as if the peer had been silent. */
+static void
+end_former(struct dpdk_port *port, const struct dpdk_hdr_in *in,
+	   const struct conn_init *init)
+{
+	struct dpdk_flow *flow = weir_dpdk_life_find(&port->gate, &in->src,
+						     init->params.instance);
+
+	for (; flow != NULL; flow = weir_dpdk_life_next(flow)) {
+		if (!is_former(flow, in, init))
 			continue;
 		weir_conn_supersede(flow->conn, port->now_ns);
 		flow->touched = true;
 		count(port, DPDK_SUPERSEDED);
 	}
-	return found;
 }
 
 /* ---- INIT ----------------------------------------------------------------------- */
@@ -256,7 +275,7 @@ must_come_again(struct dpdk_port *port, const struct dpdk_listener *l,
 		return false;
 	}
 	/* Nobody ends links just by saying that he is their peer. */
-	if (!wanted && former_life(port, in, init, false) == 0)
+	if (!wanted && !may_have_former(port, in, init))
 		return false;
 	count(port, DPDK_INIT_RETRY);
 	answer(port, in, packet,
@@ -287,7 +306,7 @@ on_good_init(struct dpdk_port *port, struct dpdk_listener *l,
 	if (must_come_again(port, l, in, hdr, init))
 		return WIRE_E_NONE;
 	if (init->validated)
-		former_life(port, in, init, true);
+		end_former(port, in, init);
 	if (full || !welcome(port, l, in, init)) {
 		count(port, DPDK_INIT_NO_ROOM);
 		return WIRE_E_BUSY;
@@ -347,9 +366,7 @@ on_gone(struct dpdk_port *port, const struct wire_hdr *hdr)
 	struct dpdk_flow *flow = weir_dpdk_peer_find(&port->gate, hdr->token);
 	enum dpdk_stranger what = DPDK_GONE_UNKNOWN;
 
-	for (; flow != NULL; flow = flow->peer_next) {
-		if (flow->peer_token != hdr->token)
-			continue;
+	for (; flow != NULL; flow = weir_dpdk_peer_next(flow)) {
 		what = DPDK_GONE_FORGED;
 		if (!weir_conn_on_gone(flow->conn, hdr, port->now_ns))
 			continue;

@@ -76,12 +76,25 @@ int weir_dpdk_link_keys_read(const struct weir_endpoint *ep,
 int weir_dpdk_cookie_read(const struct weir_endpoint *ep, bool no_wire,
 			  uint8_t *cookie);
 
+/* A hash table of flows: chains through a node in each of them. */
+struct dpdk_node {
+	struct dpdk_node *next;
+	uint64_t hash;
+	bool entered;
+};
+
+struct dpdk_table {
+	struct dpdk_node **chains;
+	uint32_t size; /* power of two, or 0 */
+	uint32_t count;
+};
+
 struct dpdk_gate {
 	struct cookie_keys keys;
 	uint64_t keys_next_ns;
 	struct siphash_key secret; /* of proofs */
 	struct siphash_key names;  /* of instances */
-	struct siphash_key hash;   /* of the table of peers */
+	struct siphash_key hash;   /* of the tables */
 	uint64_t epoch;
 	struct bucket rejects;
 	struct bucket gones;
@@ -89,9 +102,8 @@ struct dpdk_gate {
 	uint64_t busy_until_ns; /* there was no memory for another link */
 	uint64_t counts[DPDK_STRANGERS];
 
-	/* Links by their peer's token; chained through flow->peer_next. */
-	struct dpdk_flow **peers;
-	uint32_t peers_size; /* power of two, or 0 */
+	struct dpdk_table peers; /* links by their peer's token */
+	struct dpdk_table lives; /* accepted ones by who came from where */
 };
 
 /* Secrets and names of a port; reset-key=. @return 0; -EINVAL, -EACCES, ... */
@@ -106,8 +118,16 @@ uint64_t weir_dpdk_gate_instance(const struct dpdk_gate *gate,
 void weir_dpdk_peer_enter(struct dpdk_flow *flow);
 void weir_dpdk_peer_leave(struct dpdk_flow *flow);
 
-/* The chain that has the links whose peer has this token, among others. */
-struct dpdk_flow *weir_dpdk_peer_find(struct dpdk_gate *gate, uint64_t token);
+/* The first and the next link whose peer has this token; NULL: no more. */
+struct dpdk_flow *weir_dpdk_peer_find(const struct dpdk_gate *gate,
+				      uint64_t token);
+struct dpdk_flow *weir_dpdk_peer_next(const struct dpdk_flow *flow);
+
+/* Those that this instance, of whatever epoch, opened from there. */
+struct dpdk_flow *weir_dpdk_life_find(const struct dpdk_gate *gate,
+				      const struct dpdk_addr *from,
+				      uint64_t instance);
+struct dpdk_flow *weir_dpdk_life_next(const struct dpdk_flow *flow);
 
 /* A log line that strangers can cause: @return false when there were enough. */
 bool weir_dpdk_may_log(struct dpdk_port *port);

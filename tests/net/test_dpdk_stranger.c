@@ -517,6 +517,33 @@ nobody_ends_a_link_by_saying_that_he_is_its_peer(void **state)
 	weir_link_destroy(new);
 }
 
+/* So many that a stranger's INIT must not have us look at all of them. */
+static void
+who_has_many_links_may_have_old_ones(void **state)
+{
+	struct wire_params p;
+
+	(void)state;
+	pretend_wire();
+	for (uint32_t i = 0; i < 65; i++) {
+		p = params((uint64_t)i << 20 | 5, 1);
+		send_init(OUR_IP, OUR_PORT, &p, NULL);
+	}
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 65);
+	/* Another name, another port: nobody that we know. */
+	p = params(UINT64_C(0x5f0000), 1);
+	p.instance++;
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	p = params(UINT64_C(0x600000), 1);
+	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 67);
+	assert_int_equal(happened(DPDK_INIT_RETRY), 0);
+	p = params(UINT64_C(0x610000), 1);
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_RETRY) == 1);
+	assert_int_equal(happened(DPDK_INIT_WELCOME), 67);
+}
+
 static void
 accept_is_repeated_only_to_who_is_known_to_be_there(void **state)
 {
@@ -1020,6 +1047,13 @@ setup_cookie(void **state)
 }
 
 static int
+setup_many(void **state)
+{
+	(void)state;
+	return open_ports(",cookie=off", 16);
+}
+
+static int
 setup_pressure(void **state)
 {
 	(void)state;
@@ -1043,6 +1077,7 @@ teardown(void **state)
 #define RAW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define COOKIE(name) \
 	cmocka_unit_test_setup_teardown(name, setup_cookie, teardown)
+#define MANY(name) cmocka_unit_test_setup_teardown(name, setup_many, teardown)
 #define PRESSURE(name) \
 	cmocka_unit_test_setup_teardown(name, setup_pressure, teardown)
 
@@ -1058,6 +1093,7 @@ main(void)
 		COOKIE(a_restarted_peer_gets_its_link_at_once),
 		COOKIE(a_half_open_link_of_a_former_life_goes_too),
 		RAW(nobody_ends_a_link_by_saying_that_he_is_its_peer),
+		MANY(who_has_many_links_may_have_old_ones),
 		RAW(accept_is_repeated_only_to_who_is_known_to_be_there),
 		PRESSURE(the_same_init_from_elsewhere_is_another),
 		RAW(gone_needs_its_proof),
