@@ -6,22 +6,20 @@
 #include <string.h>
 #include "arq_rx.h"
 
+/* The next power of two, but at least `least`. */
 static uint32_t
-ring_size(uint32_t window)
+ring_size(uint32_t window, uint32_t least)
 {
-	uint32_t size = 64;
-
-	while (size < window)
-		size *= 2;
-	return size;
+	while (least < window)
+		least *= 2;
+	return least;
 }
 
 size_t
 weir_arq_rx_size(uint32_t window)
 {
-	uint32_t size = ring_size(window);
-
-	return (size_t)size * sizeof(struct conn_rx_packet) + size / 8;
+	return (size_t)ring_size(window, 1) * sizeof(struct conn_rx_packet) +
+	       ring_size(window, 64) / 8;
 }
 
 void
@@ -36,13 +34,13 @@ void
 weir_arq_rx_init(struct arq_rx *rx, void *mem, uint32_t isn, uint32_t window,
 		 uint32_t credit)
 {
-	uint32_t size = ring_size(window);
+	uint32_t size = ring_size(window, 1);
 
 	memset(rx, 0, sizeof(*rx));
 	memset(mem, 0, weir_arq_rx_size(window));
 	rx->ring = mem;
 	rx->bits.words = (uint64_t *)(rx->ring + size);
-	rx->bits.mask = size - 1;
+	rx->bits.mask = ring_size(window, 64) - 1;
 	rx->ring_mask = size - 1;
 	rx->first = seq_first(isn);
 	rx->nxt = rx->first;

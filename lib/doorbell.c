@@ -36,13 +36,19 @@ weir_doorbell_setup(void)
 }
 
 void
-weir_doorbell_arm(_Atomic uint32_t *sleeping)
+weir_doorbell_barrier(void)
 {
-	atomic_store_explicit(sleeping, 1, memory_order_relaxed);
 	/* For publishers that fence, and for the compiler. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (weir_doorbell_setup())
 		membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+void
+weir_doorbell_arm(_Atomic uint32_t *sleeping)
+{
+	atomic_store_explicit(sleeping, 1, memory_order_relaxed);
+	weir_doorbell_barrier();
 }
 
 void

@@ -36,6 +36,10 @@ bool weir_doorbell_setup(void);
 /* Sleeper: what it looks at after this call is what it may sleep on. */
 void weir_doorbell_arm(_Atomic uint32_t *sleeping);
 
+/* Sleeper: the barrier of weir_doorbell_arm(), for whoever sets words of many
+ * publishers first and wants one barrier for all of them. */
+void weir_doorbell_barrier(void);
+
 /* Make fd readable. Signal-safe; a full counter is as good. */
 void weir_doorbell_ring(int fd);
 

@@ -152,7 +152,11 @@ extern "C" {
 	X(EVENT, gone_taken, links, "ended: the peer knows them no more")     \
 	X(EVENT, gone_unknown, packets, "GONE about no link of ours")         \
 	X(EVENT, gone_forged, packets, "GONE without the right proof")        \
-	X(EVENT, tx_ring_full, times, "the device did not take the burst")
+	X(EVENT, tx_ring_full, times, "the device did not take the burst")    \
+	X(COUNT, link_looks, times, "links that polls looked at")             \
+	X(COUNT, link_wakes, times, "idle links that were used again")        \
+	X(COUNT, timer_wakes, times, "deadlines of idle links that came up")  \
+	X(LEVEL, link_bytes, bytes, "of memory that links take, no mbufs")
 
 /** Why reserve found no room; their sum is reserve_waits. */
 #define WEIR_TX_WAITS(X)                                                    \

@@ -30,6 +30,9 @@
 
 #define IP6_MTU_MIN 1280u
 
+/* One in a pool, at most: a small page, and what mempools and rings add. */
+#define MBUF_BYTES 4352u
+
 /* What weir_dpdk_port_open() hands to port_open() on this thread. */
 static _Thread_local const struct weir_dpdk_queue *given;
 
@@ -303,6 +306,20 @@ clock_init(struct dpdk_port *port)
 	port->now_ns = port->ns_base;
 }
 
+/*
+ * What EAL is to set aside, if it is us who start it and there are no huge
+ * pages: memory that nobody touches costs nothing. Another port in this
+ * process may want as much. @return 0: what is usual suffices.
+ */
+static uint64_t
+memory_wanted(const struct dpdk_dev_spec *spec)
+{
+	uint64_t mbufs = (uint64_t)spec->tx_mbufs + spec->rx_mbufs;
+	uint64_t bytes = 2 * mbufs * MBUF_BYTES + DPDK_ENV_MEMORY_BYTES / 4;
+
+	return bytes > DPDK_ENV_MEMORY_BYTES ? bytes : 0;
+}
+
 static int
 dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 {
@@ -315,6 +332,7 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 
 	if (rc != 0)
 		return rc;
+	env.memory_bytes = memory_wanted(&port->spec);
 	if (port->spec.is_pci)
 		env.pci = port->spec.name;
 	rc = weir_env_dpdk_start(&env);
@@ -515,6 +533,7 @@ dpdk_port_close(struct weir_port *p)
 	port_forget(port);
 	free(port->flows);
 	free(port->table);
+	weir_dpdk_run_free(&port->run);
 	weir_dpdk_fault_free(port->fault);
 	weir_dpdk_gate_close(&port->gate);
 }
@@ -537,6 +556,23 @@ dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 	return 0;
 }
 
+/* Flows, connections, the objects of the API, and large buffers. */
+static uint64_t
+links_bytes(const struct dpdk_port *port)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < port->flow_count; i++) {
+		const struct dpdk_flow *flow = port->flows[i];
+
+		bytes += flow->bytes + dpdk_large_bytes(&flow->rx_large) +
+			 dpdk_large_bytes(&flow->tx_large) +
+			 sizeof(struct dpdk_link) + sizeof(struct dpdk_tx) +
+			 sizeof(struct dpdk_rx);
+	}
+	return bytes;
+}
+
 static void
 dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 {
@@ -544,6 +580,7 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 
 	*stats = port->stats;
 	stats->links = port->flow_count;
+	stats->link_bytes = links_bytes(port);
 	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
 			      port->gate.counts, stats);
 	if (port->dev == NULL)

@@ -112,6 +112,7 @@ weir_dpdk_batch_send(struct dpdk_port *port)
 	if (count == 0 || __builtin_expect(port->drained, 0))
 		return;
 	sent = dpdk_dev_tx(port->dev, port->batch, (uint16_t)count);
+	port->tx_full = sent == 0;
 	port->stats.doorbells++;
 	port->stats.tx_packets += sent;
 	port->batch_count = count - sent;
@@ -126,7 +127,8 @@ weir_dpdk_batch_send(struct dpdk_port *port)
 static inline bool
 batch_has_room(struct dpdk_port *port)
 {
-	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0))
+	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0) &&
+	    !port->tx_full)
 		weir_dpdk_batch_send(port);
 	return port->batch_count < DPDK_TX_BATCH;
 }
@@ -469,7 +471,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		return false;
 	}
 	hdr.marked = ecn == DPDK_ECN_CE;
-	flow->touched = true;
+	dpdk_flow_touch(port, flow);
 	flow->rx_wire_bytes += m->pkt_len;
 	return weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns);
 }
@@ -798,30 +800,45 @@ flow_rare(struct dpdk_port *port, struct dpdk_flow *flow)
 	return weir_dpdk_flow_reap(flow);
 }
 
-/* @return events; *left: the flow is not in the port's array any more. */
+/* What becomes of a flow that was looked at. */
+enum flow_next {
+	FLOW_STAYS, /* in the run */
+	FLOW_QUIET, /* nothing was to be done */
+	FLOW_LEFT,  /* it is the port's no more */
+};
+
+/* @return events. */
 static uint32_t
-flow_service(struct dpdk_port *port, struct dpdk_flow *flow, bool *left)
+flow_service(struct dpdk_port *port, struct dpdk_flow *flow,
+	     enum flow_next *next)
 {
 	uint32_t events = 0;
+
+	*next = FLOW_QUIET;
 
 	if (__builtin_expect(
 		    flow->phase != DPDK_PHASE_UP ||
 			    atomic_load_explicit(&flow->gone,
 						 memory_order_relaxed) != 0,
 		    0)) {
-		*left = flow_rare(port, flow);
-		if (*left || flow->conn == NULL)
+		if (flow_rare(port, flow)) {
+			*next = FLOW_LEFT;
+			return 0;
+		}
+		if (flow->conn == NULL)
 			return 0;
 	}
 	events += flow_take_returns(flow);
 	if (flow->phase == DPDK_PHASE_UP)
 		events += flow_take_commits(flow, port->now_ns);
+	flow->run.busy |= events != 0;
 	if (port->now_ns >= flow->deadline_ns) {
 		weir_conn_on_time(flow->conn, port->now_ns);
 		flow->touched = true;
 	}
 	if (events == 0 && !flow->touched)
 		return 0;
+	*next = FLOW_STAYS;
 	if (flow->phase == DPDK_PHASE_UP && !flow->rx_stopped)
 		events += flow_deliver(flow);
 	flow->touched = !flow_emit(port, flow) || flow->owed_count != 0;
@@ -829,17 +846,63 @@ flow_service(struct dpdk_port *port, struct dpdk_flow *flow, bool *left)
 	return events;
 }
 
+/*
+ * Nothing to do, and halves tell when there is: no need to look again. But who
+ * has drawn a ticket may have seen the flow awake, and puts his entry now.
+ */
+static inline bool
+flow_may_rest(const struct dpdk_flow *flow)
+{
+	return atomic_load_explicit(&flow->attention, memory_order_relaxed) ==
+		       DPDK_ASLEEP &&
+	       (uint32_t)atomic_load_explicit(&flow->tickets,
+					      memory_order_relaxed) ==
+		       flow->return_head;
+}
+
+/* One turn of the flow at `at` in the run. @return who is next. */
+static uint32_t
+port_turn(struct dpdk_port *port, uint32_t at, uint32_t *events)
+{
+	struct dpdk_run *run = &port->run;
+	struct dpdk_flow *flow = run->flows[at];
+	uint64_t sent = flow->tx_wire_bytes;
+	bool was_full = port->tx_full;
+	enum flow_next next;
+
+	*events += flow_service(port, flow, &next);
+	if (next == FLOW_LEFT)
+		return at; /* another one has its place */
+	if (next == FLOW_QUIET && flow_may_rest(flow)) {
+		weir_dpdk_run_rest(run, flow);
+		return at;
+	}
+	if (__builtin_expect(port->tx_full && !was_full, 0))
+		run->next = flow->tx_wire_bytes != sent ? at + 1 : at;
+	return at + 1;
+}
+
+/*
+ * Everyone in the run gets a turn, or as many as there is time for. When the
+ * device takes no more, whoever it refused first goes first in the next poll:
+ * so a link that always has packets gets no more room than others.
+ */
 static uint32_t
 port_service(struct dpdk_port *port)
 {
-	uint32_t events = 0;
-	bool left;
+	struct dpdk_run *run = &port->run;
+	uint32_t events = 0, turns = run->count, at = run->next;
 
-	/* From the end: a flow that leaves is replaced by the last one. */
-	for (uint32_t i = port->flow_count; i-- > 0;) {
-		left = false;
-		events += flow_service(port, port->flows[i], &left);
+	if (__builtin_expect(turns > DPDK_RUN_TURNS, 0))
+		turns = DPDK_RUN_TURNS;
+	for (uint32_t i = 0; i < turns; i++) {
+		if (at >= run->count)
+			at = 0;
+		at = port_turn(port, at, &events);
 	}
+	if (__builtin_expect(turns == DPDK_RUN_TURNS, 0))
+		run->next = at;
+	port->stats.link_looks += turns;
 	return events;
 }
 
@@ -849,7 +912,7 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 	if (flow->phase != DPDK_PHASE_UP || flow->conn == NULL ||
 	    flow_take_commits(flow, weir_dpdk_now(port)) == 0)
 		return;
-	flow->touched = true;
+	dpdk_flow_touch(port, flow);
 	if (flow_emit(port, flow))
 		flow->deadline_ns = weir_conn_deadline(flow->conn);
 	weir_dpdk_batch_send(port);
@@ -872,6 +935,7 @@ weir_dpdk_poll(struct weir_port *p)
 	uint32_t events = 0;
 
 	port->stats.polls++;
+	port->tx_full = false;
 	if (__builtin_expect(port->dev == NULL || port->still, 0)) {
 		weir_dpdk_now(port);
 	} else {
@@ -880,6 +944,7 @@ weir_dpdk_poll(struct weir_port *p)
 		if (port->now_ns >= port->neigh_next_ns)
 			weir_dpdk_neigh_step(port);
 	}
+	weir_dpdk_run_collect(port);
 	events += port_service(port);
 	weir_dpdk_freed_flush(port);
 	if (port->dev != NULL && !port->still)

@@ -36,6 +36,7 @@
 #include "conn.h"
 #include "dpdk_hdr.h"
 #include "dpdk_large.h"
+#include "dpdk_run.h"
 #include "dpdk_stranger.h"
 #include "spsc.h"
 #include "weir_driver.h"
@@ -165,13 +166,17 @@ struct dpdk_flow {
 	_Alignas(64) _Atomic uint32_t refs;
 	_Atomic uint32_t gone; /* DPDK_GONE_* */
 	_Atomic int32_t status;
+	_Atomic uint32_t attention; /* enum dpdk_attention */
+	struct dpdk_flow *posted_next;
 
 	/* Port owner only, from here on. */
 	_Alignas(64) struct dpdk_port *port;
 	struct weir_conn *conn;
 	void *conn_mem;
+	size_t bytes;   /* of the flow and its connection */
 	uint64_t token; /* ours; of another index while there is no conn */
 	uint64_t deadline_ns;
+	struct dpdk_run_node run;
 	uint8_t phase; /* enum dpdk_phase */
 	bool connector;
 	bool touched;      /* there may be something to do */
@@ -266,6 +271,16 @@ struct dpdk_link {
 	struct weir_link link;
 	struct dpdk_flow *flow;
 };
+
+/* Something was put into the flow's rings: if the port does not look at them,
+ * tell it. Halves and releasers. */
+static inline void
+dpdk_flow_news(struct dpdk_flow *flow)
+{
+	if (__builtin_expect(
+		    weir_doorbell_wanted(&flow->attention, flow->fence), 0))
+		weir_dpdk_run_post(flow);
+}
 
 /* ---- dpdk_half.c: the threads of the halves ---- */
 

@@ -273,6 +273,7 @@ dpdk_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	flow->commit[weir_spsc_tail(&flow->commit_q, 0)] =
 		(struct dpdk_commit){ (uint32_t)slot->cookie, slot->len };
 	weir_spsc_push(&flow->commit_q, 1);
+	dpdk_flow_news(flow);
 	tx_unallocate(dt, (uint32_t)slot->cookie);
 	dt->large_committed += slot->cookie >= dt->small_total;
 	dt->committed++;
@@ -314,6 +315,7 @@ tx_last_word(struct dpdk_flow *flow, uint32_t word)
 	flow->commit[weir_spsc_tail(&flow->commit_q, 0)] =
 		(struct dpdk_commit){ word, 0 };
 	weir_spsc_push(&flow->commit_q, 1);
+	dpdk_flow_news(flow);
 }
 
 static int
@@ -456,6 +458,7 @@ dpdk_tx_destroy(struct weir_tx *tx)
 	/* Release: the port takes over what this half had. */
 	atomic_fetch_or_explicit(&flow->gone, DPDK_GONE_TX,
 				 memory_order_release);
+	dpdk_flow_news(flow);
 	weir_dpdk_flow_put(flow);
 }
 
@@ -561,6 +564,9 @@ weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg)
 		weir_dpdk_flow_orphan_release(flow, (uint32_t)msg->cookie);
 		return;
 	}
+	/* Before the entry: right after it the flow may be gone. With the ticket
+	 * drawn the port waits for what follows. */
+	dpdk_flow_news(flow);
 	weir_retring_put(flow->returns, flow->return_mask, (uint32_t)ticket,
 			 (uint32_t)msg->cookie);
 	/* The flow may be gone already: do not look at it again. */
@@ -620,6 +626,7 @@ dpdk_rx_destroy(struct weir_rx *rx)
 	/* Release: the port reads the ready ring from where we stopped. */
 	atomic_fetch_or_explicit(&flow->gone, DPDK_GONE_RX,
 				 memory_order_release);
+	dpdk_flow_news(flow);
 	weir_dpdk_flow_put(flow);
 }
 

@@ -38,6 +38,12 @@ dpdk_large_at(const struct dpdk_large *large, uint32_t i)
 	return large->base + i * large->stride;
 }
 
+static inline size_t
+dpdk_large_bytes(const struct dpdk_large *large)
+{
+	return large->base != NULL ? large->stride * large->count : 0;
+}
+
 /* @return false when all are in use. */
 static inline bool
 dpdk_large_take(struct dpdk_large *large, uint32_t *i)

@@ -79,7 +79,7 @@ links_end(struct dpdk_port *port)
 		    weir_conn_status(flow->conn) == CONN_CLOSED)
 			continue;
 		weir_conn_abort(flow->conn, WIRE_E_DEAD, port->now_ns);
-		flow->touched = true;
+		dpdk_flow_touch(port, flow);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "dpdk_hdr.h"
 #include "dpdk_neigh.h"
 #include "dpdk_flow.h"
+#include "dpdk_run.h"
 #include "dpdk_stranger.h"
 #include "weir_driver.h"
 
@@ -80,14 +81,16 @@ struct dpdk_port {
 	uint32_t table_size;
 	uint32_t table_next;
 
-	/* Every flow, in no order; polled. */
+	/* Every flow, in no order. */
 	struct dpdk_flow **flows;
 	uint32_t flow_count;
 	uint32_t flow_room;
+	struct dpdk_run run; /* those that a poll looks at */
 
 	/* Transmit. */
 	struct rte_mbuf *batch[DPDK_TX_BATCH];
 	uint32_t batch_count;
+	bool tx_full; /* the device took no more in this poll */
 	struct rte_mbuf *spares[DPDK_SPARES];
 	uint32_t spare_count;
 	struct rte_mbuf *freed[DPDK_FREED]; /* all of one pool */
@@ -142,6 +145,15 @@ static inline struct dpdk_port *
 dpdk_port_of(struct weir_port *port)
 {
 	return WEIR_CONTAINER_OF(port, struct dpdk_port, port);
+}
+
+/* The flow may have something to do: the next poll will see. */
+static inline void
+dpdk_flow_touch(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	flow->touched = true;
+	if (__builtin_expect(flow->run.place == 0, 0))
+		weir_dpdk_run_add(&port->run, flow);
 }
 
 /* One clock per poll: the cycle counter, scaled. Never goes back. */

@@ -188,7 +188,7 @@ weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
 	weir_dpdk_port_hdr(port, &flow->hdr, &mac, &flow->local, &flow->peer);
 	weir_conn_connect(flow->conn, port->now_ns);
 	flow->phase = DPDK_PHASE_SETUP;
-	flow->touched = true;
+	dpdk_flow_touch(port, flow);
 }
 
 /* Can we reach that address from here at all? */
@@ -369,7 +369,7 @@ refuse(struct dpdk_port *port, struct dpdk_flow *flow)
 				 memory_order_relaxed);
 	if (flow->conn != NULL)
 		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
-	flow->touched = true;
+	dpdk_flow_touch(port, flow);
 }
 
 void

@@ -215,7 +215,7 @@ end_former(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		if (!is_former(flow, in, init))
 			continue;
 		weir_conn_supersede(flow->conn, port->now_ns);
-		flow->touched = true;
+		dpdk_flow_touch(port, flow);
 		count(port, DPDK_SUPERSEDED);
 	}
 }
@@ -295,7 +295,7 @@ on_good_init(struct dpdk_port *port, struct dpdk_listener *l,
 
 	if (flow != NULL) {
 		count(port, DPDK_INIT_AGAIN);
-		flow->touched = true;
+		dpdk_flow_touch(port, flow);
 		weir_conn_on_packet(flow->conn, hdr, NULL, port->now_ns);
 		return WIRE_E_NONE;
 	}
@@ -370,7 +370,7 @@ on_gone(struct dpdk_port *port, const struct wire_hdr *hdr)
 		what = DPDK_GONE_FORGED;
 		if (!weir_conn_on_gone(flow->conn, hdr, port->now_ns))
 			continue;
-		flow->touched = true;
+		dpdk_flow_touch(port, flow);
 		what = DPDK_GONE_TAKEN;
 		break;
 	}

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(sys.argv[1])
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 PUBLIC = {"weir.h", "weir_inline.h", "weir_driver.h", "weir_stats.h"}
-PURE = re.compile(r"(seq|rtt|sack|credit|timer|wire|siphash|cookie|crc32c|cc|"
+PURE = re.compile(r"(seq|rtt|sack|credit|timer\w*|wire|siphash|cookie|crc32c|cc|"
                   r"bucket|arq_\w+|conn\w*)\.[ch]")
 PURE_LIBC = {"errno.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
              "string.h"}
