@@ -37,8 +37,10 @@ tail_probe(struct weir_conn *conn, uint64_t now_ns)
 	const struct arq_tx *tx = &conn->tx;
 	uint64_t base_ns =
 		later(conn->progress_ns, arq_tx_slot(tx, tx->nxt - 1)->sent_ns);
-	uint64_t at_ns = base_ns + rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
-					   conn->patience_ns);
+	uint64_t at_ns = base_ns +
+			 rtt_pto(&conn->rtt, conn->peer_ack_delay_ns,
+				 conn->patience_ns) +
+			 arq_tx_in_flight(tx) * CONN_TLP_PACKET_NS;
 
 	if (conn->tlp_done || tx->lost != 0)
 		return TIMER_NEVER;

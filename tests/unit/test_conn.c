@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "conn_impl.h"
 #include "conn_pair.h"
 
 static uint8_t bytes[100000];
@@ -288,7 +289,7 @@ a_lost_tail_is_found_by_a_probe(void **state)
 	pair->a.config.tlp_min_ns = 100 * US;
 	pair_open(pair);
 	send_one(pair, true);
-	pair_wait(pair, pair->a.config.tlp_min_ns - 1);
+	pair_wait(pair, pair->a.config.tlp_min_ns + CONN_TLP_PACKET_NS - 1);
 	assert_int_equal(pair_flush(pair, &pair->a), 0);
 	pair_wait(pair, 1);
 	assert_int_equal(pair_flush(pair, &pair->a), 1);
@@ -347,7 +348,7 @@ silence_doubles_the_timeout(void **state)
 	pair_open(pair);
 	send_one(pair, true);
 	/* The tail probe comes first. */
-	pair_wait(pair, pair->a.config.tlp_min_ns);
+	pair_wait(pair, pair->a.config.tlp_min_ns + CONN_TLP_PACKET_NS);
 	pair_flush(pair, &pair->a);
 	for (int i = 0; i < 6; i++) {
 		uint64_t before = pair_stats(&pair->a).rto;
