@@ -126,20 +126,18 @@ take_slowly(struct shm_rx *sr, const struct shm_cell *cell, uint64_t word,
  * have changed the header when the slow path loads it again; that path checks
  * what it loads. */
 static inline int
-take_inline(struct shm_rx *sr, uint64_t word, struct weir_msg *msg)
+take_inline(struct shm_rx *sr, const struct shm_cell *cell, uint32_t at,
+	    uint64_t word, struct weir_msg *msg)
 {
-	const struct shm_cell *cell = &sr->cells[sr->seq & sr->mask];
 	uint32_t body = atomic_load_explicit(&cell->body, memory_order_relaxed);
 	uint32_t generation =
 		atomic_load_explicit(&cell->generation, memory_order_relaxed);
 	uint32_t len = (uint32_t)word;
 
-	if (__builtin_expect(body != (sr->seq & sr->mask) ||
-				     len > sr->inline_size_max,
-			     0) ||
-	    __builtin_expect(track_check(sr, body, generation) != 0, 0))
+	if (__builtin_expect(body != at || len > sr->inline_size_max, 0) ||
+	    __builtin_expect(track_check(sr, at, generation) != 0, 0))
 		return take_slowly(sr, cell, word, msg);
-	hand_out(sr, body, generation, len, cell->data, msg);
+	hand_out(sr, at, generation, len, cell->data, msg);
 	return 1;
 }
 
@@ -198,7 +196,7 @@ idle_slowly(struct shm_rx *sr, uint64_t end, uint64_t word)
 								   : 0;
 }
 
-static inline int
+static __attribute__((noinline)) int
 idle(struct shm_rx *sr, uint64_t word)
 {
 	/* Acquire: pairs with end_sending(). */
@@ -241,20 +239,34 @@ recv_many(struct shm_rx *sr, struct weir_msg *msgs, uint32_t n)
 	return count > 0 || rc == -EAGAIN ? (int)count : rc;
 }
 
+static int shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n);
+
+/* The first call after arming. */
+static __attribute__((cold, noinline)) int
+recv_awake(struct shm_rx *sr, struct weir_msg *msgs, uint16_t n)
+{
+	awake(sr);
+	return shm_recv(&sr->rx, msgs, n);
+}
+
+/* All that is not a small message at once is a tail call: nothing is saved. */
 static int
 shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
+	uint32_t at = (uint32_t)sr->seq & sr->mask;
+	const struct shm_cell *cell = &sr->cells[at];
 	uint64_t word;
 
 	if (__builtin_expect(sr->armed, 0))
-		awake(sr);
-	word = next_word(sr);
+		return recv_awake(sr, msgs, n);
+	/* Acquire: as next_word(). */
+	word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	if (!is_next(sr, word))
 		return idle(sr, word);
 	if (n != 1)
 		return recv_many(sr, msgs, n);
-	return take_inline(sr, word, msgs);
+	return take_inline(sr, cell, at, word, msgs);
 }
 
 /* ---- not on the data path -------------------------------------------------------- */

@@ -269,13 +269,6 @@ weir_shm_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 
 /* ---- commit ------------------------------------------------------------------- */
 
-static __attribute__((cold, noinline)) void
-ring_peer(struct shm_tx *st)
-{
-	st->doorbells++;
-	weir_shm_bell_ring(st->peer_bell);
-}
-
 /*
  * The receiver has read the cells of the last lap, so the first store to each
  * has to wait until its cache has let go of the line: 45 to 160 ns. Stores
@@ -289,7 +282,7 @@ ring_peer(struct shm_tx *st)
  * without room to spare they may be cells that the receiver has not read yet,
  * and then he is the slower one anyway.
  */
-static __attribute__((noinline)) void
+static void
 claim_ahead(struct shm_tx *st)
 {
 	if (st->free_credits < 2 * CLAIM_CELLS)
@@ -304,7 +297,7 @@ claim_ahead(struct shm_tx *st)
  * The same for a message with a body of its own: the body that alloc will
  * probably take next is free, so its bytes are ours to write.
  */
-static __attribute__((noinline)) void
+static void
 claim_body(struct shm_tx *st, uint32_t body, uint32_t len)
 {
 	const struct shm_tx_class *c =
@@ -320,6 +313,25 @@ claim_body(struct shm_tx *st, uint32_t body, uint32_t len)
 	bytes = c->bytes + (uint64_t)(next - c->first) * c->stride;
 	for (uint32_t at = 0; at < len; at += WEIR_CACHE_LINE)
 		bytes[at] = 0;
+}
+
+/* What is left to do once the message is published. Not inline: then commit
+ * saves no registers, and those would be stores too. */
+static __attribute__((noinline)) void
+claim(struct shm_tx *st, uint32_t body, uint32_t len)
+{
+	if (st->seq % CLAIM_CELLS == 0)
+		claim_ahead(st);
+	if (body > st->mask)
+		claim_body(st, body, len);
+}
+
+static __attribute__((cold, noinline)) void
+ring_and_claim(struct shm_tx *st, uint32_t body, uint32_t len)
+{
+	st->doorbells++;
+	weir_shm_bell_ring(st->peer_bell);
+	claim(st, body, len);
 }
 
 /*
@@ -352,11 +364,9 @@ weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	st->payload_bytes += len;
 	if (__builtin_expect(
 		    weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))
-		ring_peer(st);
-	if (st->seq % CLAIM_CELLS == 0)
-		claim_ahead(st);
-	if (body > st->mask)
-		claim_body(st, body, len);
+		ring_and_claim(st, body, len);
+	else if (st->seq % CLAIM_CELLS == 0 || body > st->mask)
+		claim(st, body, len);
 }
 
 void
