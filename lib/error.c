@@ -85,8 +85,12 @@ is_passing(int rc)
 int
 weir_latch(int32_t *status, int rc)
 {
-	if (!is_passing(rc))
-		*status = rc;
+	int32_t first = 0;
+
+	if (!is_passing(rc) &&
+	    !__atomic_compare_exchange_n(status, &first, rc, false,
+					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return first;
 	return rc;
 }
 

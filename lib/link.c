@@ -40,7 +40,7 @@ config_refuse(const struct weir_driver *driver,
 				 "link config: unknown flags 0x%x; use enum "
 				 "weir_link_flags",
 				 c->flags);
-	if (c->flags != 0)
+	if (c->flags != 0 && (driver->caps & WEIR_CAP_MULTI_PRODUCER) == 0)
 		return weir_fail(-EOPNOTSUPP,
 				 "link config: %s links have no multi-producer "
 				 "send half; use one thread at a time",
@@ -163,6 +163,7 @@ link_fill(struct weir_link *link, struct weir_port *port,
 	link->config = *config;
 	link->tx->port = port;
 	link->tx->msg_size_max = config->msg_size_max;
+	link->tx->shared = config->flags & WEIR_LINK_MULTI_PRODUCER;
 	link->rx->port = port;
 }
 
@@ -348,7 +349,9 @@ weir_link_join(struct weir_tx *tx, struct weir_rx *rx, struct weir_link **link)
 static int
 joined_status(const struct weir_link *link)
 {
-	int tx_status = link->tx != NULL ? link->tx->status : 0;
+	int tx_status = link->tx == NULL ? 0
+					 : __atomic_load_n(&link->tx->status,
+							   __ATOMIC_RELAXED);
 	int rx_status = link->rx != NULL ? link->rx->status : 0;
 
 	if (tx_status != 0 && tx_status != -EPIPE)

@@ -7,6 +7,12 @@
 
 #include "core.h"
 
+static int
+status_of(const struct weir_tx *tx)
+{
+	return __atomic_load_n(&tx->status, __ATOMIC_RELAXED);
+}
+
 int
 weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 		     uint64_t deadline_ns, struct weir_permit *permit)
@@ -33,6 +39,15 @@ weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 	return rc;
 }
 
+static void
+count_copy(struct weir_tx *tx, uint32_t len)
+{
+	if (tx->shared)
+		__atomic_fetch_add(&tx->copied_bytes, len, __ATOMIC_RELAXED);
+	else
+		tx->copied_bytes += len;
+}
+
 static int
 fill_and_commit(struct weir_tx *tx, const void *data, uint32_t len,
 		struct weir_permit *permit)
@@ -44,7 +59,7 @@ fill_and_commit(struct weir_tx *tx, const void *data, uint32_t len,
 		return rc;
 	if (len != 0)
 		memcpy(slot.data, data, len);
-	tx->copied_bytes += len;
+	count_copy(tx, len);
 	weir_slot_commit(&slot);
 	return 0;
 }
@@ -90,8 +105,12 @@ void
 weir_tx_cancel(struct weir_tx *tx)
 {
 	/* Pairs with the acquire of the wait that it ends; sequential for the
-	 * sake of wake(), see weir_wait_sleep(). */
-	__atomic_exchange_n(&tx->cancel, 1, __ATOMIC_SEQ_CST);
+	 * sake of wake(), see weir_wait_sleep(). Where several threads may wait
+	 * each call counts. */
+	if (tx->shared)
+		__atomic_fetch_add(&tx->cancel, 1, __ATOMIC_SEQ_CST);
+	else
+		__atomic_exchange_n(&tx->cancel, 1, __ATOMIC_SEQ_CST);
 	tx->ops->wake(tx);
 }
 
@@ -108,19 +127,17 @@ anything_out(struct weir_tx *tx)
 int
 weir_tx_close(struct weir_tx *tx)
 {
-	int rc;
+	int rc = status_of(tx);
 
 	WEIR_ENTER(tx, "weir_tx_close");
-	if (tx->status == -EPIPE)
+	if (rc == -EPIPE)
 		rc = -EALREADY;
-	else if (tx->status != 0)
-		rc = tx->status;
-	else if (anything_out(tx))
+	else if (rc == 0 && !tx->shared && anything_out(tx))
 		rc = -EBUSY;
-	else
+	else if (rc == 0)
 		rc = tx->ops->close(tx);
 	if (rc == 0)
-		tx->status = -EPIPE;
+		weir_latch(&tx->status, -EPIPE);
 	WEIR_LEAVE(tx);
 	return rc;
 }
@@ -147,7 +164,7 @@ weir_tx_fd(struct weir_tx *tx)
 int
 weir_tx_arm(struct weir_tx *tx, uint32_t size_hint)
 {
-	int rc = tx->status;
+	int rc = status_of(tx);
 
 	WEIR_ENTER(tx, "weir_tx_arm");
 	if (rc == 0)
@@ -162,7 +179,8 @@ weir_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats, size_t size)
 	struct weir_tx_stats all = { 0 };
 
 	tx->ops->stats(tx, &all);
-	all.copied_bytes += tx->copied_bytes;
+	all.copied_bytes +=
+		__atomic_load_n(&tx->copied_bytes, __ATOMIC_RELAXED);
 	memset(stats, 0, size);
 	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
 }

@@ -44,10 +44,18 @@ weir_wait_begin(struct weir_wait *wait, struct weir_port *port,
 static bool
 canceled(struct weir_wait *wait)
 {
-	/* Acquire: what the canceling thread did before is seen after. */
-	return wait->cancel != NULL &&
-	       __atomic_load_n(wait->cancel, __ATOMIC_RELAXED) != 0 &&
-	       __atomic_exchange_n(wait->cancel, 0, __ATOMIC_ACQUIRE) != 0;
+	uint32_t count;
+
+	if (wait->cancel == NULL)
+		return false;
+	/* One wait takes one; acquire: what the canceling thread did before is
+	 * seen after. */
+	count = __atomic_load_n(wait->cancel, __ATOMIC_RELAXED);
+	while (count != 0 && !__atomic_compare_exchange_n(
+				     wait->cancel, &count, count - 1, true,
+				     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		;
+	return count != 0;
 }
 
 int

@@ -33,7 +33,8 @@
  *     WEIR_EOF       the peer closed; every message before was received
  *
  * Threads. Calls on one half must not overlap; a half may be handed from
- * thread to thread. A port with a poller (dpdk) is polled by one thread, its
+ * thread to thread. A send half opened with WEIR_LINK_MULTI_PRODUCER is for
+ * several threads at once. A port with a poller (dpdk) is polled by one thread, its
  * owner: the one that opened it, or the poll thread that weir started on
  * request. mem and shm links need no poller. A message may be released on any
  * thread, in any order, also when its half, link and port are gone. The
@@ -117,8 +118,23 @@ struct weir_port_config {
 
 /** Bits of weir_link_config.flags. */
 enum weir_link_flags {
-	/** Several threads may use the send half at once; refused today with
-	 *  -EOPNOTSUPP by every driver. */
+	/**
+	 * Several threads may use the send half at once: every call but
+	 * weir_tx_destroy(), which comes when no other is under way. mem and
+	 * shm; -EOPNOTSUPP elsewhere. The peer need not know, and who does not
+	 * ask for it pays nothing.
+	 *
+	 * Messages arrive in the order of their commits, so those of one thread
+	 * in its own. No thread waits for another one: what is reserved,
+	 * allocated or open delays nobody. A thread that the scheduler stops in
+	 * the middle of weir_slot_commit() delays only what the receiver sees
+	 * of later messages, and only so long. reserve may answer 0 while
+	 * another thread is collecting what the peer released.
+	 *
+	 * An answer that lasts is for all threads, those in a _wait call too.
+	 * Each weir_tx_cancel() ends one wait. Each thread that has armed calls
+	 * reserve again. Permits and slots may be handed from thread to thread.
+	 */
 	WEIR_LINK_MULTI_PRODUCER = 1u << 0,
 };
 
@@ -466,8 +482,8 @@ WEIR_API int weir_tx_try_send(struct weir_tx *tx, const void *data,
  */
 WEIR_API int weir_msg_forward(struct weir_msg *msg, struct weir_permit *permit);
 
-/** Wake the _wait call in progress on this half, else the next one. Any
- *  thread, async-signal-safe. */
+/** Wake the _wait call in progress on this half, else the next one; of
+ *  several threads' one per call. Any thread, async-signal-safe. */
 WEIR_API void weir_tx_cancel(struct weir_tx *tx);
 
 /**
@@ -475,8 +491,9 @@ WEIR_API void weir_tx_cancel(struct weir_tx *tx);
  * then WEIR_EOF. The other direction goes on. Does not wait; weir_link_status
  * and weir_port_close() tell when the peer has all.
  *
- * @return 0; -EBUSY a permit or slot is out, nothing happened; -EALREADY
- *         closed before; else as weir_tx_reserve().
+ * @return 0; -EBUSY a permit or slot is out, or another thread is inside
+ *         reserve or commit, nothing happened; -EALREADY closed before; else
+ *         as weir_tx_reserve().
  */
 WEIR_API int weir_tx_close(struct weir_tx *tx);
 

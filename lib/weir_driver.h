@@ -65,6 +65,8 @@ enum weir_driver_caps {
 	WEIR_CAP_REMOTE = 1u << 0,  /**< the peer may be another machine */
 	WEIR_CAP_PROCESS = 1u << 1, /**< the peer may be another process */
 	WEIR_CAP_POLLED = 1u << 2,  /**< ports have an owner that polls */
+	/** Several threads may share a send half, if asked for at open. */
+	WEIR_CAP_MULTI_PRODUCER = 1u << 3,
 };
 
 struct weir_port {

@@ -54,8 +54,8 @@ struct weir_tx {
 	const struct weir_tx_ops *ops;
 	struct weir_port *port;
 	uint32_t msg_size_max;
-	int32_t status; /* 0, or the latched answer of every later call */
-	uint32_t unused;
+	int32_t status;  /* 0, or the latched answer of every later call */
+	uint32_t shared; /* several threads may be in a call at once */
 	uint32_t busy;   /* WEIR_DEBUG: a call is under way */
 	uint32_t cancel; /* set by weir_tx_cancel() */
 	uint32_t reserved;
@@ -69,7 +69,7 @@ struct weir_rx {
 	int32_t status;
 	uint32_t busy;
 	uint32_t cancel;
-	uint32_t reserved;
+	uint32_t shared; /* never: as above */
 };
 
 /* First member of whatever outlives a half to keep its messages readable. */
@@ -84,7 +84,8 @@ WEIR_API void weir_misuse(const char *call, const char *what)
 
 #ifdef WEIR_DEBUG
 #define WEIR_ENTER(half, call)                                           \
-	(__atomic_exchange_n(&(half)->busy, 1u, __ATOMIC_ACQUIRE) != 0   \
+	(!(half)->shared && __atomic_exchange_n(&(half)->busy, 1u,       \
+						__ATOMIC_ACQUIRE) != 0   \
 		 ? weir_misuse(call, "half is in use by another thread") \
 		 : (void)0)
 #define WEIR_LEAVE(half) __atomic_store_n(&(half)->busy, 0u, __ATOMIC_RELEASE)
@@ -96,7 +97,8 @@ WEIR_API void weir_misuse(const char *call, const char *what)
 #define WEIR_DEMAND(cond, call, what) ((void)0)
 #endif
 
-/** Remember the first lasting negative answer; cold. @return rc. */
+/** Remember the first lasting negative answer; cold. @return rc, or what
+ *  another thread was first with. */
 WEIR_API int weir_latch(int32_t *status, int rc) __attribute__((cold));
 
 static inline int
@@ -106,8 +108,10 @@ weir_tx_reserve_burst(struct weir_tx *tx, uint32_t size_hint,
 	int rc;
 
 	WEIR_ENTER(tx, "weir_tx_reserve");
-	if (__builtin_expect(tx->status != 0, 0)) {
-		rc = tx->status;
+	/* Atomic for those that several threads use; the same instruction. */
+	rc = __atomic_load_n(&tx->status, __ATOMIC_RELAXED);
+	if (__builtin_expect(rc != 0, 0)) {
+		; /* for ever */
 	} else if (__builtin_expect(size_hint > tx->msg_size_max, 0)) {
 		rc = weir_latch(&tx->status, -EMSGSIZE);
 	} else {

@@ -10,6 +10,8 @@
  *     shm_listener   who is at the door
  *     shm_session    what both lanes share; set-up, death
  *     shm_tx shm_rx  the data path; shm_tx_half the rest of a send half
+ *     shm_tx_multi   the data path of a send half that several threads use;
+ *                    shm_multi_half the rest of it
  *     shm_orphan     releases, and the end after the end
  *     shm_sleep      what a half sleeps on
  *     shm_bell       what the peer rings
@@ -20,6 +22,7 @@
 #include "shm.h"
 
 #include "shm_listener.h"
+#include "shm_multi.h"
 
 static struct shm_session *
 session_of(struct weir_link *link)
@@ -174,7 +177,7 @@ static const char *const shm_keys[] = { "fd", "path", "uid", NULL };
 
 const struct weir_driver weir_driver_shm = {
 	.scheme = "shm",
-	.caps = WEIR_CAP_PROCESS,
+	.caps = WEIR_CAP_PROCESS | WEIR_CAP_MULTI_PRODUCER,
 	.modes = 1u << WEIR_MODE_BARE,
 	/* Cells that fit the first-level cache beside the work: with 1,024 the
 	 * rate of small messages is two thirds, see docs/performance.md. */
@@ -183,7 +186,7 @@ const struct weir_driver weir_driver_shm = {
 	.port_size = sizeof(struct weir_port),
 	.listener_size = sizeof(struct shm_listener),
 	.link_size = sizeof(struct shm_link),
-	.tx_size = sizeof(struct shm_tx),
+	.tx_size = sizeof(struct shm_multi), /* begins with struct shm_tx */
 	.rx_size = sizeof(struct shm_rx),
 	.port_open = shm_port_open,
 	.port_poll = shm_port_poll,

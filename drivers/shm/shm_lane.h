@@ -243,6 +243,15 @@ int weir_shm_tx_init(struct shm_tx *st, struct shm_session *session);
 void weir_shm_tx_attach(struct shm_tx *st);
 void weir_shm_rx_attach(struct shm_rx *sr);
 
+/* ---- shm_multi_half.c: a send half of several threads ---------------------------- */
+
+/* The rest of a struct shm_multi, whose first part has been initialised.
+ * @return 0; -ENOMEM. */
+int weir_shm_multi_init(struct shm_tx *st);
+
+/* Any thread. */
+void weir_shm_multi_attach(struct shm_tx *st);
+
 /* ---- shm_orphan.c --------------------------------------------------------------- */
 
 /* A number for session->orphan_flag. */

@@ -143,7 +143,6 @@ weir_shm_session_bind(struct shm_session *s, struct weir_link *link)
 		return rc;
 	sr->session = s;
 	sr->sleep = (struct shm_sleep){ .epoll = -1, .timer = -1 };
-	st->tx.ops = &weir_shm_tx_ops_early;
 	sr->rx.ops = &weir_shm_rx_ops_early;
 	weir_shm_session_ref(s);
 	weir_shm_session_ref(s);

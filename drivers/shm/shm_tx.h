@@ -44,6 +44,11 @@ void weir_shm_flush(struct weir_tx *tx);
 /* Take back what the peer has released. all: look everywhere. */
 void weir_shm_collect(struct shm_tx *st, bool all);
 
+/* Tell how our sending ended, after so many messages. Before the link is up
+ * the peer finds it later. */
+void weir_shm_end_sending(struct shm_session *s, enum shm_end how,
+			  uint64_t messages);
+
 /* Why a peer that is gone is gone. */
 int weir_shm_peer_gone(struct shm_tx *st);
 

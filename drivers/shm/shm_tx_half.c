@@ -9,16 +9,13 @@
 
 /* ---- while the link is up ------------------------------------------------------- */
 
-/* Tell how our sending ended. Before the link is up the peer finds it later. */
-static void
-end_sending(struct shm_tx *st, enum shm_end how)
+void
+weir_shm_end_sending(struct shm_session *s, enum shm_end how, uint64_t messages)
 {
-	struct shm_session *s = st->session;
-
 	/* Release: orders every commit before the end. Pairs with the load
 	 * in shm_recv(). */
 	atomic_store_explicit(&s->own.front->tx.end,
-			      (uint64_t)how << 32 | (uint32_t)st->seq,
+			      (uint64_t)how << 32 | (uint32_t)messages,
 			      memory_order_release);
 	if (weir_shm_session_is_up(s) &&
 	    weir_doorbell_wanted(&s->peer.front->rx.sleeping, s->fence))
@@ -32,7 +29,7 @@ shm_close(struct weir_tx *tx)
 
 	if (atomic_load_explicit(&st->peer->gone, memory_order_relaxed) != 0)
 		return weir_shm_peer_gone(st);
-	end_sending(st, SHM_END_CLOSED);
+	weir_shm_end_sending(st->session, SHM_END_CLOSED, st->seq);
 	return 0;
 }
 
@@ -139,7 +136,7 @@ shm_tx_destroy(struct weir_tx *tx)
 	struct shm_tx *st = shm_tx_of(tx);
 
 	if (tx->status != -EPIPE)
-		end_sending(st, SHM_END_ABORTED);
+		weir_shm_end_sending(st->session, SHM_END_ABORTED, st->seq);
 	weir_shm_sleep_close(&st->sleep);
 	free(st->block);
 	weir_shm_session_half_gone(st->session, true);
@@ -201,7 +198,7 @@ early_close(struct weir_tx *tx)
 
 	if (rc < 0)
 		return rc;
-	end_sending(st, SHM_END_CLOSED);
+	weir_shm_end_sending(st->session, SHM_END_CLOSED, st->seq);
 	return 0;
 }
 
@@ -277,6 +274,7 @@ weir_shm_tx_init(struct shm_tx *st, struct shm_session *session)
 	const struct shm_header *h = &session->own.header;
 	uint32_t groups = h->body_limit / SHM_GROUP_SIZE;
 	uint8_t *at = calloc(groups, 8 + 8 + 4 + 1 + 2 * SHM_GROUP_SIZE);
+	int rc;
 
 	if (at == NULL)
 		return weir_fail(-ENOMEM, "shm: out of memory; free some");
@@ -300,7 +298,13 @@ weir_shm_tx_init(struct shm_tx *st, struct shm_session *session)
 	st->free_credits = h->cell_count;
 	st->peer = &st->dead; /* not gone, not asleep */
 	st->sleep = (struct shm_sleep){ .epoll = -1, .timer = -1 };
-	return 0;
+	st->tx.ops = &weir_shm_tx_ops_early;
+	if (!st->tx.shared)
+		return 0;
+	rc = weir_shm_multi_init(st);
+	if (rc != 0)
+		free(st->block);
+	return rc;
 }
 
 void
@@ -308,6 +312,10 @@ weir_shm_tx_attach(struct shm_tx *st)
 {
 	struct shm_session *s = st->session;
 
+	if (st->tx.shared) {
+		weir_shm_multi_attach(st);
+		return;
+	}
 	st->peer = &s->peer.front->rx;
 	st->groups = s->peer.front->groups;
 	st->returns = s->peer.front->returns;

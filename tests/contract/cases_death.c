@@ -29,13 +29,6 @@ mortal_link(void **state)
 				     .dead_timeout_ns = 1000000000));
 }
 
-static void
-kill_b(struct fixture *f)
-{
-	assert_int_equal(kill(f->b->pid, SIGKILL), 0);
-	f->b->gone = true;
-}
-
 /* @return what recv says at last, in the limit; *n counts messages. */
 static int
 receive_till_death(struct fixture *f, uint64_t *n, uint32_t size)

@@ -22,9 +22,9 @@
 #define CASES_MAX 160
 
 static const struct case_list *const lists[] = {
-	&cases_message, &cases_reserve, &cases_slot, &cases_close,
-	&cases_receive, &cases_split,   &cases_wait, &cases_setup,
-	&cases_model,   &cases_death,
+	&cases_message, &cases_reserve, &cases_slot,  &cases_close,
+	&cases_receive, &cases_split,   &cases_wait,  &cases_setup,
+	&cases_model,   &cases_multi,   &cases_death,
 };
 
 static struct CMUnitTest cases[CASES_MAX];

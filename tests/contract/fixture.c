@@ -104,6 +104,8 @@ fixture_begin(const struct variant *v, int netns)
 {
 	fixture.v = v;
 	fixture.netns = netns;
+	if (v->flags & VARIANT_MULTI)
+		peer_link_flags = WEIR_LINK_MULTI_PRODUCER;
 	signal(SIGALRM, on_alarm);
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(runtime_dir, sizeof(runtime_dir), "/tmp/weir-contract-XXXXXX");
@@ -576,6 +578,13 @@ user_main(void *arg)
 	/* Release: pairs with the load in user_finish(). */
 	atomic_store_explicit(&user->done, true, memory_order_release);
 	return NULL;
+}
+
+void
+kill_b(struct fixture *f)
+{
+	assert_int_equal(kill(f->b->pid, SIGKILL), 0);
+	f->b->gone = true;
 }
 
 void

@@ -104,6 +104,9 @@ uint32_t count_permits(struct fixture *f, uint32_t hint);
 /* Commit messages of len until there is no room. @return how many. */
 uint32_t send_until_dry(struct fixture *f, uint32_t len, uint64_t seed);
 
+/* Kill B's process. */
+void kill_b(struct fixture *f);
+
 /* Until nothing of A's is out or outstanding: all that went came back. */
 void all_back(struct fixture *f);
 
@@ -175,6 +178,7 @@ struct case_list {
 					sizeof(array) / sizeof((array)[0]) }
 
 extern const struct case_list cases_message;
+extern const struct case_list cases_multi;
 extern const struct case_list cases_reserve;
 extern const struct case_list cases_slot;
 extern const struct case_list cases_close;

@@ -27,6 +27,9 @@ LANE = 'drivers/mem/mem_lane.c'
 SHM_TX = 'drivers/shm/shm_tx.c'
 SHM_RX = 'drivers/shm/shm_rx.c'
 SHM_HALF = 'drivers/shm/shm_tx_half.c'
+SHM_MULTI = 'drivers/shm/shm_tx_multi.c'
+SHM_MULTI_HALF = 'drivers/shm/shm_multi_half.c'
+CLAIM = 'lib/claim.h'
 SHM_ALL = ('shm', 'shm-process')
 
 # name, variants, file, piece, replacement
@@ -35,7 +38,8 @@ MUTANTS = [
      'tx->ops->drop(tx, permit);\n\t\tslot->tx = NULL;',
      'slot->tx = NULL;'),
     ('nothing is latched', ('mem', 'shm'), ERROR,
-     '*status = rc;', '(void)status;'),
+     '!__atomic_compare_exchange_n(status, &first, rc, false,',
+     '!__atomic_compare_exchange_n(status, &first, *status, false,'),
     ('everything is latched', ('mem',), ERROR,
      'if (!is_passing(rc))', 'if (is_passing(rc) || 1)'),
     ('close with slots out', ('mem',), TX,
@@ -43,9 +47,10 @@ MUTANTS = [
     ('a second close is fine', ('mem',), TX,
      'rc = -EALREADY;', 'rc = 0;'),
     ('send does not count its copy', ('mem',), TX,
-     'tx->copied_bytes += len;', ''),
+     'count_copy(tx, len);', ''),
     ('cancel is not forgotten', ('mem',), 'lib/wait.c',
-     '__atomic_exchange_n(wait->cancel, 0, __ATOMIC_ACQUIRE) != 0', 'true'),
+     '!__atomic_compare_exchange_n(wait->cancel, &count, count - 1,',
+     '!__atomic_compare_exchange_n(wait->cancel, &count, count,'),
     ('cancel does not wake', ('mem',), TX,
      'tx->ops->wake(tx);', ''),
     ('a wait gives up early', ('mem',), 'lib/wait.c',
@@ -53,6 +58,40 @@ MUTANTS = [
      'if (now_ns + 1000000 >= wait->deadline_ns)'),
     ('forward releases what it could not send', ('mem',), TX,
      'if (rc == 0)\n\t\tweir_msg_release(msg);', 'weir_msg_release(msg);'),
+
+    ('several threads: one cancel is as good as two', ('shm',), TX,
+     'if (tx->shared)\n\t\t__atomic_fetch_add(&tx->cancel',
+     'if (0)\n\t\t__atomic_fetch_add(&tx->cancel'),
+    ('several threads: claims are not atomic', ('shm',), CLAIM,
+     '} while (!atomic_compare_exchange_weak(word, &seen, seen & ~got));',
+     '\tatomic_store(word, seen & ~got);\n\t} while (0);'),
+
+    ('shm multi: one number for two commits', ('shm',), SHM_MULTI,
+     'uint64_t seq = atomic_fetch_add(&mt->seq, 1);',
+     'uint64_t seq = atomic_load(&mt->seq);\n\n'
+     '\tatomic_store(&mt->seq, seq + 1);'),
+    ('shm multi: leak on drop', ('shm',), SHM_MULTI,
+     'give_both(mt, permit->cookie);', '(void)permit;'),
+    ('shm multi: leak on discard', ('shm',), SHM_MULTI,
+     'give_both(mt, (uint32_t)slot->cookie);', ''),
+    ('shm multi: a body comes back without its token', ('shm',), SHM_MULTI,
+     'if (token != body)\n\t\tgive_body(mt, token);', '(void)token;'),
+    ('shm multi: a small alloc keeps the large pledge', ('shm-multi',),
+     SHM_MULTI, 'give_body(mt, pledged);', ''),
+    ('shm multi: a drop wakes nobody', ('shm',), SHM_MULTI,
+     'wake_if_any(mt);\n\tif (count', 'if (count'),
+    ('shm multi: who drains passes nothing on', ('shm',), SHM_MULTI,
+     'else if (slept)\n\t\twake_if_any(mt);', 'else\n\t\t(void)slept;'),
+    ('shm multi: an error wakes nobody else', ('shm',), SHM_MULTI,
+     'weir_shm_multi_wake_all(mt);', ';'),
+    ('shm multi: close with slots out', ('shm',), SHM_MULTI_HALF,
+     'use_of(mt, 0).taken == outstanding && all_published(mt)',
+     'all_published(mt)'),
+    ('shm multi: a close wakes nobody', ('shm',), SHM_MULTI_HALF,
+     'pthread_mutex_unlock(&mt->life);\n\tweir_shm_multi_wake_all(mt);',
+     'pthread_mutex_unlock(&mt->life);'),
+    ('shm multi: bytes that came back are not counted', ('shm',), SHM_MULTI,
+     'mt->payload_returned += shm_state_len(state);', ''),
 
     ('mem: leak on discard', ('mem',), MEM,
      'mt->free[class][mt->free_count[class]++] = cell;\n\tmt->free_credits++;'

@@ -133,6 +133,9 @@ void peer_destroy(struct peer *peer);
 
 /* ---- orders ---- */
 
+/* Set in the config of every link that is opened by an order. */
+extern uint32_t peer_link_flags;
+
 void peer_start(struct peer *peer, const struct order *order);
 
 /* Turn until it has answered. Fails the case when it broke a rule, or after

@@ -118,6 +118,8 @@ peer_limit_ns(void)
 	return limit_s * UINT64_C(1000000000);
 }
 
+uint32_t peer_link_flags;
+
 void
 peer_start(struct peer *peer, const struct order *order)
 {
@@ -126,6 +128,7 @@ peer_start(struct peer *peer, const struct order *order)
 			 order->step, peer->order.step);
 	peer->order = *order;
 	peer->order.config.size = sizeof(peer->order.config);
+	peer->order.config.flags |= peer_link_flags;
 	peer->answer = (struct answer){ 0 };
 	peer->busy = true;
 	peer->ops->start(peer, &peer->order);

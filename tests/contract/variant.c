@@ -49,6 +49,12 @@ static const struct variant variants[] = {
 	  1,
 	  1,
 	  { SHM } },
+	{ "shm-multi", VARIANT_MEMFD | VARIANT_MULTI, 1, 1, { SHM } },
+	{ "shm-multi-process",
+	  VARIANT_CHILD | VARIANT_MEMFD | VARIANT_MULTI | VARIANT_CONNECTS,
+	  1,
+	  1,
+	  { SHM } },
 	{ "mem+shm", 0, 1, 2, { MEM, SHM } },
 #ifdef CONTRACT_DPDK
 	{ "dpdk-ring", VARIANT_POLLED | VARIANT_ADDRESS, 4, 1, { RING } },

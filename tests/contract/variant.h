@@ -21,6 +21,7 @@ enum variant_flags {
 	VARIANT_TRUSTED = 1u << 5,  /* a dead peer may take us down: memif */
 	VARIANT_ADDRESS = 1u << 6,  /* slot and message have one address */
 	VARIANT_MEMFD = 1u << 7,    /* payload lies in a mapped memfd */
+	VARIANT_MULTI = 1u << 8,    /* every send half is multi-producer */
 };
 
 /* Endpoints of one driver; '%' stands for a tag of this run. */

@@ -22,7 +22,7 @@ PURE = re.compile(r"(seq|rtt|sack|credit|timer\w*|wire|siphash|cookie|crc32c|cc|
                   r"bucket|arq_\w+|conn\w*)\.[ch]")
 PURE_LIBC = {"errno.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
              "string.h"}
-NOUNS = {"spsc.h", "retring.h", "doorbell.h", "clock.h"}
+NOUNS = {"spsc.h", "retring.h", "doorbell.h", "clock.h", "claim.h", "sleepers.h"}
 # May be included by a program that asks for DPDK by name.
 DPDK = {"weir_dpdk.h"}
 
