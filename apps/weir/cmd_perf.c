@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* weir perf: the command line and the way of a result to its reader. */
+/* weir perf: the command line. */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "perf.h"
 #include "fault.h"
@@ -10,7 +9,7 @@
 #include "tool.h"
 
 #define TIME_DEFAULT_NS   UINT64_C(3000000000)
-#define SWEEP_TIME_NS     UINT64_C(1000000000)
+#define SWEEP_TOTAL_NS    UINT64_C(60000000000)
 #define WARMUP_DEFAULT_NS UINT64_C(200000000)
 #define BURST_DEFAULT     32u
 #define SIZE_DEFAULT      64u
@@ -97,8 +96,13 @@ static const struct weir_opt options[] = {
 	  "bytes per message (default 64)", .call = add_sizes },
 	{ 'a', "all-sizes", WEIR_OPT_FLAG, &all_sizes, NULL,
 	  "all powers of two from 1 to 64Ki" },
+	{ 0, "edges", WEIR_OPT_FLAG, &args.edges, NULL,
+	  "with --self: the sizes around each edge of the link's classes too" },
 	{ 't', "time", WEIR_OPT_TIME, &args.time_ns, "TIME",
-	  "measure so long per size (default 3s, sweep 1s)", .min = 1000000 },
+	  "measure so long per size (default 3s)", .min = 1000000 },
+	{ 'T', "total", WEIR_OPT_TIME, &args.total_ns, "TIME",
+	  "all sizes together, at most (default of sweep without -t: 60s)",
+	  .min = 10000000 },
 	{ 'n', "count", WEIR_OPT_COUNT, &args.count, "N",
 	  "stop after N messages; serve: after N clients", .min = 1 },
 	{ 'O', "omit", WEIR_OPT_TIME, &args.warmup_ns, "TIME",
@@ -128,7 +132,8 @@ static const struct weir_opt options[] = {
 	  "human, json or csv", .choices = formats },
 	{ 'J', "json", WEIR_OPT_FLAG, &json_wanted, NULL, "as --format=json" },
 	{ 'o', "output", WEIR_OPT_STRING, &args.output, "FILE",
-	  "write the result there instead of to stdout" },
+	  "write the result there instead of to stdout; sweep: a folder for "
+	  "JSON, CSV and plots, besides" },
 	{ 0 },
 };
 
@@ -138,102 +143,15 @@ static const struct weir_opt_command command = {
 	.summary = "latency and rate of a link, beside the machine's floor",
 	.details = "serve answers lat and bw of another weir; lat is a closed "
 		   "loop of round trips,\nbw one way, counted at the receiver, "
-		   "sweep lat over sizes. --self needs no other\ncommand:\n"
+		   "sweep both over sizes, by default all powers\nof two to "
+		   "16 MiB. --self needs no other command:\n"
 		   "  weir perf lat shm: --self -s 32\n"
+		   "  weir perf sweep shm: --self --edges -o DIR\n"
 		   "  weir perf bw dpdk: --self -s 64 -J",
 	.options = options,
 	.args_min = 2,
 	.args_max = 2,
 };
-
-/* ---- results ------------------------------------------------------------------ */
-
-struct reporter {
-	FILE *to;
-	uint32_t printed;
-	bool failed; /* to write */
-};
-
-static void
-print_json(struct reporter *reporter, const struct weir_report *report)
-{
-	bool many = args.size_count > 1;
-	char *text = weir_report_json(report);
-
-	if (text == NULL) {
-		reporter->failed = true;
-		return;
-	}
-	if (many)
-		fputs(reporter->printed == 0
-			      ? "{\"schema\": \"weir.perf.sweep/1\", \"runs\": "
-				"["
-			      : ",\n",
-		      reporter->to);
-	fputs(text, reporter->to);
-	if (!many)
-		fputc('\n', reporter->to);
-	free(text);
-}
-
-static int
-check_asserts(const struct weir_report *report)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; i < args.assert_count; i++) {
-		double value = 0;
-
-		if (weir_report_assert(report, args.asserts[i], &value) == 1)
-			continue;
-		weir_tool_error("%u B: %s does not hold: it is %.6g",
-				report->result->size, args.asserts[i], value);
-		rc = WEIR_EXIT_ASSERT;
-	}
-	return rc;
-}
-
-static int
-print_result(void *arg, const struct weir_perf_result *result)
-{
-	struct reporter *reporter = arg;
-	bool first = reporter->printed == 0;
-	struct weir_report report;
-
-	weir_report_of(&args, result, &report);
-	if (args.format == WEIR_PERF_JSON)
-		print_json(reporter, &report);
-	else if (args.format == WEIR_PERF_CSV)
-		weir_report_csv(&report, reporter->to, first);
-	else
-		weir_report_human(&report, reporter->to, first);
-	fflush(reporter->to);
-	reporter->printed++;
-	if (!weir_integrity_ok(&result->integrity)) {
-		weir_tool_error("%u B: messages were lost, repeated, reordered "
-				"or corrupt; this is a defect of the link",
-				result->size);
-		return WEIR_EXIT_INTEGRITY;
-	}
-	return check_asserts(&report);
-}
-
-static int
-finish(struct reporter *reporter, int rc)
-{
-	if (reporter->printed > 0 && args.format == WEIR_PERF_HUMAN)
-		fprintf(reporter->to, "repeat: %s\n", args.command);
-	if (reporter->printed > 0 && args.format == WEIR_PERF_JSON &&
-	    args.size_count > 1)
-		fputs("]}\n", reporter->to);
-	if (reporter->to != stdout && fclose(reporter->to) != 0)
-		reporter->failed = true;
-	if (!reporter->failed)
-		return rc;
-	weir_tool_error("%s: the result could not be written",
-			args.output != NULL ? args.output : "standard output");
-	return rc != 0 ? rc : WEIR_EXIT_NOT_READY;
-}
 
 /* ---- command ------------------------------------------------------------------ */
 
@@ -256,16 +174,14 @@ keep_command(int argc, char **argv)
 static void
 choose_sizes(void)
 {
-	static const uint32_t sweep[] = { 8,    48,   64,    256,
-					  1024, 4096, 16384, 65536 };
-
 	if (all_sizes)
 		for (uint32_t size = 1; size <= WEIR_MSG_SIZE_DEFAULT;
 		     size *= 2)
 			args.sizes[args.size_count++] = size;
 	if (args.size_count == 0 && args.sweep)
-		for (size_t i = 0; i < sizeof(sweep) / sizeof(sweep[0]); i++)
-			args.sizes[args.size_count++] = sweep[i];
+		for (uint32_t size = 0; size <= WEIR_MSG_SIZE_LIMIT;
+		     size = size > 0 ? size * 2 : 1)
+			args.sizes[args.size_count++] = size;
 	if (args.size_count == 0 && !args.serve)
 		args.sizes[args.size_count++] = SIZE_DEFAULT;
 }
@@ -293,9 +209,16 @@ choose_defaults(void)
 		weir_tool_error("--peer: belongs to --self; add it");
 		return WEIR_EXIT_USAGE;
 	}
+	if (args.edges && (!args.self || !args.sweep)) {
+		weir_tool_error("--edges: belongs to sweep with --self; use "
+				"these");
+		return WEIR_EXIT_USAGE;
+	}
 	choose_sizes();
+	if (args.sweep && args.total_ns == 0 && args.time_ns == 0)
+		args.total_ns = SWEEP_TOTAL_NS;
 	if (args.time_ns == 0)
-		args.time_ns = args.sweep ? SWEEP_TIME_NS : TIME_DEFAULT_NS;
+		args.time_ns = TIME_DEFAULT_NS;
 	if (args.warmup_ns == UINT64_MAX)
 		args.warmup_ns = WARMUP_DEFAULT_NS;
 	if (json_wanted)
@@ -306,19 +229,15 @@ choose_defaults(void)
 static int
 measure(void)
 {
-	struct reporter reporter = { .to = stdout };
-	int rc;
+	struct weir_perf_output *output;
+	int rc = weir_output_open(&args, &output);
 
-	if (args.output != NULL)
-		reporter.to = fopen(args.output, "we");
-	if (reporter.to == NULL) {
-		weir_tool_error("%s: %s; choose another file", args.output,
-				strerror(errno));
-		return WEIR_EXIT_USAGE;
-	}
-	rc = args.self ? weir_perf_self(&args, print_result, &reporter)
-		       : weir_perf_remote(&args, print_result, &reporter);
-	return finish(&reporter, rc);
+	if (rc == 0)
+		rc = args.self
+			     ? weir_perf_self(&args, weir_output_result, output)
+			     : weir_perf_remote(&args, weir_output_result,
+						output);
+	return weir_output_close(output, rc);
 }
 
 /* @return 0, or exit code. */

@@ -9,10 +9,24 @@
 	{ #name, #unit, text, offsetof(type, name), WEIR_COUNTER_##kind },
 #define LINK(...) COUNTER(struct weir_link_stats, __VA_ARGS__)
 #define TX(...)   COUNTER(struct weir_tx_stats, __VA_ARGS__)
+#define RX(...)   COUNTER(struct weir_rx_stats, __VA_ARGS__)
 #define PORT(...) COUNTER(struct weir_port_stats, __VA_ARGS__)
 
 static const struct weir_counter link_table[] = { WEIR_LINK_COUNTERS(LINK) };
-static const struct weir_counter tx_table[] = { WEIR_TX_WAITS(TX) };
+/* clang-format off */
+static const struct weir_counter tx_table[] = {
+	TX(COUNT, messages, messages, "committed")
+	TX(COUNT, payload_bytes, bytes, "committed")
+	TX(COUNT, copied_bytes, bytes, "copied by weir on the way out")
+	TX(COUNT, doorbells, times, "a sleeping peer was woken")
+	WEIR_TX_WAITS(TX)
+};
+static const struct weir_counter rx_table[] = {
+	RX(COUNT, messages, messages, "received")
+	RX(COUNT, payload_bytes, bytes, "received")
+	RX(COUNT, copied_bytes, bytes, "copied by weir on the way in")
+};
+/* clang-format on */
 static const struct weir_counter port_table[] = { WEIR_PORT_COUNTERS(
 	PORT) WEIR_PORT_REASONS(PORT) };
 
@@ -29,6 +43,7 @@ static const struct part {
 	}
 	PART(link),
 	PART(tx),
+	PART(rx),
 	PART(port),
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))

@@ -12,6 +12,7 @@
 struct weir_counters {
 	struct weir_link_stats link;
 	struct weir_tx_stats tx;
+	struct weir_rx_stats rx;
 	struct weir_port_stats port;
 };
 
@@ -33,7 +34,7 @@ struct weir_counter {
 void weir_counters_since(struct weir_counters *now,
 			 const struct weir_counters *before);
 
-/** @param part "link", "tx" or "port". */
+/** @param part "link", "tx", "rx" or "port". */
 typedef void (*weir_counter_fn)(void *arg, const char *part,
 				const struct weir_counter *counter,
 				uint64_t value);

@@ -5,7 +5,8 @@
 /*
  * weir perf, in parts:
  *
- *   cmd_perf.c     command line, one run per size
+ *   cmd_perf.c     command line                perf_output.c where results go
+ *   perf_plan.c    which sizes, for how long   sweep.c       their curve
  *   perf_side.c    one end of a link: open, close, its loads
  *   perf_link.c    the link as a load          floor*.c  the machine's floors
  *   selfrun.c      the peer of a --self run and the turns between the two
@@ -25,6 +26,9 @@
 
 #define WEIR_PERF_SIZES_MAX   32
 #define WEIR_PERF_ASSERTS_MAX 16
+
+/* Both kinds, each size of the list and those around the class edges. */
+#define WEIR_PERF_RUNS_MAX (2 * (WEIR_PERF_SIZES_MAX + 3 * WEIR_CLASSES_MAX))
 
 enum weir_perf_kind {
 	WEIR_PERF_LAT,
@@ -46,14 +50,16 @@ struct weir_perf_args {
 	uint32_t size_count;
 	uint64_t burst;
 	uint64_t count;       /* 0: as many as fit */
-	uint64_t time_ns;     /* measured, per size */
+	uint64_t time_ns;     /* measured, per size, at most */
+	uint64_t total_ns;    /* all sizes with their warm-up; 0: no limit */
 	uint64_t warmup_ns;   /* before, per size */
 	uint64_t interval_ns; /* progress lines; 0: none */
 	int cpus[2];          /* -1: not given */
 	bool self;
 	bool half;
 	bool verify;
-	bool sweep;
+	bool sweep; /* both kinds, not only kind */
+	bool edges; /* sizes around the edges of the link's classes too */
 	bool serve;
 	int format; /* enum weir_perf_format */
 	const char *output;
@@ -62,9 +68,21 @@ struct weir_perf_args {
 	char command[512]; /* how to repeat it */
 };
 
+/* What is measured one after the other. */
+struct weir_perf_run {
+	enum weir_perf_kind kind;
+	uint32_t size;
+};
+
+struct weir_perf_plan {
+	struct weir_perf_run runs[WEIR_PERF_RUNS_MAX];
+	uint32_t count;
+};
+
 /* One end of a link. */
 struct weir_side {
 	const struct weir_perf_args *args;
+	enum weir_perf_kind kind; /* of the run */
 	char endpoint[WEIR_SELF_ENDPOINT_MAX];
 	struct weir_port *port;
 	struct weir_listener *listener;
@@ -77,6 +95,7 @@ struct weir_side {
 
 /* What one run has shown; input of the report. */
 struct weir_perf_result {
+	enum weir_perf_kind kind;
 	uint32_t size;
 	uint32_t floor_size;
 	uint64_t messages; /* measured, counted windows or not */
@@ -119,6 +138,26 @@ void weir_side_hang_up(struct weir_side *side);
 /** weir_side_hang_up(), then everything else. */
 void weir_side_close(struct weir_side *side);
 
+/* ---- plan ------------------------------------------------------------------------ */
+
+/**
+ * Sizes in ascending order, each once; round trips first, then one way.
+ *
+ * @param classes of the send half of a link that is up, for args->edges; may
+ *        be NULL.
+ */
+void weir_plan_make(const struct weir_perf_args *args,
+		    const struct weir_tx_stats *classes,
+		    struct weir_perf_plan *plan);
+
+/**
+ * How long the next of `left` runs may take, so that all end in time.
+ *
+ * @param spent_ns since the first began.
+ */
+void weir_plan_time(const struct weir_perf_args *args, uint64_t spent_ns,
+		    uint32_t left, uint64_t *warmup_ns, uint64_t *time_ns);
+
 /* ---- runs: exit codes ----------------------------------------------------------- */
 
 /** Called with each result; @return 0, or exit code. */
@@ -132,6 +171,25 @@ int weir_perf_remote(const struct weir_perf_args *args,
 		     weir_perf_report_fn report, void *arg);
 int weir_perf_serve(const struct weir_perf_args *args);
 
+/* ---- output ----------------------------------------------------------------------- */
+
+struct weir_perf_output;
+
+/** Where args say. *output is to be closed in any case. @return 0, or exit
+ *  code. */
+int weir_output_open(const struct weir_perf_args *args,
+		     struct weir_perf_output **output);
+
+/** A weir_perf_report_fn: print, then check integrity and --assert. */
+int weir_output_result(void *output, const struct weir_perf_result *result);
+
+/** True, with a note, if the time of -T is over with so many runs left. */
+bool weir_output_late(const struct weir_perf_args *args, uint64_t spent_ns,
+		      uint32_t left);
+
+/** @return rc, or if that is 0 the exit code for a failure to write. */
+int weir_output_close(struct weir_perf_output *output, int rc);
+
 /* ---- a trial: windows of one size ------------------------------------------------ */
 
 struct weir_trial {
@@ -140,6 +198,8 @@ struct weir_trial {
 	struct weir_side *side;
 	struct weir_tally *tally;
 	double ticks_per_ns;
+	uint64_t warmup_ns;
+	uint64_t time_ns;
 	uint64_t messages; /* measured, both directions counted once */
 };
 

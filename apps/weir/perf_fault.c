@@ -114,7 +114,7 @@ window(struct run *run, bool faulty, double *rate)
 
 	if (rc != 0)
 		return rc;
-	if (run->trial->args->kind == WEIR_PERF_LAT)
+	if (run->trial->side->kind == WEIR_PERF_LAT)
 		return round_trips(run, hist);
 	return one_way(run, rate);
 }
@@ -147,7 +147,7 @@ run_pairs(struct run *run)
 {
 	struct weir_trial *trial = run->trial;
 	const struct weir_perf_args *args = trial->args;
-	uint64_t warm_ns = weir_now_ns() + args->warmup_ns, end_ns;
+	uint64_t warm_ns = weir_now_ns() + trial->warmup_ns, end_ns;
 	double clean = NAN;
 	int rc = window(run, false, &clean);
 
@@ -156,7 +156,7 @@ run_pairs(struct run *run)
 	weir_tally_reset(trial->tally);
 	weir_hist_reset(&run->result->clean_hist);
 	trial->messages = 0;
-	end_ns = weir_now_ns() + args->time_ns;
+	end_ns = weir_now_ns() + trial->time_ns;
 	while (rc == 0 && weir_now_ns() < end_ns &&
 	       run->result->pairs < WEIR_TALLY_WINDOWS &&
 	       (args->count == 0 || trial->messages < args->count))
@@ -179,7 +179,7 @@ sum_up(struct run *run)
 	struct weir_side *side = run->trial->side;
 
 	result->relative_goodput = NAN;
-	if (run->trial->args->kind == WEIR_PERF_BW && result->pairs != 0) {
+	if (run->trial->side->kind == WEIR_PERF_BW && result->pairs != 0) {
 		qsort(run->ratios, result->pairs, sizeof(run->ratios[0]),
 		      by_size);
 		result->relative_goodput = run->ratios[result->pairs / 2];
@@ -204,7 +204,7 @@ weir_perf_fault_run(struct weir_trial *trial, struct weir_perf_fault *result)
 	result->spec = weir_fault_spec;
 	/* Windows are longer than the CPUs stay where they are. */
 	run->place = &trial->tally->places[WEIR_PLACE_FAR];
-	run->window_ns = trial->args->time_ns / WEIR_TALLY_WINDOWS / 2;
+	run->window_ns = trial->time_ns / WEIR_TALLY_WINDOWS / 2;
 	if (run->window_ns < WINDOW_NS)
 		run->window_ns = WINDOW_NS;
 	result->pairs = 0;

@@ -32,7 +32,7 @@ static void
 open_memory(struct weir_side *side, struct weir_self *self, bool meter)
 {
 	struct weir_self_order *order = &self->page->order;
-	bool line = side->args->kind == WEIR_PERF_LAT;
+	bool line = side->kind == WEIR_PERF_LAT;
 	struct weir_load shape;
 
 	shape_of(side, self, &shape);

@@ -229,6 +229,8 @@ struct client {
 	struct weir_tally *tally;
 	struct weir_integrity integrity;
 	uint64_t messages;
+	uint64_t start_ns; /* of the first size */
+	uint64_t warmup_ns, time_ns;
 	uint32_t size;
 	double ticks_per_ns;
 };
@@ -239,11 +241,11 @@ say_hello(struct client *client)
 	const struct weir_perf_args *args = client->args;
 	struct hello hello = {
 		.magic = htole64(HELLO_MAGIC),
-		.kind = htole32(args->kind),
+		.kind = htole32(client->side.kind),
 		.size = htole32(client->size),
 		.flags = htole32(args->verify ? HELLO_VERIFY : 0),
 		.burst = htole32((uint32_t)args->burst),
-		.warmup_ns = htole64(args->warmup_ns),
+		.warmup_ns = htole64(client->warmup_ns),
 	};
 	struct answer answer;
 	int rc = transmit(&client->side, &hello, sizeof(hello));
@@ -282,10 +284,10 @@ client_lat(struct client *client)
 	int rc = 0;
 
 	while (rc == 0 && weir_tool_signal == 0 &&
-	       weir_now_ns() - start_ns < client->args->warmup_ns)
+	       weir_now_ns() - start_ns < client->warmup_ns)
 		rc = load->ops->rounds(load, 32);
 	start_ns = weir_now_ns();
-	end_ns = start_ns + client->args->time_ns;
+	end_ns = start_ns + client->time_ns;
 	while (rc == 0 && !client_done(client, end_ns))
 		for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
 			uint64_t before = weir_ticks(), ticks;
@@ -326,8 +328,7 @@ client_bw(struct client *client)
 {
 	struct weir_load *load = &client->side.test.load;
 	struct weir_tally_place *to = client_place(client);
-	uint64_t end_ns =
-		weir_now_ns() + client->args->warmup_ns + client->args->time_ns;
+	uint64_t end_ns = weir_now_ns() + client->warmup_ns + client->time_ns;
 	struct tallied tallied;
 	int rc = 0;
 
@@ -364,6 +365,7 @@ static int
 client_size(struct client *client, weir_perf_report_fn report, void *arg)
 {
 	struct weir_perf_result result = {
+		.kind = client->side.kind,
 		.size = client->size,
 		.floor_size = client->size,
 		.tally = client->tally,
@@ -385,8 +387,8 @@ client_size(struct client *client, weir_perf_report_fn report, void *arg)
 		return WEIR_EXIT_USAGE;
 	}
 	if (rc == 0)
-		rc = client->args->kind == WEIR_PERF_LAT ? client_lat(client)
-							 : client_bw(client);
+		rc = client->side.kind == WEIR_PERF_LAT ? client_lat(client)
+							: client_bw(client);
 	if (rc < 0 && rc != -EINTR)
 		return weir_tool_link_fail(client->side.endpoint, rc);
 	weir_side_counters(&client->side, &result.counters);
@@ -404,6 +406,7 @@ weir_perf_remote(const struct weir_perf_args *args, weir_perf_report_fn report,
 		 void *arg)
 {
 	struct client *client = calloc(1, sizeof(*client));
+	struct weir_perf_plan plan;
 	int rc = 0;
 
 	if (client == NULL)
@@ -411,11 +414,20 @@ weir_perf_remote(const struct weir_perf_args *args, weir_perf_report_fn report,
 	client->args = client->side.args = args;
 	client->tally = weir_tally_new();
 	client->ticks_per_ns = weir_ticks_calibrate(CALIBRATE_NS);
-	for (uint32_t i = 0; i < args->size_count && client->tally != NULL;
-	     i++) {
+	weir_plan_make(args, NULL, &plan);
+	client->start_ns = weir_now_ns();
+	for (uint32_t i = 0; i < plan.count && client->tally != NULL; i++) {
 		int one;
 
-		client->size = args->sizes[i];
+		if (i > 0 &&
+		    weir_output_late(args, weir_now_ns() - client->start_ns,
+				     plan.count - i))
+			break;
+		client->size = plan.runs[i].size;
+		client->side.kind = plan.runs[i].kind;
+		weir_plan_time(args, weir_now_ns() - client->start_ns,
+			       plan.count - i, &client->warmup_ns,
+			       &client->time_ns);
 		memset(&client->side.test, 0, sizeof(client->side.test));
 		one = weir_side_connect(&client->side, args->endpoint);
 		if (one == 0)

@@ -26,6 +26,7 @@ peer_size(struct weir_side *side, struct weir_self *self)
 	int rc = weir_side_test(side, &self->page->gate, order->size,
 				self->spin_limit);
 
+	side->kind = (enum weir_perf_kind)order->kind;
 	weir_perf_floor_close(side);
 	if (rc == 0 && order->floor != 0) {
 		weir_perf_floor_open(side, self, false);
@@ -183,18 +184,21 @@ poll_side(void *arg)
 
 /* Open the loads of one size on both sides. @return 0; negative. */
 static int
-meter_size(struct weir_side *side, struct weir_self *self, uint32_t size)
+meter_size(struct weir_side *side, struct weir_self *self,
+	   const struct weir_perf_run *run)
 {
 	struct weir_self_order *order = &self->page->order;
-	int rc =
-		weir_side_test(side, &self->page->gate, size, self->spin_limit);
+	int rc = weir_side_test(side, &self->page->gate, run->size,
+				self->spin_limit);
 
+	side->kind = run->kind;
 	weir_perf_floor_close(side);
 	if (rc == 0)
 		rc = weir_perf_link_ready(&side->test);
 	if (rc != 0)
 		return rc;
-	order->size = size;
+	order->kind = run->kind;
+	order->size = run->size;
 	/* A link with faults is compared with itself. */
 	if (!weir_fault_wanted(side->endpoint))
 		weir_perf_floor_open(side, self, true);
@@ -226,7 +230,7 @@ sum_integrity(struct weir_side *side, const struct weir_self *self,
 	const struct weir_self_reply *reply = &self->page->reply;
 
 	memset(sum, 0, sizeof(*sum));
-	if (side->args->kind == WEIR_PERF_LAT)
+	if (side->kind == WEIR_PERF_LAT)
 		weir_order_end(&side->test.order, side->test.number);
 	add_integrity(sum, &side->test.order.found);
 	add_integrity(sum, &reply->found);
@@ -249,14 +253,17 @@ struct meter {
 	struct weir_integrity before; /* of earlier sizes */
 	double ticks_per_ns;
 	int cpus[2];
+	struct weir_perf_plan plan;
+	uint64_t start_ns; /* of the first run */
 	struct weir_perf_fault fault;
 	weir_perf_report_fn report;
 	void *arg;
 };
 
 static int
-meter_run_size(struct meter *meter, uint32_t size)
+meter_run_one(struct meter *meter, uint32_t index)
 {
+	const struct weir_perf_run *run = &meter->plan.runs[index];
 	struct weir_side *side = &meter->side;
 	struct weir_trial trial = {
 		.args = side->args,
@@ -266,7 +273,8 @@ meter_run_size(struct meter *meter, uint32_t size)
 		.ticks_per_ns = meter->ticks_per_ns,
 	};
 	struct weir_perf_result result = {
-		.size = size,
+		.kind = run->kind,
+		.size = run->size,
 		.cpus = { meter->cpus[0], meter->cpus[1] },
 		.tally = meter->tally,
 		.self = true,
@@ -274,8 +282,11 @@ meter_run_size(struct meter *meter, uint32_t size)
 	uint64_t start_ns = weir_now_ns();
 	struct weir_counters before;
 	struct weir_integrity now;
-	int rc = meter_size(side, &meter->self, size);
+	int rc = meter_size(side, &meter->self, run);
 
+	weir_plan_time(side->args, start_ns - meter->start_ns,
+		       meter->plan.count - index, &trial.warmup_ns,
+		       &trial.time_ns);
 	weir_tally_reset(meter->tally);
 	weir_side_counters(side, &before);
 	if (rc == 0 && weir_fault_wanted(side->endpoint)) {
@@ -299,7 +310,7 @@ meter_run_size(struct meter *meter, uint32_t size)
 	result.interrupted = rc == -EINTR;
 	result.duration_ns = weir_now_ns() - start_ns;
 	result.messages = trial.messages;
-	result.floor_size = side->floor != NULL ? side->floor->size : size;
+	result.floor_size = side->floor != NULL ? side->floor->size : run->size;
 	result.floor_missing = side->floor != NULL ? NULL : side->floor_missing;
 	result.msg_size_max = weir_tx_msg_size_max(side->test.tx);
 	rc = meter->report(meter->arg, &result);
@@ -309,7 +320,7 @@ meter_run_size(struct meter *meter, uint32_t size)
 static int
 meter_run(struct meter *meter, const char *endpoint)
 {
-	const struct weir_perf_args *args = meter->side.args;
+	struct weir_counters classes;
 	int rc;
 
 	/* The peer is up before DPDK starts here, and says by itself why it
@@ -323,9 +334,18 @@ meter_run(struct meter *meter, const char *endpoint)
 	if (weir_self_await(&meter->self, WEIR_SELF_UP, poll_side,
 			    &meter->side) != 0)
 		return explain_wait(&meter->self, endpoint);
-	for (uint32_t i = 0; i < args->size_count && rc != WEIR_EXIT_INTERRUPT;
+	weir_side_counters(&meter->side, &classes);
+	weir_plan_make(meter->side.args, &classes.tx, &meter->plan);
+	meter->start_ns = weir_now_ns();
+	for (uint32_t i = 0; i < meter->plan.count && rc != WEIR_EXIT_INTERRUPT;
 	     i++) {
-		int one = meter_run_size(meter, args->sizes[i]);
+		int one;
+
+		if (i > 0 && weir_output_late(meter->side.args,
+					      weir_now_ns() - meter->start_ns,
+					      meter->plan.count - i))
+			break;
+		one = meter_run_one(meter, i);
 
 		if (one == WEIR_EXIT_LINK)
 			return one;

@@ -11,17 +11,6 @@
 #define WAIT_STEP_NS 50000000u   /* how soon a signal is noticed */
 #define GOODBYE_NS   2000000000u /* the peer closes too, or not */
 
-uint32_t
-weir_perf_size_max(const struct weir_perf_args *args)
-{
-	uint32_t max = 0;
-
-	for (uint32_t i = 0; i < args->size_count; i++)
-		if (args->sizes[i] > max)
-			max = args->sizes[i];
-	return max;
-}
-
 static void
 link_config(const struct weir_perf_args *args, struct weir_link_config *config)
 {
@@ -151,6 +140,7 @@ weir_side_counters(struct weir_side *side, struct weir_counters *now)
 {
 	weir_link_stats(side->link, &now->link, sizeof(now->link));
 	weir_tx_stats(side->test.tx, &now->tx, sizeof(now->tx));
+	weir_rx_stats(side->test.rx, &now->rx, sizeof(now->rx));
 	weir_port_stats(side->port, &now->port, sizeof(now->port));
 }
 

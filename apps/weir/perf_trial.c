@@ -236,7 +236,7 @@ run_window(struct progress *run, enum weir_self_which which,
 	window->place = WEIR_PLACE_MOVED;
 	if (load_of(run->trial, which) == NULL)
 		return 0; /* no floor: nothing that could agree */
-	rc = run->trial->side->args->kind == WEIR_PERF_LAT
+	rc = run->trial->side->kind == WEIR_PERF_LAT
 		     ? lat_window(run, which, window)
 		     : bw_window(run, which, window);
 	if (rc == 0)
@@ -365,7 +365,7 @@ run_windows(struct progress *run)
 {
 	const struct weir_perf_args *args = run->trial->args;
 	uint64_t start_ns = weir_now_ns();
-	uint64_t warm_ns = start_ns + args->warmup_ns;
+	uint64_t warm_ns = start_ns + run->trial->warmup_ns;
 	int rc = settle(run, WEIR_SELF_TEST);
 
 	run->trial->self->page->gate.slice_ticks =
@@ -385,7 +385,7 @@ run_windows(struct progress *run)
 	run->note_ns = start_ns + args->interval_ns;
 	do {
 		rc = run_pair(run);
-	} while (rc == 0 && !enough(run, start_ns + args->time_ns));
+	} while (rc == 0 && !enough(run, start_ns + run->trial->time_ns));
 	return rc;
 }
 

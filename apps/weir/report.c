@@ -14,7 +14,7 @@ weir_report_of(const struct weir_perf_args *args,
 	       const struct weir_perf_result *result,
 	       struct weir_report *report)
 {
-	bool one_way = args->kind == WEIR_PERF_BW;
+	bool one_way = result->kind == WEIR_PERF_BW;
 	enum weir_placement place = weir_tally_main(result->tally);
 
 	memset(report, 0, sizeof(*report));
@@ -65,7 +65,7 @@ heading(const struct weir_report *report, FILE *to)
 			result->cpus[0], result->cpus[1]);
 	else
 		fprintf(to, "peer elsewhere, no floor");
-	if (args->kind == WEIR_PERF_LAT)
+	if (result->kind == WEIR_PERF_LAT)
 		fprintf(to,
 			"\n%s in us, closed loop, one in flight; floor and "
 			"ratio (link / floor, 1 is best): 32 timed at once\n"
@@ -132,7 +132,7 @@ row(const struct weir_report *report, const struct weir_figures *f, FILE *to)
 	fprintf(to, "%7u %-5s %7u %8llu", report->result->size,
 		place_of(report, f), f->windows,
 		(unsigned long long)f->messages);
-	if (report->args->kind == WEIR_PERF_LAT)
+	if (report->result->kind == WEIR_PERF_LAT)
 		lat_row(report, f, to);
 	else
 		bw_row(f, to);
@@ -185,7 +185,7 @@ fault_rows(const struct weir_report *report, FILE *to)
 	const struct weir_rtt *rtt = &fault->clean_rtt_ns;
 	char text[24];
 
-	if (report->args->kind == WEIR_PERF_LAT)
+	if (report->result->kind == WEIR_PERF_LAT)
 		fprintf(to,
 			"%7u: without faults: p50 %.3f  p99 %.3f  p99.9 %s us"
 			"\n",
@@ -261,7 +261,7 @@ csv_row(const struct weir_report *report, const struct weir_figures *f,
 		f->floor_p50_ns,      f->floor_p99_ns,  f->floor_msgs_per_s,
 		f->floor_bytes_per_s, f->ratio,         f->ratio_p99,
 	};
-	bool lat = report->args->kind == WEIR_PERF_LAT;
+	bool lat = report->result->kind == WEIR_PERF_LAT;
 
 	fprintf(to, "%s,\"%s\",%u,%s,%u,%llu", lat ? "lat" : "bw",
 		report->args->endpoint, report->result->size,
@@ -300,6 +300,7 @@ struct subject {
 	enum {
 		TIME,
 		NUMBER,
+		WHOLE,
 		COUNTER,
 		GOODPUT
 	} kind;
@@ -315,6 +316,7 @@ struct subject {
 	}
 
 static const struct subject subjects[] = {
+	FIGURE("rtt.min", rtt_ns.min, TIME),
 	FIGURE("rtt.p50", rtt_ns.p50, TIME),
 	FIGURE("rtt.p90", rtt_ns.p90, TIME),
 	FIGURE("rtt.p99", rtt_ns.p99, TIME),
@@ -324,10 +326,19 @@ static const struct subject subjects[] = {
 	FIGURE("rtt.p99.99", rtt_ns.p99_99, TIME),
 	FIGURE("rtt.max", rtt_ns.max, TIME),
 	FIGURE("rtt.mean", rtt_ns.mean, TIME),
+	FIGURE("rtt.stddev", rtt_ns.stddev, TIME),
+	FIGURE("rtt32.p50", batch_p50_ns, TIME),
+	FIGURE("rtt32.p99", batch_p99_ns, TIME),
 	FIGURE("msgs_per_s", msgs_per_s, NUMBER),
 	FIGURE("bytes_per_s", bytes_per_s, NUMBER),
+	FIGURE("floor.p50", floor_p50_ns, TIME),
+	FIGURE("floor.p99", floor_p99_ns, TIME),
+	FIGURE("floor.msgs_per_s", floor_msgs_per_s, NUMBER),
+	FIGURE("floor.bytes_per_s", floor_bytes_per_s, NUMBER),
 	FIGURE("ratio", ratio, NUMBER),
 	FIGURE("ratio_p99", ratio_p99, NUMBER),
+	{ "samples", offsetof(struct weir_figures, rtt_ns.samples), WHOLE },
+	{ "messages", offsetof(struct weir_figures, messages), WHOLE },
 	{ "relative_goodput", 0, GOODPUT },
 	COUNT("lost", lost),
 	COUNT("loss", lost),
@@ -376,23 +387,59 @@ read_limit(const char *text, const struct subject *subject, double *limit)
 static double
 subject_value(const struct weir_report *report, const struct subject *subject)
 {
+	const char *from = subject->kind == COUNTER
+				   ? (const char *)&report->result->integrity
+				   : (const char *)&report->main;
 	double value;
 	uint64_t count;
 
-	if (subject->kind == COUNTER) {
-		memcpy(&count,
-		       (const char *)&report->result->integrity +
-			       subject->offset,
-		       sizeof(count));
+	if (subject->kind == COUNTER || subject->kind == WHOLE) {
+		memcpy(&count, from + subject->offset, sizeof(count));
 		return (double)count;
 	}
 	if (subject->kind == GOODPUT)
 		return report->result->fault != NULL
 			       ? report->result->fault->relative_goodput
 			       : NAN;
-	memcpy(&value, (const char *)&report->main + subject->offset,
-	       sizeof(value));
+	memcpy(&value, from + subject->offset, sizeof(value));
 	return value;
+}
+
+/* A counter by its part and name, as in the JSON: "tx.reserve_waits". */
+struct wanted_counter {
+	const char *name;
+	size_t len;
+	uint64_t value;
+	bool found;
+};
+
+static void
+match_counter(void *arg, const char *part, const struct weir_counter *counter,
+	      uint64_t value)
+{
+	struct wanted_counter *wanted = arg;
+	size_t len = strlen(part);
+
+	if (wanted->len != len + 1 + strlen(counter->name) ||
+	    strncmp(wanted->name, part, len) != 0 || wanted->name[len] != '.' ||
+	    strncmp(wanted->name + len + 1, counter->name,
+		    wanted->len - len - 1) != 0)
+		return;
+	wanted->value = value;
+	wanted->found = true;
+}
+
+static bool
+find_counter(const struct weir_report *report, const char *name, size_t len,
+	     double *value)
+{
+	static const struct weir_counters none;
+	struct wanted_counter wanted = { name, len, 0, false };
+
+	weir_counters_each(report != NULL ? &report->result->counters : &none,
+			   match_counter, &wanted);
+	*value = (double)wanted.value;
+	return wanted.found;
 }
 
 static int
@@ -416,21 +463,23 @@ int
 weir_report_assert(const struct weir_report *report, const char *text,
 		   double *value)
 {
+	static const struct subject counter = { .kind = COUNTER };
 	size_t name_len = strcspn(text, "<>=! ");
 	const char *op = text + name_len + strspn(text + name_len, " ");
 	size_t op_len = strspn(op, "<>=!");
 	const struct subject *subject = find_subject(text, name_len);
-	double limit;
+	double limit, count = 0;
 
-	if (subject == NULL || op_len < 1 || op_len > 2 ||
-	    (op_len == 2 && op[1] != '=') ||
+	if (op_len < 1 || op_len > 2 || (op_len == 2 && op[1] != '=') ||
 	    (op_len == 1 && (op[0] == '=' || op[0] == '!')))
 		return -EINVAL;
-	if (read_limit(op + op_len + strspn(op + op_len, " "), subject,
-		       &limit) != 0)
+	if (subject == NULL && !find_counter(report, text, name_len, &count))
+		return -EINVAL;
+	if (read_limit(op + op_len + strspn(op + op_len, " "),
+		       subject != NULL ? subject : &counter, &limit) != 0)
 		return -EINVAL;
 	if (report == NULL)
 		return 1;
-	*value = subject_value(report, subject);
+	*value = subject != NULL ? subject_value(report, subject) : count;
 	return compare(*value, op, op_len, limit); /* NAN: never holds */
 }

@@ -87,7 +87,7 @@ rtt_json(const struct weir_rtt *rtt)
 static json_t *
 result_json(const struct weir_report *report, const struct weir_figures *f)
 {
-	bool lat = report->args->kind == WEIR_PERF_LAT;
+	bool lat = report->result->kind == WEIR_PERF_LAT;
 	json_t *result = json_pack("{s:o, s:o, s:o, s:o}", "messages",
 				   count(f->messages), "rtt_ns",
 				   lat ? rtt_json(&f->rtt_ns) : json_null(),
@@ -106,7 +106,7 @@ result_json(const struct weir_report *report, const struct weir_figures *f)
 static json_t *
 floor_json(const struct weir_report *report, const struct weir_figures *f)
 {
-	bool lat = report->args->kind == WEIR_PERF_LAT;
+	bool lat = report->result->kind == WEIR_PERF_LAT;
 
 	if (!report->result->self || report->result->fault != NULL ||
 	    report->result->floor_missing != NULL)
@@ -154,7 +154,7 @@ test_json(const struct weir_report *report)
 
 	return json_pack(
 		"{s:s, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:I, s:I, s:s}",
-		"kind", args->kind == WEIR_PERF_LAT ? "lat" : "bw", "size",
+		"kind", result->kind == WEIR_PERF_LAT ? "lat" : "bw", "size",
 		(json_int_t)result->size, "burst", (json_int_t)args->burst,
 		"verify", args->verify, "self", result->self, "cpus",
 		result->self
@@ -196,7 +196,7 @@ all_json(const struct weir_report *report)
 {
 	struct weir_rtt rtt;
 
-	if (report->args->kind != WEIR_PERF_LAT)
+	if (report->result->kind != WEIR_PERF_LAT)
 		return json_null();
 	weir_rtt_of(&report->result->tally->all_rtt_ns, &rtt);
 	return json_pack("{s:o}", "rtt_ns", rtt_json(&rtt));
@@ -231,7 +231,8 @@ add_counter(void *arg, const char *part, const struct weir_counter *counter,
 static json_t *
 counters_json(const struct weir_counters *counters)
 {
-	json_t *parts = json_pack("{s:{}, s:{}, s:{}}", "link", "tx", "port");
+	json_t *parts = json_pack("{s:{}, s:{}, s:{}, s:{}}", "link", "tx",
+				  "rx", "port");
 
 	weir_counters_each(counters, add_counter, parts);
 	return parts;
@@ -252,7 +253,7 @@ static json_t *
 fault_json(const struct weir_report *report)
 {
 	const struct weir_perf_fault *fault = report->result->fault;
-	bool lat = report->args->kind == WEIR_PERF_LAT;
+	bool lat = report->result->kind == WEIR_PERF_LAT;
 
 	if (fault == NULL)
 		return json_null();

@@ -55,6 +55,7 @@ enum weir_self_which {
 struct weir_self_order {
 	uint32_t op;    /* enum weir_self_op */
 	uint32_t which; /* enum weir_self_which */
+	uint32_t kind;  /* WEIR_SELF_SIZE: enum weir_perf_kind */
 	uint32_t size;  /* WEIR_SELF_SIZE: payload bytes */
 	uint32_t cells; /* WEIR_SELF_SIZE: cells of the floor's ring */
 	uint32_t floor; /* WEIR_SELF_SIZE: there is a floor */

@@ -102,10 +102,24 @@ holds "$DIR/json" "r['placement'] in (None, 'same')"
 begin "a sweep is one JSON object, a CSV has a header and rows"
 timeout 60 "$WEIR" perf sweep mem: --self -s 8,64 -t 50ms -O 0s -J \
 	>"$DIR/json"
-holds "$DIR/json" "[x['test']['size'] for x in r['runs']] == [8, 64]"
+holds "$DIR/json" "[(x['test']['kind'], x['test']['size']) for x in r['runs']] == [('lat', 8), ('lat', 64), ('bw', 8), ('bw', 64)]"
+holds "$DIR/json" "isinstance(r['no_cliff'], list)"
 timeout 60 "$WEIR" perf lat shm: --self -t 300ms -f csv -o "$DIR/csv"
 grep -q '^kind,endpoint,size,placement' "$DIR/csv" ||
 	fail "$CASE: $(cat "$DIR/csv")"
+
+begin "a sweep around the edges of classes, into a folder, in time"
+timeout 60 "$WEIR" perf sweep shm: --self --edges -s 40,100 -T 1s \
+	-o "$DIR/sweep" >"$DIR/out" 2>"$DIR/err"
+equal "exit code" 0 $?
+grep -q '^repeat: ' "$DIR/out" || fail "$CASE: $(cat "$DIR/out")"
+# At least 40 and 100 B, and three sizes around an edge between them, unless
+# the machine is so slow that the time is over before.
+grep -q 'time is up' "$DIR/err" ||
+	holds "$DIR/sweep/sweep.json" "len(r['runs']) >= 10"
+for file in sweep.json sweep.csv sweep.dat sweep.gp; do
+	[ -f "$DIR/sweep/$file" ] || fail "$CASE: no $file"
+done
 
 begin "serve answers one client after the other"
 background server -v perf serve "shm:$NAME" -n 3
@@ -174,6 +188,7 @@ done <<-'EOF'
 	--cpu lat shm: --self --cpu x
 	leave lat shm: --self -a -s 8
 	--self lat shm: --peer shm:x
+	--edges lat shm: --self --edges
 EOF
 
 begin "nothing is left behind"

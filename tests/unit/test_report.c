@@ -55,6 +55,7 @@ static void
 setup_result(struct weir_perf_result *result, const struct weir_tally *tally)
 {
 	memset(result, 0, sizeof(*result));
+	result->kind = args.kind;
 	result->size = result->floor_size = 32;
 	result->cpus[1] = 1;
 	result->tally = tally;
@@ -386,12 +387,25 @@ assertions_are_understood_or_refused(void **state)
 {
 	static const char *const good[] = {
 		"rtt.p99<20us",    "ratio<1.25",       "loss==0",
-		"msgs_per_s>1.5M", "rtt.p99.9 <= 1ms", "corrupt!=1"
+		"msgs_per_s>1.5M", "rtt.p99.9 <= 1ms", "corrupt!=1",
+		"samples>=10k",    "floor.p50<1us",    "rtt32.p99<2us",
+		"messages>0",      "tx.messages>0",    "rx.copied_bytes==0",
+		"port.polls>0"
 	};
-	static const char *const bad[] = {
-		"",        "ratio",      "ratio<",    "ratio<x",  "p99<20us",
-		"ratio=1", "rtt.p99<20", "ratio<2us", "ratio<<1", "ratio<1 2"
-	};
+	static const char *const bad[] = { "",
+					   "ratio",
+					   "ratio<",
+					   "ratio<x",
+					   "p99<20us",
+					   "ratio=1",
+					   "rtt.p99<20",
+					   "ratio<2us",
+					   "ratio<<1",
+					   "ratio<1 2",
+					   "tx.none>1",
+					   "messages>1us",
+					   "tx.messages<2us",
+					   "tx.messages" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -413,12 +427,23 @@ assertions_hold_or_not(void **state)
 		const char *text;
 		int holds;
 	} cases[] = {
-		{ "rtt.p50<196ns", 1 },  { "rtt.p50<195ns", 0 },
-		{ "rtt.p50<=195ns", 1 }, { "rtt.p50>=0.195us", 1 },
-		{ "ratio<1.6", 1 },      { "ratio>1.6", 0 },
-		{ "lost==2", 1 },        { "lost!=2", 0 },
+		{ "rtt.p50<196ns", 1 },
+		{ "rtt.p50<195ns", 0 },
+		{ "rtt.p50<=195ns", 1 },
+		{ "rtt.p50>=0.195us", 1 },
+		{ "ratio<1.6", 1 },
+		{ "ratio>1.6", 0 },
+		{ "lost==2", 1 },
+		{ "lost!=2", 0 },
 		{ "rtt.p99_99<1s", 0 }, /* not known: does not hold */
-		{ "rtt.p99_99>0s", 0 },  { "msgs_per_s>5M", 1 },
+		{ "rtt.p99_99>0s", 0 },
+		{ "msgs_per_s>5M", 1 },
+		{ "samples==4k", 1 },
+		{ "messages==8k", 1 },
+		{ "floor.p50<=131ns", 1 },
+		{ "floor.p50<129ns", 0 },
+		{ "tx.copied_bytes==7", 1 },
+		{ "rx.copied_bytes==7", 0 },
 	};
 	struct weir_tally *tally = weir_tally_new();
 	struct weir_perf_result result;
@@ -429,6 +454,7 @@ assertions_hold_or_not(void **state)
 	add_windows(tally, WEIR_PLACE_NEAR, 40, 195, 130);
 	setup_result(&result, tally);
 	result.integrity.lost = 2;
+	result.counters.tx.copied_bytes = 7;
 	weir_report_of(&args, &result, &report);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		double value;
