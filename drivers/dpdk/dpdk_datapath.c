@@ -112,7 +112,7 @@ weir_dpdk_batch_send(struct dpdk_port *port)
 	if (count == 0 || __builtin_expect(port->drained, 0))
 		return;
 	sent = dpdk_dev_tx(port->dev, port->batch, (uint16_t)count);
-	port->tx_full = sent == 0;
+	port->tx_full = sent != count;
 	port->stats.doorbells++;
 	port->stats.tx_packets += sent;
 	port->batch_count = count - sent;
@@ -130,6 +130,8 @@ batch_has_room(struct dpdk_port *port)
 	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0) &&
 	    !port->tx_full)
 		weir_dpdk_batch_send(port);
+	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0))
+		port->tx_refused = true;
 	return port->batch_count < DPDK_TX_BATCH;
 }
 
@@ -240,7 +242,8 @@ sack_trim(const struct dpdk_flow *flow, struct conn_tx_packet *out)
 	}
 }
 
-/* Pull packets out of the connection. @return false: more are waiting. */
+/* Pull packets out of the connection, within its quota. @return false: more are
+ * waiting. */
 static bool
 flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 {
@@ -248,7 +251,7 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 	struct rte_mbuf *m;
 	uint8_t *payload;
 
-	for (uint32_t i = 0; i < DPDK_FLOW_QUOTA; i++) {
+	for (; flow->quota != 0; flow->quota--) {
 		if (!batch_has_room(port))
 			return false;
 		if (port->spare_count == 0 && !spares_refill(port))
@@ -483,22 +486,40 @@ weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
 		weir_dpdk_free(port, m);
 }
 
-static uint32_t
-port_receive(struct dpdk_port *port)
+/* Packets of one burst. */
+static uint16_t
+receive_burst(struct dpdk_port *port)
 {
 	struct rte_mbuf *mbufs[DPDK_RX_BURST];
-	uint16_t count = 0;
-
-	if (__builtin_expect(!port->fed, 1))
-		count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
+	uint16_t count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
 
 	/* After the burst: what came in while this thread had no processor
 	 * must not seem to have been here since before (ack_dly). */
-	weir_dpdk_now(port);
+	if (port->rx_bursts++ == 0)
+		weir_dpdk_now(port);
 	for (uint16_t i = 0; i < count; i++)
 		weir_dpdk_receive(port, mbufs[i]);
-	port->stats.rx_packets += count;
 	return count;
+}
+
+static uint32_t
+port_receive(struct dpdk_port *port)
+{
+	uint32_t total = 0;
+	uint16_t count;
+
+	if (__builtin_expect(port->fed, 0)) {
+		weir_dpdk_now(port);
+		return 0;
+	}
+	port->rx_bursts = 0;
+	do {
+		count = receive_burst(port);
+		total += count;
+	} while (__builtin_expect(count == DPDK_RX_BURST, 0) &&
+		 port->rx_bursts < DPDK_RX_BURSTS);
+	port->stats.rx_packets += total;
+	return total;
 }
 
 /* ---- messages up ------------------------------------------------------------- */
@@ -841,7 +862,10 @@ flow_service(struct dpdk_port *port, struct dpdk_flow *flow,
 	*next = FLOW_STAYS;
 	if (flow->phase == DPDK_PHASE_UP && !flow->rx_stopped)
 		events += flow_deliver(flow);
+	flow->quota = DPDK_FLOW_QUOTA;
 	flow->touched = !flow_emit(port, flow) || flow->owed_count != 0;
+	flow->quota =
+		DPDK_FLOW_QUOTA; /* of what is flushed till the next turn */
 	flow_settle(port, flow);
 	return events;
 }
@@ -867,7 +891,7 @@ port_turn(struct dpdk_port *port, uint32_t at, uint32_t *events)
 	struct dpdk_run *run = &port->run;
 	struct dpdk_flow *flow = run->flows[at];
 	uint64_t sent = flow->tx_wire_bytes;
-	bool was_full = port->tx_full;
+	bool was_refused = port->tx_refused;
 	enum flow_next next;
 
 	*events += flow_service(port, flow, &next);
@@ -877,7 +901,7 @@ port_turn(struct dpdk_port *port, uint32_t at, uint32_t *events)
 		weir_dpdk_run_rest(run, flow);
 		return at;
 	}
-	if (__builtin_expect(port->tx_full && !was_full, 0))
+	if (__builtin_expect(port->tx_refused && !was_refused, 0))
 		run->next = flow->tx_wire_bytes != sent ? at + 1 : at;
 	return at + 1;
 }
@@ -906,6 +930,8 @@ port_service(struct dpdk_port *port)
 	return events;
 }
 
+/* Without waiting for the next poll; but it must not be a way to get more than
+ * a turn, nor before those who wait for the device. */
 void
 weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 {
@@ -913,6 +939,8 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 	    flow_take_commits(flow, weir_dpdk_now(port)) == 0)
 		return;
 	dpdk_flow_touch(port, flow);
+	if (port->tx_full)
+		return;
 	if (flow_emit(port, flow))
 		flow->deadline_ns = weir_conn_deadline(flow->conn);
 	weir_dpdk_batch_send(port);
@@ -936,6 +964,7 @@ weir_dpdk_poll(struct weir_port *p)
 
 	port->stats.polls++;
 	port->tx_full = false;
+	port->tx_refused = false;
 	if (__builtin_expect(port->dev == NULL || port->still, 0)) {
 		weir_dpdk_now(port);
 	} else {

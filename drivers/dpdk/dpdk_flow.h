@@ -177,7 +177,8 @@ struct dpdk_flow {
 	uint64_t token; /* ours; of another index while there is no conn */
 	uint64_t deadline_ns;
 	struct dpdk_run_node run;
-	uint8_t phase; /* enum dpdk_phase */
+	uint32_t quota; /* packets that may leave yet */
+	uint8_t phase;  /* enum dpdk_phase */
 	bool connector;
 	bool touched;      /* there may be something to do */
 	bool commits_over; /* CLOSE or ABORT was read */

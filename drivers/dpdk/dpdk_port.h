@@ -26,7 +26,10 @@
 #include "weir_driver.h"
 
 #define DPDK_RX_BURST 32
-#define DPDK_TX_BATCH 64
+/* Bursts per poll while they are full. One would let whoever fills it make the
+ * others' packets wait for polls; without end it would keep us from sending. */
+#define DPDK_RX_BURSTS 4
+#define DPDK_TX_BATCH  64
 
 /* Fresh mbufs at hand: every packet that is not a slot's first needs one. */
 #define DPDK_SPARES 64
@@ -34,7 +37,8 @@
 /* Mbufs that wait to be put back to their pool together, within one poll. */
 #define DPDK_FREED 32
 
-/* Packets of one link per turn, so that others get theirs. */
+/* Packets of one link per turn, so that others get theirs; as many may leave
+ * by flushes between two turns. */
 #define DPDK_FLOW_QUOTA 32
 
 /* UDP ports: of a listener without a number, and of all connectors. */
@@ -90,7 +94,9 @@ struct dpdk_port {
 	/* Transmit. */
 	struct rte_mbuf *batch[DPDK_TX_BATCH];
 	uint32_t batch_count;
-	bool tx_full; /* the device took no more in this poll */
+	bool tx_full; /* since the last poll began: the device took no more */
+	bool tx_refused;   /* and somebody's packets found no room here */
+	uint8_t rx_bursts; /* in this poll */
 	struct rte_mbuf *spares[DPDK_SPARES];
 	uint32_t spare_count;
 	struct rte_mbuf *freed[DPDK_FREED]; /* all of one pool */
