@@ -226,9 +226,11 @@ struct tx_slot *
 weir_arq_tx_resend_last(struct arq_tx *tx, uint64_t now_ns, uint64_t *seq)
 {
 	*seq = tx->nxt - 1;
-	if (tx->una == tx->nxt || tx->lost != 0 ||
-	    bitring_test(&tx->sacked_bits, *seq))
+	if (tx->una == tx->nxt || tx->lost != 0)
 		return NULL;
+	/* The newest is there: what is silent is the repair of a hole. */
+	if (bitring_test(&tx->sacked_bits, *seq))
+		*seq = tx->una;
 	return send_again(tx, *seq, now_ns);
 }
 
@@ -348,13 +350,14 @@ mark_lost(struct arq_tx *tx, uint64_t seq)
 	tx->lost++;
 }
 
-/* RFC 8985 section 7.2: patience with reordering, a quarter RTT at first. */
+/* RFC 8985 section 7.2: patience with reordering, a quarter RTT at first. Twice
+ * its limit: whoever gets there has sent again what was not lost for long. */
 static uint64_t
 reorder_window(const struct arq_tx *tx, const struct rtt *rtt)
 {
 	uint64_t ns = (rtt->min_ns >> 2) * tx->reorder_scale;
 
-	return ns < rtt->srtt_ns ? ns : rtt->srtt_ns;
+	return ns < 2 * rtt->srtt_ns ? ns : 2 * rtt->srtt_ns;
 }
 
 void

@@ -157,7 +157,8 @@ struct tx_slot *weir_arq_tx_fin(struct arq_tx *tx, uint64_t now_ns);
 struct tx_slot *weir_arq_tx_resend(struct arq_tx *tx, uint64_t now_ns,
 				   uint64_t *seq);
 
-/** The newest packet goes out again, to provoke an acknowledgement. */
+/** The newest packet goes out again, to provoke an acknowledgement; or the
+ * oldest one, if the newest has arrived. */
 struct tx_slot *weir_arq_tx_resend_last(struct arq_tx *tx, uint64_t now_ns,
 					uint64_t *seq);
 

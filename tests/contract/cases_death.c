@@ -2,6 +2,7 @@
 /* A peer whose process dies: an error, never the end; and never a message
  * after it. */
 
+#include <errno.h>
 #include <signal.h>
 
 #include "fixture.h"
@@ -242,6 +243,183 @@ death_in_the_middle_of_traffic(void **state)
 	audit(f);
 }
 
+/* ---- in each phase of a link, and then back at once ------------------------- */
+
+#define LARGE (4u << 20)
+
+/* As in mortal_link(), for whoever gives up or comes back. */
+static const struct weir_link_config mortal = {
+	.size = sizeof(mortal),
+	.msg_size_max = LARGE,
+	.keepalive_ns = 100000000,
+	.dead_timeout_ns = 1000000000,
+	.connect_timeout_ns = 1000000000,
+};
+
+/* Nobody would miss its peer while the case lasts. */
+static const struct weir_link_config patient = {
+	.size = sizeof(patient),
+	.keepalive_ns = 100000000,
+	.dead_timeout_ns = UINT64_C(600000000000),
+};
+
+static struct fixture *
+mortal_wire(void **state)
+{
+	struct fixture *f = fixture_of(state);
+
+	need_a_process(f);
+	if (!(f->v->flags & VARIANT_VETH))
+		case_skip(f, "for peers that have an address and a port");
+	return f;
+}
+
+/* Same address, same port, another process: link 1 comes up and works. */
+static void
+come_back(struct fixture *f, const struct weir_link_config *config)
+{
+	restart_b(f, config);
+	link_open(f, 1, config, config);
+	peer_go(f->b, STEP_SEND, .end = 1, .n = 50, .size = 100, .seed = SEED);
+	peer_do(f->a, STEP_RECV, .end = 1, .n = 50, .size = 100, .seed = SEED);
+	peer_finish(f->b);
+	peer_go(f->a, STEP_SEND, .end = 1, .n = 50, .size = 100, .seed = SEED);
+	peer_do(f->b, STEP_RECV, .end = 1, .n = 50, .size = 100, .seed = SEED);
+	peer_finish(f->a);
+}
+
+static int
+status_within_the_limit(struct fixture *f)
+{
+	uint64_t limit_ns = in_ms(DEATH_LIMIT_MS);
+	int rc;
+
+	while ((rc = weir_link_status(f->as->ends[0].link)) == 0) {
+		if (weir_now_ns() > limit_ns)
+			fail_msg("death was not noticed in 5 s");
+		peer_pump();
+	}
+	return rc;
+}
+
+static uint32_t
+links_of_a(struct fixture *f)
+{
+	struct weir_port_stats stats;
+
+	weir_port_stats(f->as->ports[0], &stats, sizeof(stats));
+	return stats.links;
+}
+
+/* B asks for a link and is killed when A has just agreed. Its confirmation may
+ * be under way: then the link is up for as long as one misses a peer. */
+static void
+die_while_connecting(struct fixture *f)
+{
+	struct weir_link *link = NULL;
+
+	order_at(f, f->a, *ORDER(.step = STEP_LISTEN, .config = mortal), true);
+	order_at(f, f->b, *ORDER(.step = STEP_CONNECT, .config = mortal),
+		 false);
+	pump_until(links_of_a(f) == 1);
+	kill_b(f);
+	f->b->busy = false;
+	pump_until((weir_link_accept(f->as->listeners[0], &link),
+		    link != NULL || links_of_a(f) == 0));
+	if (link == NULL)
+		return;
+	pump_until(weir_link_status(link) != 0);
+	assert_int_equal(weir_link_status(link), -ETIMEDOUT);
+	weir_link_destroy(link);
+}
+
+/* B listens, and is killed before A asks. */
+static void
+die_while_listening(struct fixture *f)
+{
+	uint64_t start_ns;
+
+	order_at(f, f->b, *ORDER(.step = STEP_LISTEN, .config = mortal), true);
+	kill_b(f);
+	start_ns = weir_now_ns();
+	order_at(f, f->a, *ORDER(.step = STEP_CONNECT, .config = mortal), true);
+	assert_int_equal(peer_do(f->a, STEP_UP).rc, -ETIMEDOUT);
+	assert_in_range(weir_now_ns() - start_ns, 500000000,
+			DEATH_LIMIT_MS * UINT64_C(1000000));
+}
+
+/* verifies link.setup: nothing is left of a handshake whose peer died,
+ * and the next one from the same address succeeds */
+static void
+death_in_the_handshake(void **state)
+{
+	struct fixture *f = mortal_wire(state);
+
+	if (listener_of(f) == f->a)
+		die_while_connecting(f);
+	else
+		die_while_listening(f);
+	come_back(f, &mortal);
+}
+
+/* verifies link.rx.error: half of a message is none */
+static void
+death_in_a_large_message(void **state)
+{
+	struct fixture *f = mortal_wire(state);
+	struct weir_link_stats stats;
+	uint64_t before, n;
+
+	link_open(f, 0, &mortal, &mortal);
+	weir_link_stats(f->as->ends[0].link, &stats, sizeof(stats));
+	before = stats.rx_packets;
+	peer_go(f->b, STEP_SEND, .n = 1, .size = LARGE, .seed = SEED);
+	/* No more than a window of its 3,000 packets is on the way. */
+	pump_until((weir_link_stats(f->as->ends[0].link, &stats, sizeof(stats)),
+		    stats.rx_packets > before + 100));
+	kill_b(f);
+	f->b->busy = false;
+	assert_int_equal(receive_till_death(f, &n, 0), -ETIMEDOUT);
+	assert_int_equal(n, 0);
+	assert_int_equal(status_within_the_limit(f), -ETIMEDOUT);
+	come_back(f, &mortal);
+}
+
+/* verifies link.status: A has closed, B has not said that it got it all */
+static void
+death_while_closing(void **state)
+{
+	struct fixture *f = mortal_wire(state);
+
+	link_open(f, 0, &mortal, &mortal);
+	peer_do(f->b, STEP_SEND, .n = 20, .size = 100, .seed = SEED);
+	peer_do(f->a, STEP_RECV, .n = 20, .size = 100, .seed = SEED);
+	kill_b(f);
+	for (uint64_t i = 0; i < 20; i++)
+		send_one(f, 100, pattern_seed(SEED, i));
+	assert_int_equal(peer_do(f->a, STEP_TX_CLOSE).rc, 0);
+	assert_int_equal(status_within_the_limit(f), -ETIMEDOUT);
+	come_back(f, &mortal);
+}
+
+/* verifies link.setup: a peer that is back does not wait until its
+ * earlier life has been missed */
+static void
+back_before_it_was_missed(void **state)
+{
+	struct fixture *f = mortal_wire(state);
+
+	link_open(f, 0, &patient, &patient);
+	peer_do(f->b, STEP_SEND, .n = 20, .size = 100, .seed = SEED);
+	peer_do(f->a, STEP_RECV, .n = 20, .size = 100, .seed = SEED);
+	kill_b(f);
+	come_back(f, &patient);
+	/* Who opened it says so himself; a listener that is back knows of
+	 * nothing, and anybody could claim to be it. */
+	if (listener_of(f) == f->a)
+		assert_int_equal(status_within_the_limit(f), -ETIMEDOUT);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_killed_peer_is_a_lasting_error),
 	cmocka_unit_test(committed_messages_come_before_the_error),
@@ -251,6 +429,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_sleeping_receiver_learns_of_the_death),
 	cmocka_unit_test(a_sleeping_sender_learns_of_the_death),
 	cmocka_unit_test(death_in_the_middle_of_traffic),
+	cmocka_unit_test(death_in_the_handshake),
+	cmocka_unit_test(death_in_a_large_message),
+	cmocka_unit_test(death_while_closing),
+	cmocka_unit_test(back_before_it_was_missed),
 };
 
 CASE_LIST(cases_death, tests);

@@ -286,7 +286,7 @@ endpoint_of(struct fixture *f, unsigned int k, bool listener)
 	return text[listener];
 }
 
-static void
+void
 order_at(struct fixture *f, struct peer *peer, struct order order, bool wait)
 {
 	snprintf(order.endpoint, sizeof(order.endpoint), "%s",
@@ -294,6 +294,19 @@ order_at(struct fixture *f, struct peer *peer, struct order order, bool wait)
 	peer_start(peer, &order);
 	if (wait)
 		assert_int_equal(peer_finish(peer).rc, 0);
+}
+
+void
+restart_b(struct fixture *f, const struct weir_link_config *config)
+{
+	struct order order = { .step = STEP_LISTEN, .config = *config };
+
+	side_drop(&f->b);
+	peers_make();
+	if (ports_open(f) != 0)
+		fail_msg("B does not come back");
+	if (listener_of(f) == f->b)
+		order_at(f, f->b, order, true);
 }
 
 static void

@@ -72,6 +72,15 @@ const char *endpoint_of(struct fixture *f, unsigned int k, bool listener);
 /* Link 0 between A and B, split, both sides up. NULL: defaults. */
 struct fixture *link_up(void **state, const struct weir_link_config *config);
 
+/* The two turns of it: an end that listens, one that connects. A peer is
+ * started; `wait`: and has finished without error. */
+void order_at(struct fixture *f, struct peer *peer, struct order order,
+	      bool wait);
+
+/* B has died: a new process in its place, its port open, and listening with
+ * this config if that is its part. */
+void restart_b(struct fixture *f, const struct weir_link_config *config);
+
 /* Link `end`; each side with its own config. */
 void link_open(struct fixture *f, uint32_t end,
 	       const struct weir_link_config *a,

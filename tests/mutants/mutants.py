@@ -64,7 +64,7 @@ TABLE = [
      'what is sent again is still counted as lost'),
     ('arq_tx.c', 'slot->sent_ns = now_ns;\n\tif (slot->tries', 'now_ns',
      'slot->sent_ns', 'what is sent again keeps its old time'),
-    ('arq_tx.c', 'bitring_test(&tx->sacked_bits, *seq))\n\t\treturn NULL',
+    ('arq_tx.c', 'bitring_test(&tx->sacked_bits, *seq))\n\t\t*seq = tx->una',
      'bitring_test(&tx->sacked_bits, *seq)', '0',
      'the tail-loss probe repeats what has arrived'),
     ('arq_tx.c', 'bitring_clear(&tx->sacked_bits, seq);\n\t\t\ttx->sacked--',

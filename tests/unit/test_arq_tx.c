@@ -469,7 +469,12 @@ the_newest_packet_is_the_probe(void **state)
 	assert_non_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
 	assert_int_equal(seq, f->first + 2);
 	assert_int_equal(arq_tx_in_flight(&f->tx), 3);
+	/* It has arrived: the oldest one then, whose repair may be lost. */
 	sack(f, 0x4, f->now);
+	assert_non_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
+	assert_int_equal(seq, f->first);
+	/* What is known to be lost goes out anyway. */
+	weir_arq_tx_on_rto(&f->tx, f->now + 1000 * US, US);
 	assert_null(weir_arq_tx_resend_last(&f->tx, f->now, &seq));
 }
 
