@@ -10,7 +10,7 @@
 set -eu
 
 build="gcc libc6-dev make meson ninja-build pkg-config
-	libnuma-dev libdpdk-dev libjansson-dev scdoc"
+	libnuma-dev libdpdk-dev libjansson-dev zlib1g-dev scdoc"
 # Namespaces and veth pairs for the tool's lab.
 demo="iproute2"
 # The second compiler and its sanitizer run-time, the C++ consumer, the test

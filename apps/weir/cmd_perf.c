@@ -16,6 +16,7 @@
 
 static struct weir_perf_args args;
 static bool json_wanted, all_sizes;
+static uint64_t rate;
 static int coalesce_off;
 
 /* ---- options ------------------------------------------------------------------ */
@@ -115,6 +116,11 @@ static const struct weir_opt options[] = {
 	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A[,B]",
 	  "our CPU; with --self also the peer's (default: the first two)",
 	  .call = set_cpus },
+	{ 'r', "rate", WEIR_OPT_COUNT, &rate, "N", "load: messages per second",
+	  .min = 1, .max = 1000000000 },
+	{ 0, "find-max", WEIR_OPT_FLAG, &args.find_max, NULL,
+	  "load: search the highest rate that is kept up, then measure at 10, "
+	  "50 and 90 % of it" },
 	{ 0, "half", WEIR_OPT_FLAG, &args.half, NULL,
 	  "lat: print half of the round trip (table only)" },
 	{ 0, "verify", WEIR_OPT_FLAG, &args.verify, NULL,
@@ -131,6 +137,8 @@ static const struct weir_opt options[] = {
 	{ 'f', "format", WEIR_OPT_CHOICE, &args.format, "FORMAT",
 	  "human, json or csv", .choices = formats },
 	{ 'J', "json", WEIR_OPT_FLAG, &json_wanted, NULL, "as --format=json" },
+	{ 0, "hlog", WEIR_OPT_STRING, &args.hlog, "FILE",
+	  "lat, load: the histograms too, as an HdrHistogram log" },
 	{ 'o', "output", WEIR_OPT_STRING, &args.output, "FILE",
 	  "write the result there instead of to stdout; sweep: a folder for "
 	  "JSON, CSV and plots, besides" },
@@ -139,15 +147,16 @@ static const struct weir_opt options[] = {
 
 static const struct weir_opt_command command = {
 	.name = "weir perf",
-	.usage = "serve|lat|bw|sweep [OPTION]... ENDPOINT",
+	.usage = "serve|lat|bw|sweep|load [OPTION]... ENDPOINT",
 	.summary = "latency and rate of a link, beside the machine's floor",
 	.details = "serve answers lat and bw of another weir; lat is a closed "
 		   "loop of round trips,\nbw one way, counted at the receiver, "
-		   "sweep both over sizes, by default all powers\nof two to "
-		   "16 MiB. --self needs no other command:\n"
+		   "sweep both over sizes, load round trips by\na plan. --self "
+		   "needs no other command:\n"
 		   "  weir perf lat shm: --self -s 32\n"
+		   "  weir perf bw dpdk: --self -s 64 -J\n"
 		   "  weir perf sweep shm: --self --edges -o DIR\n"
-		   "  weir perf bw dpdk: --self -s 64 -J",
+		   "  weir perf load shm: --self --find-max",
 	.options = options,
 	.args_min = 2,
 	.args_max = 2,
@@ -188,8 +197,27 @@ choose_sizes(void)
 
 /* @return 0, or exit code. */
 static int
+check_load(void)
+{
+	args.rate = (double)rate;
+	if (!args.self) {
+		weir_tool_error("load: needs --self; add it");
+		return WEIR_EXIT_USAGE;
+	}
+	if ((rate != 0) == args.find_max) {
+		weir_tool_error("load: needs a rate, or the search for one; "
+				"give -r N or --find-max");
+		return WEIR_EXIT_USAGE;
+	}
+	return 0;
+}
+
+/* @return 0, or exit code. */
+static int
 choose_defaults(void)
 {
+	int rc;
+
 	if (all_sizes && args.size_count > 0) {
 		weir_tool_error("-a: not together with -s; leave one out");
 		return WEIR_EXIT_USAGE;
@@ -214,6 +242,8 @@ choose_defaults(void)
 				"these");
 		return WEIR_EXIT_USAGE;
 	}
+	if (args.kind == WEIR_PERF_LOAD && (rc = check_load()) != 0)
+		return rc;
 	choose_sizes();
 	if (args.sweep && args.total_ns == 0 && args.time_ns == 0)
 		args.total_ns = SWEEP_TOTAL_NS;
@@ -244,19 +274,21 @@ measure(void)
 static int
 set_kind(const char *word)
 {
-	static const char *const kinds[] = { "serve", "lat", "bw", "sweep",
-					     NULL };
+	static const char *const kinds[] = { "serve", "lat",  "bw",
+					     "sweep", "load", NULL };
 	const char *near = weir_opt_nearest(word, kinds);
 
-	args.kind = strcmp(word, "bw") == 0 ? WEIR_PERF_BW : WEIR_PERF_LAT;
+	args.kind = strcmp(word, "bw") == 0     ? WEIR_PERF_BW
+		    : strcmp(word, "load") == 0 ? WEIR_PERF_LOAD
+						: WEIR_PERF_LAT;
 	args.sweep = strcmp(word, "sweep") == 0;
 	args.serve = strcmp(word, "serve") == 0;
-	if (args.sweep || args.serve || args.kind == WEIR_PERF_BW ||
+	if (args.sweep || args.serve || args.kind != WEIR_PERF_LAT ||
 	    strcmp(word, "lat") == 0)
 		return 0;
 	weir_tool_error("perf %s: no such measurement; %s%s", word,
 			near != NULL ? "did you mean " : "there are ",
-			near != NULL ? near : "serve, lat, bw and sweep");
+			near != NULL ? near : "serve, lat, bw, sweep and load");
 	return WEIR_EXIT_USAGE;
 }
 

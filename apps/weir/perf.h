@@ -11,6 +11,7 @@
  *   perf_link.c    the link as a load          floor*.c  the machine's floors
  *   selfrun.c      the peer of a --self run and the turns between the two
  *   perf_trial.c   floor, link, floor, ... in short windows
+ *   perf_load.c    open loop: load by a plan   report_load.c its figures
  *   perf_fault.c   --fault: link without and with faults by turns
  *   perf_remote.c  perf serve and its clients, no floor
  *   tally.c        windows -> figures          report.c  figures -> text
@@ -19,6 +20,7 @@
 #include "order.h"
 #include "perf_fault.h"
 #include "perf_link.h"
+#include "perf_load.h"
 #include "selfrun.h"
 #include "tally.h"
 #include "weir.h"
@@ -32,7 +34,8 @@
 
 enum weir_perf_kind {
 	WEIR_PERF_LAT,
-	WEIR_PERF_BW
+	WEIR_PERF_BW,
+	WEIR_PERF_LOAD
 };
 
 enum weir_perf_format {
@@ -63,6 +66,9 @@ struct weir_perf_args {
 	bool serve;
 	int format; /* enum weir_perf_format */
 	const char *output;
+	const char *hlog; /* file for the histograms; NULL */
+	double rate;      /* load: planned messages per second */
+	bool find_max;    /* load: search the highest rate instead */
 	const char *asserts[WEIR_PERF_ASSERTS_MAX];
 	uint32_t assert_count;
 	char command[512]; /* how to repeat it */
@@ -105,6 +111,7 @@ struct weir_perf_result {
 	struct weir_integrity integrity;
 	struct weir_counters counters;       /* our side's, warm-up included */
 	const struct weir_perf_fault *fault; /* NULL: none, or no --self */
+	const struct weir_perf_load *load;   /* NULL: not an open loop */
 	const char *floor_missing;           /* NULL: there is a floor */
 	uint32_t msg_size_max;
 	bool self;
@@ -206,6 +213,9 @@ struct weir_trial {
 /** @return 0; -EINTR interrupted, what there is counts; -ECHILD the peer is
  *  gone; negative: the link failed. */
 int weir_trial_run(struct weir_trial *trial);
+
+/** How far apart are the two CPUs now? @return 0; negative. */
+int weir_trial_probe(struct weir_trial *trial, enum weir_placement *place);
 
 /* ---- floors ---------------------------------------------------------------------- */
 

@@ -171,6 +171,53 @@ weir_perf_link_take(struct weir_perf_link *link)
 	return rc;
 }
 
+void
+weir_perf_link_put(struct weir_perf_link *link, struct weir_permit *permits,
+		   uint32_t n)
+{
+	struct weir_slot slot;
+
+	for (uint32_t i = 0; i < n; i++) {
+		(void)weir_permit_alloc(&permits[i], link->load.size, &slot);
+		build(link, &slot);
+		weir_slot_commit(&slot);
+	}
+	if (link->polled)
+		weir_tx_flush(link->tx);
+}
+
+int
+weir_perf_link_echo(struct weir_perf_link *link, struct weir_msg *msgs,
+		    uint32_t n)
+{
+	struct weir_permit permits[WEIR_PERF_BURST_MAX];
+	struct weir_slot slot;
+	uint32_t done = 0;
+
+	while (done < n) {
+		int got = get_permits(link, permits, (uint16_t)(n - done));
+
+		if (got < 0)
+			break;
+		for (int i = 0; i < got; i++) {
+			inspect(link, &msgs[done]);
+			(void)weir_permit_alloc(&permits[i], link->load.size,
+						&slot);
+			weir_work_echo(link->load.work, slot.data,
+				       link->load.size);
+			weir_slot_commit(&slot);
+			weir_msg_release(&msgs[done++]);
+		}
+	}
+	if (link->polled)
+		weir_tx_flush(link->tx);
+	if (done == n)
+		return (int)n;
+	while (done < n)
+		weir_msg_release(&msgs[done++]);
+	return -ETIMEDOUT;
+}
+
 /* The reply is built while the request is held, and the request handed back
  * when the reply is on its way. */
 int

@@ -51,6 +51,15 @@ int weir_perf_link_take(struct weir_perf_link *link);
 /** Receive and send back, if there is something. @return 1; 0; negative. */
 int weir_perf_link_answer(struct weir_perf_link *link);
 
+/** Build and commit n new messages on permits. */
+void weir_perf_link_put(struct weir_perf_link *link,
+			struct weir_permit *permits, uint32_t n);
+
+/** Check received messages, send each back, then release them.
+ *  @return n; negative. */
+int weir_perf_link_echo(struct weir_perf_link *link, struct weir_msg *msgs,
+			uint32_t n);
+
 /** Poll for so long, so that acknowledgements get through. */
 void weir_perf_link_linger(struct weir_perf_link *link, uint64_t ns);
 

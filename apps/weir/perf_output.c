@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hlog.h"
 #include "perf.h"
 #include "report.h"
 #include "sweep.h"
@@ -23,6 +24,7 @@ struct weir_perf_output {
 	const struct weir_perf_args *args;
 	FILE *to;
 	FILE *json, *csv; /* in the folder of a sweep; NULL: none */
+	FILE *hlog;       /* NULL: none */
 	struct weir_sweep sweep;
 	uint32_t printed;
 	enum weir_perf_kind kind; /* of the last one printed */
@@ -107,7 +109,7 @@ weir_output_late(const struct weir_perf_args *args, uint64_t spent_ns,
 }
 
 static int
-check_asserts(const struct weir_report *report)
+check_point(const struct weir_report *report)
 {
 	const struct weir_perf_args *args = report->args;
 	int rc = 0;
@@ -120,6 +122,22 @@ check_asserts(const struct weir_report *report)
 		weir_tool_error("%u B: %s does not hold: it is %.6g",
 				report->result->size, args->asserts[i], value);
 		rc = WEIR_EXIT_ASSERT;
+	}
+	return rc;
+}
+
+/* Of an open loop each point has to hold. */
+static int
+check_asserts(struct weir_report *report)
+{
+	const struct weir_perf_load *load = report->result->load;
+	int rc = 0;
+
+	if (load == NULL || load->count == 0)
+		return check_point(report);
+	for (uint32_t i = 0; i < load->count && rc == 0; i++) {
+		weir_report_load_point(report, i);
+		rc = check_point(report);
 	}
 	return rc;
 }
@@ -145,6 +163,8 @@ weir_output_result(void *arg, const struct weir_perf_result *result)
 		write_json(out, &report, out->json);
 	if (out->csv != NULL)
 		weir_report_csv(&report, out->csv, first);
+	if (out->hlog != NULL)
+		weir_hlog_result(out->hlog, result);
 	weir_sweep_add(&out->sweep, &report);
 	out->printed++;
 	out->kind = result->kind;
@@ -207,6 +227,12 @@ weir_output_open(const struct weir_perf_args *args,
 	else if (args->output != NULL &&
 		 (out->to = open_output(NULL, args->output)) == NULL)
 		rc = WEIR_EXIT_USAGE;
+	if (rc == 0 && args->hlog != NULL) {
+		out->hlog = open_output(NULL, args->hlog);
+		if (out->hlog == NULL)
+			return WEIR_EXIT_USAGE;
+		weir_hlog_begin(out->hlog, args->command);
+	}
 	return rc;
 }
 
@@ -258,6 +284,7 @@ weir_output_close(struct weir_perf_output *out, int rc)
 	close_file(out, out->to);
 	close_file(out, out->json);
 	close_file(out, out->csv);
+	close_file(out, out->hlog);
 	if (out->failed) {
 		weir_tool_error("%s: the result could not be written; is the "
 				"disk full?",

@@ -96,6 +96,8 @@ weir_plan_make(const struct weir_perf_args *args,
 		sort_sizes(&sizes);
 	if (args->sweep || args->kind == WEIR_PERF_LAT)
 		add_runs(plan, WEIR_PERF_LAT, &sizes);
+	if (args->kind == WEIR_PERF_LOAD)
+		add_runs(plan, WEIR_PERF_LOAD, &sizes);
 	if (args->sweep || args->kind == WEIR_PERF_BW)
 		add_runs(plan, WEIR_PERF_BW, &sizes);
 }

@@ -55,6 +55,8 @@ peer_turn(struct weir_side *side, struct weir_self *self, enum weir_self_op op)
 	case WEIR_SELF_SINK:
 		memset(&reply->flow, 0, sizeof(reply->flow));
 		return load->ops->sink(load, &reply->flow);
+	case WEIR_SELF_ANSWER:
+		return weir_perf_load_answer(&side->test, self);
 	case WEIR_SELF_SETTLE:
 		load->ops->settle(load);
 		return 0;
@@ -199,8 +201,10 @@ meter_size(struct weir_side *side, struct weir_self *self,
 		return rc;
 	order->kind = run->kind;
 	order->size = run->size;
-	/* A link with faults is compared with itself. */
-	if (!weir_fault_wanted(side->endpoint))
+	/* A link with faults is compared with itself, and an open loop with
+	 * its plan. */
+	side->floor_missing = NULL;
+	if (!weir_fault_wanted(side->endpoint) && run->kind != WEIR_PERF_LOAD)
 		weir_perf_floor_open(side, self, true);
 	order->floor = side->floor != NULL;
 	weir_self_begin(self, WEIR_SELF_SIZE, WEIR_SELF_TEST);
@@ -230,7 +234,7 @@ sum_integrity(struct weir_side *side, const struct weir_self *self,
 	const struct weir_self_reply *reply = &self->page->reply;
 
 	memset(sum, 0, sizeof(*sum));
-	if (side->kind == WEIR_PERF_LAT)
+	if (side->kind != WEIR_PERF_BW)
 		weir_order_end(&side->test.order, side->test.number);
 	add_integrity(sum, &side->test.order.found);
 	add_integrity(sum, &reply->found);
@@ -256,6 +260,7 @@ struct meter {
 	struct weir_perf_plan plan;
 	uint64_t start_ns; /* of the first run */
 	struct weir_perf_fault fault;
+	struct weir_perf_load *load; /* NULL: none */
 	weir_perf_report_fn report;
 	void *arg;
 };
@@ -289,7 +294,10 @@ meter_run_one(struct meter *meter, uint32_t index)
 		       &trial.time_ns);
 	weir_tally_reset(meter->tally);
 	weir_side_counters(side, &before);
-	if (rc == 0 && weir_fault_wanted(side->endpoint)) {
+	if (rc == 0 && run->kind == WEIR_PERF_LOAD) {
+		result.load = meter->load;
+		rc = weir_perf_load_run(&trial, meter->load);
+	} else if (rc == 0 && weir_fault_wanted(side->endpoint)) {
 		result.fault = &meter->fault;
 		rc = weir_perf_fault_run(&trial, &meter->fault);
 	} else if (rc == 0) {
@@ -367,6 +375,7 @@ meter_close(struct meter *meter, int rc)
 	weir_side_close(&meter->side);
 	weir_self_stop(&meter->self);
 	free(meter->tally);
+	free(meter->load);
 	if (rc == 0 && meter->self.ended && meter->self.status != 0)
 		rc = report_lost_peer(&meter->self, meter->side.endpoint);
 	return rc;
@@ -423,8 +432,10 @@ weir_perf_self(const struct weir_perf_args *args, weir_perf_report_fn report,
 	meter->report = report;
 	meter->arg = arg;
 	meter->tally = weir_tally_new();
-	rc = meter->tally == NULL ? WEIR_EXIT_NOT_READY
-				  : meter_start(meter, args, endpoint);
+	meter->load = calloc(1, sizeof(*meter->load));
+	rc = meter->tally == NULL || meter->load == NULL
+		     ? WEIR_EXIT_NOT_READY
+		     : meter_start(meter, args, endpoint);
 	if (rc == 0) {
 		meter->ticks_per_ns = weir_ticks_calibrate(CALIBRATE_NS);
 		rc = meter_run(meter, endpoint);

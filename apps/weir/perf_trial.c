@@ -61,10 +61,10 @@ load_of(const struct weir_trial *trial, enum weir_self_which which)
 					: &trial->side->test.load;
 }
 
-static int
-probe(struct progress *run, enum weir_placement *place)
+int
+weir_trial_probe(struct weir_trial *trial, enum weir_placement *place)
 {
-	struct weir_self *self = run->trial->self;
+	struct weir_self *self = trial->self;
 	double ticks;
 	int rc, answer;
 
@@ -76,7 +76,7 @@ probe(struct progress *run, enum weir_placement *place)
 	rc = weir_probe_ask(&self->page->probe, &self->probe_number, &ticks);
 	answer = weir_self_end(self, NULL);
 	if (rc == 0)
-		*place = weir_place_of(ticks / run->trial->ticks_per_ns);
+		*place = weir_place_of(ticks / trial->ticks_per_ns);
 	return answer != 0 ? answer : rc;
 }
 
@@ -242,7 +242,7 @@ run_window(struct progress *run, enum weir_self_which which,
 	if (rc == 0)
 		rc = settle(run, which);
 	if (rc == 0)
-		rc = probe(run, &run->place);
+		rc = weir_trial_probe(run->trial, &run->place);
 	if (rc == 0)
 		window->place = weir_place_between(before, run->place);
 	return rc;
@@ -371,7 +371,7 @@ run_windows(struct progress *run)
 	run->trial->self->page->gate.slice_ticks =
 		(uint64_t)(WEIR_SLICE_NS * run->trial->ticks_per_ns);
 	if (rc == 0)
-		rc = probe(run, &run->place);
+		rc = weir_trial_probe(run->trial, &run->place);
 	if (rc == 0)
 		rc = run_window(run, WEIR_SELF_FLOOR, run->floor);
 	while (rc == 0 && weir_now_ns() < warm_ns)

@@ -65,7 +65,11 @@ heading(const struct weir_report *report, FILE *to)
 			result->cpus[0], result->cpus[1]);
 	else
 		fprintf(to, "peer elsewhere, no floor");
-	if (result->kind == WEIR_PERF_LAT)
+	if (result->kind == WEIR_PERF_LOAD)
+		fputs("\nOpen loop: messages leave by a plan; in us. response: "
+		      "from the planned time, service: from the send\n",
+		      to);
+	else if (result->kind == WEIR_PERF_LAT)
 		fprintf(to,
 			"\n%s in us, closed loop, one in flight; floor and "
 			"ratio (link / floor, 1 is best): 32 timed at once\n"
@@ -209,6 +213,10 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 
 	if (first)
 		heading(report, to);
+	if (result->load != NULL) {
+		weir_report_load_human(report, to);
+		return;
+	}
 	for (uint32_t i = 0; i < report->place_count; i++)
 		row(report, &report->places[i], to);
 	if (report->place_count == 0)
@@ -280,6 +288,10 @@ csv_row(const struct weir_report *report, const struct weir_figures *f,
 void
 weir_report_csv(const struct weir_report *report, FILE *to, bool first)
 {
+	if (report->result->load != NULL) {
+		weir_report_load_csv(report, to, first);
+		return;
+	}
 	if (first)
 		fputs("kind,endpoint,size,placement,windows,messages,"
 		      "rtt_ns.p50,rtt_ns.p90,rtt_ns.p99,rtt_ns.p99_9,"
@@ -302,7 +314,9 @@ struct subject {
 		NUMBER,
 		WHOLE,
 		COUNTER,
-		GOODPUT
+		GOODPUT,
+		LOAD_TIME,
+		LOAD_NUMBER
 	} kind;
 };
 
@@ -314,6 +328,22 @@ struct subject {
 	{                                                              \
 		name, offsetof(struct weir_integrity, member), COUNTER \
 	}
+
+#define LOAD(name, member, kind)                                       \
+	{                                                              \
+		name, offsetof(struct weir_load_figures, member), kind \
+	}
+#define LOAD_TIMES(what)                                       \
+	LOAD(#what ".min", what.min, LOAD_TIME),               \
+		LOAD(#what ".p50", what.p50, LOAD_TIME),       \
+		LOAD(#what ".p90", what.p90, LOAD_TIME),       \
+		LOAD(#what ".p99", what.p99, LOAD_TIME),       \
+		LOAD(#what ".p99_9", what.p99_9, LOAD_TIME),   \
+		LOAD(#what ".p99.9", what.p99_9, LOAD_TIME),   \
+		LOAD(#what ".p99_99", what.p99_99, LOAD_TIME), \
+		LOAD(#what ".p99.99", what.p99_99, LOAD_TIME), \
+		LOAD(#what ".max", what.max, LOAD_TIME),       \
+		LOAD(#what ".mean", what.mean, LOAD_TIME)
 
 static const struct subject subjects[] = {
 	FIGURE("rtt.min", rtt_ns.min, TIME),
@@ -339,6 +369,11 @@ static const struct subject subjects[] = {
 	FIGURE("ratio_p99", ratio_p99, NUMBER),
 	{ "samples", offsetof(struct weir_figures, rtt_ns.samples), WHOLE },
 	{ "messages", offsetof(struct weir_figures, messages), WHOLE },
+	LOAD_TIMES(response),
+	LOAD_TIMES(service),
+	LOAD_TIMES(reserve_wait),
+	LOAD("rate", rate, LOAD_NUMBER),
+	LOAD("max_rate", max_rate, LOAD_NUMBER),
 	{ "relative_goodput", 0, GOODPUT },
 	COUNT("lost", lost),
 	COUNT("loss", lost),
@@ -377,7 +412,8 @@ read_limit(const char *text, const struct subject *subject, double *limit)
 		return -EINVAL;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (strcmp(end, units[i].name) == 0 &&
-		    units[i].time == (subject->kind == TIME)) {
+		    units[i].time == (subject->kind == TIME ||
+				      subject->kind == LOAD_TIME)) {
 			*limit *= units[i].factor;
 			return 0;
 		}
@@ -387,12 +423,17 @@ read_limit(const char *text, const struct subject *subject, double *limit)
 static double
 subject_value(const struct weir_report *report, const struct subject *subject)
 {
-	const char *from = subject->kind == COUNTER
-				   ? (const char *)&report->result->integrity
-				   : (const char *)&report->main;
+	const char *from = (const char *)&report->main;
 	double value;
 	uint64_t count;
 
+	if (subject->kind == LOAD_TIME || subject->kind == LOAD_NUMBER) {
+		if (report->result->load == NULL)
+			return NAN;
+		from = (const char *)&report->load;
+	}
+	if (subject->kind == COUNTER)
+		from = (const char *)&report->result->integrity;
 	if (subject->kind == COUNTER || subject->kind == WHOLE) {
 		memcpy(&count, from + subject->offset, sizeof(count));
 		return (double)count;

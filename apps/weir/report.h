@@ -13,6 +13,12 @@
 
 #include "perf.h"
 
+/* One point of an open loop. */
+struct weir_load_figures {
+	struct weir_rtt response, service, reserve_wait;
+	double rate, max_rate;
+};
+
 /** What every form of output starts from. */
 struct weir_report {
 	const struct weir_perf_args *args;
@@ -20,6 +26,7 @@ struct weir_report {
 	struct weir_figures main;                /* the run is summed up by */
 	struct weir_figures places[WEIR_PLACES]; /* windows > 0 only */
 	uint32_t place_count;
+	struct weir_load_figures load; /* of an open loop: the point */
 };
 
 void weir_report_of(const struct weir_perf_args *args,
@@ -29,6 +36,14 @@ void weir_report_of(const struct weir_perf_args *args,
 /** @param first of several sizes: with a heading. */
 void weir_report_human(const struct weir_report *report, FILE *to, bool first);
 void weir_report_csv(const struct weir_report *report, FILE *to, bool first);
+
+/** The same of an open loop: all its points. */
+void weir_report_load_human(const struct weir_report *report, FILE *to);
+void weir_report_load_csv(const struct weir_report *report, FILE *to,
+			  bool first);
+
+/** Choose the point that report->load and an assertion speak of. */
+void weir_report_load_point(struct weir_report *report, uint32_t point);
 
 /** One object, as text to be freed; NULL when there is no memory. */
 char *weir_report_json(const struct weir_report *report);

@@ -8,11 +8,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "report_json.h"
 
 /* Nanoseconds to a tenth, rates to a whole number: no false digits. */
-static json_t *
-number(double value, double step)
+json_t *
+weir_json_number(double value, double step)
 {
 	if (isnan(value) || isinf(value))
 		return json_null();
@@ -57,8 +57,8 @@ cpu_model(char *text, size_t size, bool *vm)
 	fclose(from);
 }
 
-static json_t *
-host_json(void)
+json_t *
+weir_json_host(void)
 {
 	struct utsname name;
 	char model[128];
@@ -72,34 +72,34 @@ host_json(void)
 			 (json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-static json_t *
-rtt_json(const struct weir_rtt *rtt)
+json_t *
+weir_json_rtt(const struct weir_rtt *rtt)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "samples", count(rtt->samples), "min", whole(rtt->min),
 			 "p50", whole(rtt->p50), "p90", whole(rtt->p90), "p99",
 			 whole(rtt->p99), "p99_9", whole(rtt->p99_9), "p99_99",
 			 whole(rtt->p99_99), "max", whole(rtt->max), "mean",
-			 number(rtt->mean, 0.1), "stddev",
-			 number(rtt->stddev, 0.1));
+			 weir_json_number(rtt->mean, 0.1), "stddev",
+			 weir_json_number(rtt->stddev, 0.1));
 }
 
 static json_t *
 result_json(const struct weir_report *report, const struct weir_figures *f)
 {
 	bool lat = report->result->kind == WEIR_PERF_LAT;
-	json_t *result = json_pack("{s:o, s:o, s:o, s:o}", "messages",
-				   count(f->messages), "rtt_ns",
-				   lat ? rtt_json(&f->rtt_ns) : json_null(),
-				   "msgs_per_s", number(f->msgs_per_s, 1),
-				   "bytes_per_s", number(f->bytes_per_s, 1));
+	json_t *result = json_pack(
+		"{s:o, s:o, s:o, s:o}", "messages", count(f->messages),
+		"rtt_ns", lat ? weir_json_rtt(&f->rtt_ns) : json_null(),
+		"msgs_per_s", weir_json_number(f->msgs_per_s, 1), "bytes_per_s",
+		weir_json_number(f->bytes_per_s, 1));
 
 	if (lat)
-		json_object_set_new(result, "rtt32_ns",
-				    json_pack("{s:o, s:o}", "p50",
-					      number(f->batch_p50_ns, 0.1),
-					      "p99",
-					      number(f->batch_p99_ns, 0.1)));
+		json_object_set_new(
+			result, "rtt32_ns",
+			json_pack("{s:o, s:o}", "p50",
+				  weir_json_number(f->batch_p50_ns, 0.1), "p99",
+				  weir_json_number(f->batch_p99_ns, 0.1)));
 	return result;
 }
 
@@ -111,14 +111,15 @@ floor_json(const struct weir_report *report, const struct weir_figures *f)
 	if (!report->result->self || report->result->fault != NULL ||
 	    report->result->floor_missing != NULL)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:I}", "rtt_ns",
-			 lat ? json_pack("{s:o, s:o}", "p50",
-					 number(f->floor_p50_ns, 0.1), "p99",
-					 number(f->floor_p99_ns, 0.1))
-			     : json_null(),
-			 "msgs_per_s", number(f->floor_msgs_per_s, 1),
-			 "bytes_per_s", number(f->floor_bytes_per_s, 1), "size",
-			 (json_int_t)report->result->floor_size);
+	return json_pack(
+		"{s:o, s:o, s:o, s:I}", "rtt_ns",
+		lat ? json_pack("{s:o, s:o}", "p50",
+				weir_json_number(f->floor_p50_ns, 0.1), "p99",
+				weir_json_number(f->floor_p99_ns, 0.1))
+		    : json_null(),
+		"msgs_per_s", weir_json_number(f->floor_msgs_per_s, 1),
+		"bytes_per_s", weir_json_number(f->floor_bytes_per_s, 1),
+		"size", (json_int_t)report->result->floor_size);
 }
 
 static json_t *
@@ -128,8 +129,8 @@ place_json(const struct weir_report *report, const struct weir_figures *f)
 			 weir_place_name(f->place), "windows",
 			 (json_int_t)f->windows, "result",
 			 result_json(report, f), "floor", floor_json(report, f),
-			 "ratio", number(f->ratio, 0.0001), "ratio_p99",
-			 number(f->ratio_p99, 0.0001));
+			 "ratio", weir_json_number(f->ratio, 0.0001),
+			 "ratio_p99", weir_json_number(f->ratio_p99, 0.0001));
 }
 
 static json_t *
@@ -199,7 +200,7 @@ all_json(const struct weir_report *report)
 	if (report->result->kind != WEIR_PERF_LAT)
 		return json_null();
 	weir_rtt_of(&report->result->tally->all_rtt_ns, &rtt);
-	return json_pack("{s:o}", "rtt_ns", rtt_json(&rtt));
+	return json_pack("{s:o}", "rtt_ns", weir_json_rtt(&rtt));
 }
 
 /* All 0 where there are no packets. */
@@ -228,8 +229,8 @@ add_counter(void *arg, const char *part, const struct weir_counter *counter,
 }
 
 /* Every counter there is; all 0 where there are no packets. */
-static json_t *
-counters_json(const struct weir_counters *counters)
+json_t *
+weir_json_counters(const struct weir_counters *counters)
 {
 	json_t *parts = json_pack("{s:{}, s:{}, s:{}, s:{}}", "link", "tx",
 				  "rx", "port");
@@ -257,14 +258,15 @@ fault_json(const struct weir_report *report)
 
 	if (fault == NULL)
 		return json_null();
-	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o}", "spec", fault->spec,
-			 "pairs", (json_int_t)fault->pairs, "clean_rtt_ns",
-			 lat ? rtt_json(&fault->clean_rtt_ns) : json_null(),
-			 "clean_msgs_per_s",
-			 lat ? json_null()
-			     : number(report->main.floor_msgs_per_s, 1),
-			 "ours", faults_json(&fault->ours), "peers",
-			 faults_json(&fault->peers));
+	return json_pack(
+		"{s:s, s:I, s:o, s:o, s:o, s:o}", "spec", fault->spec, "pairs",
+		(json_int_t)fault->pairs, "clean_rtt_ns",
+		lat ? weir_json_rtt(&fault->clean_rtt_ns) : json_null(),
+		"clean_msgs_per_s",
+		lat ? json_null()
+		    : weir_json_number(report->main.floor_msgs_per_s, 1),
+		"ours", faults_json(&fault->ours), "peers",
+		faults_json(&fault->peers));
 }
 
 static double
@@ -275,8 +277,8 @@ relative_goodput(const struct weir_report *report)
 	return fault != NULL ? fault->relative_goodput : NAN;
 }
 
-static json_t *
-link_json(const struct weir_report *report)
+json_t *
+weir_json_link(const struct weir_report *report)
 {
 	const char *endpoint = report->args->endpoint;
 
@@ -286,35 +288,57 @@ link_json(const struct weir_report *report)
 			 (json_int_t)report->result->msg_size_max);
 }
 
-char *
-weir_report_json(const struct weir_report *report)
+json_t *
+weir_json_integrity(const struct weir_integrity *found)
 {
-	const struct weir_integrity *found = &report->result->integrity;
+	return json_pack("{s:o, s:o, s:o, s:o}", "lost", count(found->lost),
+			 "duplicate", count(found->duplicate), "reordered",
+			 count(found->reordered), "corrupt",
+			 count(found->corrupt));
+}
+
+char *
+weir_json_text(json_t *root)
+{
+	char *text = NULL;
+
+	if (root != NULL)
+		text = json_dumps(root,
+				  JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+	json_decref(root);
+	return text;
+}
+
+static json_t *
+root_json(const struct weir_report *report)
+{
 	const struct weir_figures *f = &report->main;
 	bool any = report->place_count > 0 && report->result->self &&
 		   report->result->fault == NULL;
-	json_t *root = json_pack(
+
+	return json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o}",
+		" s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
-		"host", host_json(), "link", link_json(report), "test",
-		test_json(report), "result", result_json(report, f), "floor",
-		floor_json(report, f), "ratio", number(f->ratio, 0.0001),
-		"ratio_p99", number(f->ratio_p99, 0.0001), "placement",
+		"host", weir_json_host(), "link", weir_json_link(report),
+		"test", test_json(report), "result", result_json(report, f),
+		"floor", floor_json(report, f), "ratio",
+		weir_json_number(f->ratio, 0.0001), "ratio_p99",
+		weir_json_number(f->ratio_p99, 0.0001), "placement",
 		any ? json_string(weir_place_name(f->place)) : json_null(),
 		"placements", places_json(report), "all", all_json(report),
 		"fault", fault_json(report), "relative_goodput",
-		number(relative_goodput(report), 0.0001), "transport",
+		weir_json_number(relative_goodput(report), 0.0001), "transport",
 		transport_json(&report->result->counters.link), "counters",
-		counters_json(&report->result->counters), "integrity", "lost",
-		count(found->lost), "duplicate", count(found->duplicate),
-		"reordered", count(found->reordered), "corrupt",
-		count(found->corrupt), "warnings", warnings_json(report));
-	char *text;
+		weir_json_counters(&report->result->counters), "integrity",
+		weir_json_integrity(&report->result->integrity), "warnings",
+		warnings_json(report));
+}
 
-	if (root == NULL)
-		return NULL;
-	text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-	json_decref(root);
-	return text;
+char *
+weir_report_json(const struct weir_report *report)
+{
+	return weir_json_text(report->result->load != NULL
+				      ? weir_json_load(report)
+				      : root_json(report));
 }

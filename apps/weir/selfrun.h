@@ -34,6 +34,7 @@ enum weir_self_op {
 	WEIR_SELF_PROBE,  /* answer a placement probe */
 	WEIR_SELF_ECHO,   /* run the load until the gate closes */
 	WEIR_SELF_SINK,   /* same, one way */
+	WEIR_SELF_ANSWER, /* echo an open loop, see perf_load.h */
 	WEIR_SELF_SETTLE, /* settle the load */
 	WEIR_SELF_FAULT,  /* begin or end the faults of --fault */
 	WEIR_SELF_QUIT,   /* close everything and end */
@@ -74,6 +75,14 @@ struct weir_self_reply {
 	struct weir_fault_counts fault; /* WEIR_SELF_FAULT */
 };
 
+/* Written by the peer: when its loop stood still; see perf_load.h. */
+struct weir_self_gaps {
+	_Alignas(64) _Atomic uint64_t count;
+	_Atomic uint64_t ticks;
+	_Atomic uint64_t longest;
+	uint64_t limit; /* set by the meter: a longer look is a gap */
+};
+
 struct weir_self_page {
 	_Alignas(64) _Atomic uint32_t turn;
 	struct weir_self_order order;
@@ -81,6 +90,7 @@ struct weir_self_page {
 	struct weir_self_reply reply;
 	struct weir_gate gate;
 	struct weir_probe probe;
+	struct weir_self_gaps gaps;
 	_Alignas(64) _Atomic uint32_t state;
 	int32_t exit_code;
 	int32_t cpu;      /* the peer's */

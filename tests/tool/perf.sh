@@ -121,6 +121,29 @@ for file in sweep.json sweep.csv sweep.dat sweep.gp; do
 	[ -f "$DIR/sweep/$file" ] || fail "$CASE: no $file"
 done
 
+begin "open loop: every planned message is counted, three histograms"
+HERE=$(dirname "$0")
+timeout 60 "$WEIR" perf load shm: --self -r 20k -t 200ms -O 0s --verify -J \
+	--hlog "$DIR/log" >"$DIR/json" 2>"$DIR/err"
+equal "exit code" 0 $?
+holds "$DIR/json" "r['schema'] == 'weir.perf.load/1' and len(r['points']) == 1"
+holds "$DIR/json" "sum(r['integrity'].values()) == 0"
+holds "$DIR/json" "all(p['planned'] == p['answered'] + p['unsent'] and p['planned'] > 0 for p in r['points'])"
+holds "$DIR/json" "all(p[k]['samples'] == p['answered'] for p in r['points'] for k in ('response_ns', 'service_ns', 'reserve_wait_ns'))"
+holds "$DIR/json" "all(sum(p['slow']['causes'].values()) == p['slow']['samples'] for p in r['points'])"
+python3 "$HERE/hlog.py" "$DIR/log" "$DIR/json" || fail "$CASE: $(cat "$DIR/log")"
+timeout 60 "$WEIR" perf lat mem: --self -t 100ms -J --hlog "$DIR/log" \
+	>"$DIR/json"
+python3 "$HERE/hlog.py" "$DIR/log" "$DIR/json" || fail "$CASE: $(cat "$DIR/log")"
+
+begin "open loop: the highest rate, and shares of it"
+timeout 120 "$WEIR" perf load mem: --self --find-max -t 60ms -O 0s -J \
+	--assert 'response.max>0ns' >"$DIR/json" 2>"$DIR/err"
+equal "exit code" 0 $?
+# A machine with other work may keep up with nothing.
+holds "$DIR/json" "not r['points'] or [p['share'] for p in r['points']] == [0.1, 0.5, 0.9]"
+holds "$DIR/json" "all(abs(p['rate'] - p['share'] * r['max_rate']) <= 1 for p in r['points'])"
+
 begin "serve answers one client after the other"
 background server -v perf serve "shm:$NAME" -n 3
 listening server
@@ -189,6 +212,9 @@ done <<-'EOF'
 	leave lat shm: --self -a -s 8
 	--self lat shm: --peer shm:x
 	--edges lat shm: --self --edges
+	--self load shm: -r 10
+	find-max load shm: --self
+	find-max load shm: --self -r 10 --find-max
 EOF
 
 begin "nothing is left behind"
