@@ -121,7 +121,9 @@ while read -r thing; do
 done < <(comm -13 <(echo "$before") <(config/leftovers.sh | sort))
 
 if [ "$long" = yes ] && [ -x build-gcc/tests/kill/kill_matrix ]; then
-	say "crash matrix"
+	say "kills"
+	WEIR_KILLS=5000 build-gcc/tests/kill/test_shm_kill ||
+		failures+=("a random kill was not survived")
 	build-gcc/tests/kill/kill_matrix --all ||
 		failures+=("the crash matrix, or it cannot be run here")
 fi

@@ -15,6 +15,7 @@
  *     shm_orphan     releases, and the end after the end
  *     shm_sleep      what a half sleeps on
  *     shm_bell       what the peer rings
+ *     shm_fork       what a forked child must let go of
  *
  * This file: ports and links as the core wants them.
  */

@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "shm_bell.h"
+#include "shm_fork.h"
 #include "shm_handshake.h"
 #include "shm_segment.h"
 
@@ -72,6 +73,8 @@ struct shm_session {
 	/* Of an orphan, see shm_orphan.c. */
 	struct shm_session *next;
 	uint32_t scan;
+
+	struct shm_fork fork;
 };
 
 /* Once per millisecond of idling, is the peer still there? */

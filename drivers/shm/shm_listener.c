@@ -75,6 +75,20 @@ pending_take(struct shm_listener *l, unsigned int i)
 	return sock;
 }
 
+/* The name and who knocked are the parent's alone. */
+static void
+in_child(struct shm_fork *entry)
+{
+	struct shm_listener *l =
+		WEIR_CONTAINER_OF(entry, struct shm_listener, fork);
+
+	while (l->pending_count > 0)
+		close(pending_take(l, 0));
+	if (l->sock >= 0)
+		close(l->sock);
+	l->sock = -1;
+}
+
 int
 weir_shm_listener_open(struct weir_listener *listener,
 		       const struct weir_endpoint *ep)
@@ -99,14 +113,15 @@ weir_shm_listener_open(struct weir_listener *listener,
 	l->sock = -1;
 	if (l->address.fd >= 0) {
 		pending_add(l, l->address.fd, WEIR_FOREVER);
-		return 0;
+	} else {
+		l->sock = weir_shm_listen(&l->address, &l->policy);
+		if (l->sock < 0) {
+			close(l->epoll);
+			return l->sock;
+		}
+		(void)epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->sock, &event);
 	}
-	l->sock = weir_shm_listen(&l->address, &l->policy);
-	if (l->sock < 0) {
-		close(l->epoll);
-		return l->sock;
-	}
-	(void)epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->sock, &event);
+	weir_shm_fork_add(&l->fork, in_child);
 	return 0;
 }
 
@@ -143,6 +158,7 @@ weir_shm_listener_close(struct weir_listener *listener)
 {
 	struct shm_listener *l = shm_listener_of(listener);
 
+	weir_shm_fork_remove(&l->fork);
 	(void)admit_all(l, 0);
 	while (l->pending_count > 0)
 		weir_shm_refuse(pending_take(l, 0), -ECONNREFUSED);

@@ -22,6 +22,7 @@ struct shm_listener {
 	int epoll;
 	unsigned int pending_count;
 	struct shm_pending pending[PENDING_MAX]; /* oldest first */
+	struct shm_fork fork;
 };
 
 int weir_shm_listener_open(struct weir_listener *listener,

@@ -360,6 +360,16 @@ weir_shm_segment_close_fd(struct shm_segment *segment)
 }
 
 void
+weir_shm_segment_disown(struct shm_segment *segment)
+{
+	if (segment->bytes != NULL)
+		(void)mmap(
+			segment->bytes, segment->size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+			-1, 0);
+}
+
+void
 weir_shm_segment_unmap(struct shm_segment *segment)
 {
 	if (segment->bytes != NULL)

@@ -50,6 +50,9 @@ int weir_shm_header_check(const struct shm_header *header, uint64_t size,
 /* The peer has it, or never will. */
 void weir_shm_segment_close_fd(struct shm_segment *segment);
 
+/* In a forked child: put private memory, all zero, in its place. */
+void weir_shm_segment_disown(struct shm_segment *segment);
+
 void weir_shm_segment_unmap(struct shm_segment *segment);
 
 /* A body of a checked segment. */

@@ -36,6 +36,7 @@ close_fd(int *fd)
 static void
 session_free(struct shm_session *s)
 {
+	weir_shm_fork_remove(&s->fork);
 	close_fd(&s->sock);
 	close_fd(&s->pidfd);
 	weir_shm_bell_close(&s->tx_bell);
@@ -49,6 +50,20 @@ session_free(struct shm_session *s)
 	free(s->group_class);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* What the child does with its copies is now nobody's business but its own. Who
+ * held the lock is not in this process. */
+static void
+in_child(struct shm_fork *entry)
+{
+	struct shm_session *s =
+		WEIR_CONTAINER_OF(entry, struct shm_session, fork);
+
+	pthread_mutex_init(&s->lock, NULL);
+	close_fd(&s->sock);
+	weir_shm_segment_close_fd(&s->own);
+	weir_shm_segment_disown(&s->own);
 }
 
 static struct shm_session *
@@ -68,6 +83,7 @@ session_alloc(void)
 	s->halves = 2;
 	s->cycles_per_ms = weir_cycles_per_ms();
 	pthread_mutex_init(&s->lock, NULL);
+	weir_shm_fork_add(&s->fork, in_child);
 	return s;
 }
 

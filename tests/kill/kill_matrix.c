@@ -55,7 +55,6 @@ struct kill_case {
 struct survivor {
 	struct side side;
 	struct weir_msg held[OPENING];
-	uint64_t received, sent;
 	uint64_t give_up_ns;
 };
 
@@ -86,36 +85,19 @@ expect(struct kill_case *k, bool fine, const char *what, int64_t seen)
 
 /* ---- before ------------------------------------------------------------------------ */
 
-static int
-send_one(struct survivor *s, uint32_t size)
-{
-	struct weir_permit permit;
-	struct weir_slot slot;
-	int rc = weir_tx_reserve_burst(s->side.tx, size, &permit, 1);
-
-	if (rc != 1)
-		return rc;
-	(void)weir_permit_alloc(&permit, size, &slot);
-	pattern_write(slot.data, size, s->sent);
-	weir_slot_commit(&slot);
-	s->sent++;
-	return 1;
-}
-
 /* Of the victim's messages, in order. @return as recv. */
 static int
 receive_one(struct kill_case *k, struct survivor *s, struct weir_msg *msg)
 {
-	int rc = weir_rx_recv(s->side.rx, msg);
+	uint64_t number = s->side.received;
+	int rc = side_receive(&s->side, msg);
 
-	if (rc != 1)
-		return rc;
-	expect(k,
-	       msg->len == victims_len(s->received, k->size) &&
-		       pattern_ok(msg->data, msg->len, s->received),
-	       "a message is torn or out of order", (int64_t)s->received);
-	s->received++;
-	return 1;
+	if (rc == 1)
+		expect(k,
+		       !s->side.torn &&
+			       msg->len == victims_len(number, k->size),
+		       "a message is torn or out of order", (int64_t)number);
+	return rc;
 }
 
 static void
@@ -151,7 +133,7 @@ take_posture(struct kill_case *k, struct survivor *s)
 		expect(k, weir_rx_arm(s->side.rx) == 1, "cannot sleep", 0);
 		break;
 	case SURVIVOR_SLEEPS_SEND:
-		while (send_one(s, k->size) == 1)
+		while (side_send(&s->side, k->size) == 1)
 			;
 		expect(k, weir_tx_arm(s->side.tx, k->size) == 1, "cannot sleep",
 		       0);
@@ -218,8 +200,10 @@ credits_add_up(struct kill_case *k, struct survivor *s)
 	expect(k, t.permitted == 0 && t.allocated == 0,
 	       "permits or slots out of nowhere", t.permitted);
 	expect(k,
-	       t.outstanding + atomic_load(&box->releases_begun) >= s->sent &&
-		       t.outstanding + atomic_load(&box->releases) <= s->sent,
+	       t.outstanding + atomic_load(&box->releases_begun) >=
+			       s->side.sent &&
+		       t.outstanding + atomic_load(&box->releases) <=
+			       s->side.sent,
 	       "credits leaked or came from nowhere", t.outstanding);
 }
 
@@ -254,10 +238,11 @@ receives_all(struct kill_case *k, struct survivor *s)
 	       "recv's last answer", rc);
 	expect(k, weir_rx_recv(s->side.rx, &msg) == rc,
 	       "recv's last answer does not last", rc);
-	expect(k, s->received >= atomic_load(&box->commits),
-	       "a message that was committed is lost", (int64_t)s->received);
-	expect(k, s->received <= atomic_load(&box->commits_begun),
-	       "a message that was never committed", (int64_t)s->received);
+	expect(k, s->side.received >= atomic_load(&box->commits),
+	       "a message that was committed is lost",
+	       (int64_t)s->side.received);
+	expect(k, s->side.received <= atomic_load(&box->commits_begun),
+	       "a message that was never committed", (int64_t)s->side.received);
 }
 
 /* A permit is good for a message, whatever happened to the peer. */
@@ -267,7 +252,7 @@ sends_until_told(struct kill_case *k, struct survivor *s)
 	struct weir_tx_stats t;
 	int rc;
 
-	while ((rc = send_one(s, k->size)) >= 0)
+	while ((rc = side_send(&s->side, k->size)) >= 0)
 		if (!in_time(k, s, "reserve never hears of the death"))
 			return;
 	expect(k, answer_fits(k, rc, ENDS_GONE, 0), "reserve's last answer",
@@ -338,7 +323,7 @@ start_victim(const struct kill_case *k)
 static void
 one_kill(struct kill_case *k)
 {
-	struct survivor s = { .sent = 0 };
+	struct survivor s = { .give_up_ns = 0 };
 	int status, fds = fds_open();
 	pid_t pid = start_victim(k);
 
@@ -350,7 +335,7 @@ one_kill(struct kill_case *k)
 			waitpid(pid, NULL, 0);
 		return;
 	}
-	while (s.sent < INBOUND && send_one(&s, k->size) == 1)
+	while (s.side.sent < INBOUND && side_send(&s.side, k->size) == 1)
 		;
 	if (step_until_ready(pid) != 0) {
 		complain(k, "the victim ended before its turn", 0);

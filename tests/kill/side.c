@@ -114,6 +114,45 @@ pattern_ok(const void *data, uint32_t len, uint64_t number)
 	return true;
 }
 
+void
+side_fill(struct side *side, struct weir_permit *permit, uint32_t len)
+{
+	struct weir_slot slot;
+
+	(void)weir_permit_alloc(permit, len, &slot);
+	pattern_write(slot.data, len, side->sent);
+	weir_slot_commit(&slot);
+	side->sent++;
+}
+
+int
+side_send(struct side *side, uint32_t len)
+{
+	struct weir_permit permit;
+	int rc = weir_tx_reserve_burst(side->tx, len, &permit, 1);
+
+	if (rc == 1)
+		side_fill(side, &permit, len);
+	return rc;
+}
+
+void
+side_check(struct side *side, const struct weir_msg *msg)
+{
+	side->torn |= !pattern_ok(msg->data, msg->len, side->received);
+	side->received++;
+}
+
+int
+side_receive(struct side *side, struct weir_msg *msg)
+{
+	int rc = weir_rx_recv(side->rx, msg);
+
+	if (rc == 1)
+		side_check(side, msg);
+	return rc;
+}
+
 /* ---- what is left ---------------------------------------------------------------- */
 
 static int

@@ -22,6 +22,8 @@ struct side {
 	struct weir_link *link;
 	struct weir_tx *tx;
 	struct weir_rx *rx;
+	uint64_t sent, received; /* messages; the numbers of the next ones */
+	bool torn;               /* one of those received was not as sent */
 };
 
 /* Open a port, listen or connect, wait until the link is up, split it.
@@ -34,6 +36,19 @@ int side_close(struct side *side);
 
 uint64_t in_limit(void);
 void nap_ns(uint64_t ns);
+
+/* The next message, if there is room. @return as reserve. */
+int side_send(struct side *side, uint32_t len);
+
+/* Fill in a permit and commit. */
+void side_fill(struct side *side, struct weir_permit *permit, uint32_t len);
+
+/* The next message; sets `torn` if its bytes are not those of its number.
+ * @return as recv. */
+int side_receive(struct side *side, struct weir_msg *msg);
+
+/* What a message just received should be. Sets `torn`. */
+void side_check(struct side *side, const struct weir_msg *msg);
 
 /* Bytes of message `number`, of any length. */
 void pattern_write(void *data, uint32_t len, uint64_t number);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SIGKILL at random moments, traffic in both directions: what the dead had
- * committed arrives intact and in order, then -ETIMEDOUT for both halves;
- * nothing is left; the next start on the same name works at once.
+ * SIGKILL at random moments, traffic of random sizes in both directions, each
+ * side polling or asleep: what the dead had committed arrives intact and in
+ * order, then -ETIMEDOUT for both halves; nothing is left; the next start on
+ * the same name works at once.
  *
  * WEIR_KILLS=n sets how often (default 200); a seed is printed and can be
  * given back with WEIR_SEED=n.
@@ -10,14 +11,21 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "shm_pair.h"
+#include "side.h"
 
 #define KILLS_DEFAULT 200
-#define TIME_LIMIT_S  5
+#define HELD          4u
+
+/* What one does that finds nothing to receive, or no room. */
+enum habit {
+	POLLS_BOTH,
+	SLEEPS_RECEIVING,
+	SLEEPS_SENDING,
+	HABITS,
+};
 
 /* What the victim says about itself. */
 struct blackbox {
@@ -26,142 +34,95 @@ struct blackbox {
 };
 
 struct end {
-	struct weir_tx *tx;
-	struct weir_rx *rx;
-	uint64_t sent, received;
+	struct side side;
+	enum habit habit;
 	int tx_rc, rx_rc;
-	bool torn;
-	struct weir_msg held[4];
-	uint64_t held_number[4];
+	struct weir_msg held[HELD];
+	uint64_t held_number[HELD];
 };
 
 static struct blackbox *box;
 static char endpoint[64];
 
+/* Random, but both sides know it: mostly small, some up to the limit. */
 static uint32_t
 size_of(uint64_t number)
 {
-	static const uint32_t sizes[] = { 8, 48,   49, 16, 256,  300,
-					  8, 1500, 32, 8,  5000, 40 };
+	uint64_t random = (number + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+	static const uint32_t limits[] = { 48,  48,  48,  48,   64,   300,
+					   300, 600, 600, 5000, 5000, 65536 };
 
-	return sizes[number % (sizeof(sizes) / sizeof(sizes[0]))];
+	return (uint32_t)(random / 16) %
+	       (limits[random % (sizeof(limits) / sizeof(limits[0]))] + 1);
 }
 
-static bool
-intact(const struct weir_msg *msg, uint64_t number)
+/* Short enough for both directions to go on. */
+static uint64_t
+a_moment(void)
 {
-	const uint8_t *bytes = msg->data;
-
-	if (msg->len != size_of(number))
-		return false;
-	for (uint32_t i = 0; i < msg->len; i++)
-		if (bytes[i] != (uint8_t)(number * 7 + i))
-			return false;
-	return true;
+	return weir_now_ns() + 1000000;
 }
 
 static void
 send_one(struct end *e)
 {
-	uint32_t len = size_of(e->sent);
+	uint32_t len = size_of(e->side.sent);
 	struct weir_permit permit;
-	struct weir_slot slot;
 
-	e->tx_rc = weir_tx_reserve_burst(e->tx, len, &permit, 1);
-	if (e->tx_rc != 1 || weir_permit_alloc(&permit, len, &slot) != 0)
-		return;
-	for (uint32_t i = 0; i < len; i++)
-		((uint8_t *)slot.data)[i] = (uint8_t)(e->sent * 7 + i);
-	weir_slot_commit(&slot);
-	e->sent++;
+	e->tx_rc = e->habit == SLEEPS_SENDING
+			   ? weir_tx_reserve_wait(e->side.tx, len, a_moment(),
+						  &permit)
+			   : weir_tx_reserve_burst(e->side.tx, len, &permit, 1);
+	if (e->tx_rc == 1)
+		side_fill(&e->side, &permit, len);
 }
 
 /* Keeps the last few, so that a death always finds some held. */
 static void
 receive_one(struct end *e)
 {
-	uint64_t i = e->received % 4;
+	uint64_t number = e->side.received;
 	struct weir_msg msg;
 
-	e->rx_rc = weir_rx_recv(e->rx, &msg);
+	e->rx_rc = e->habit == SLEEPS_RECEIVING
+			   ? weir_rx_recv_wait(e->side.rx, a_moment(), &msg)
+			   : weir_rx_recv(e->side.rx, &msg);
 	if (e->rx_rc != 1)
 		return;
-	e->torn |= !intact(&msg, e->received);
-	if (e->held[i].store != NULL)
-		weir_msg_release(&e->held[i]);
-	e->held[i] = msg;
-	e->held_number[i] = e->received++;
-}
-
-static void
-end_init(struct end *e, struct weir_link *link)
-{
-	memset(e, 0, sizeof(*e));
-	if (weir_link_split(link, &e->tx, &e->rx) != 0)
-		_exit(10);
-}
-
-static struct weir_link *
-meet(struct weir_port *port, bool listens)
-{
-	struct weir_listener *listener;
-	struct weir_link *link = NULL;
-
-	if (!listens) {
-		if (weir_link_connect(port, endpoint, NULL, &link) != 0 ||
-		    weir_link_wait(link, in_seconds(TIME_LIMIT_S)) != 1)
-			return NULL;
-		return link;
-	}
-	if (weir_listener_open(port, endpoint, NULL, &listener) != 0)
-		return NULL;
-	if (weir_link_accept_wait(listener, in_seconds(TIME_LIMIT_S), &link) !=
-	    1)
-		link = NULL;
-	weir_listener_close(listener);
-	return link;
+	side_check(&e->side, &msg);
+	e->side.torn |= msg.len != size_of(number);
+	if (e->held[number % HELD].store != NULL)
+		weir_msg_release(&e->held[number % HELD]);
+	e->held[number % HELD] = msg;
+	e->held_number[number % HELD] = number;
 }
 
 /* Both ways as fast as it goes, until killed. */
 static void
-victim(bool listens)
+victim(bool listens, enum habit habit)
 {
-	struct weir_port *port;
-	struct weir_link *link;
-	struct end e;
+	struct end e = { .habit = habit };
 
-	if (weir_port_open(endpoint, NULL, &port) != 0)
-		_exit(11);
-	link = meet(port, listens);
-	if (link == NULL)
+	if (side_open(&e.side, endpoint, NULL, listens) != 0)
 		_exit(12);
-	end_init(&e, link);
 	atomic_store(&box->up, 1);
 	for (uint32_t turn = 0;; turn++) {
 		send_one(&e);
-		atomic_store_explicit(&box->committed, e.sent,
+		atomic_store_explicit(&box->committed, e.side.sent,
 				      memory_order_release);
 		receive_one(&e);
-		if (e.rx_rc < 0 || e.tx_rc < 0 || e.torn)
+		if (e.rx_rc < 0 || e.tx_rc < 0 || e.side.torn)
 			_exit(13);
 		if (turn % 64 == 0)
 			sched_yield();
 	}
 }
 
-static void
-nap(uint64_t ns)
-{
-	struct timespec t = { .tv_sec = 0, .tv_nsec = (long)ns };
-
-	nanosleep(&t, NULL);
-}
-
 /* Traffic until the random moment, the kill, then on to the end. */
 static void
 survive(struct end *e, pid_t pid, uint64_t kill_ns)
 {
-	uint64_t give_up_ns = in_seconds(TIME_LIMIT_S);
+	uint64_t give_up_ns = in_limit();
 	bool alive = true;
 
 	for (uint32_t turn = 0;; turn++) {
@@ -184,38 +145,42 @@ survive(struct end *e, pid_t pid, uint64_t kill_ns)
 }
 
 static void
-check_dead(struct weir_link *link, struct end *e)
+check_held(const struct end *e)
+{
+	for (unsigned int i = 0; i < HELD; i++)
+		if (e->held[i].store != NULL)
+			assert_true(pattern_ok(e->held[i].data, e->held[i].len,
+					       e->held_number[i]));
+}
+
+static void
+check_dead(struct end *e)
 {
 	struct weir_permit permit;
 	struct weir_msg msg;
 
-	assert_false(e->torn);
+	assert_false(e->side.torn);
 	assert_int_equal(e->rx_rc, -ETIMEDOUT);
 	assert_int_equal(e->tx_rc, -ETIMEDOUT);
-	assert_int_equal(weir_link_status(link), -ETIMEDOUT);
-	assert_int_equal(weir_rx_recv(e->rx, &msg), -ETIMEDOUT);
-	assert_int_equal(weir_tx_reserve(e->tx, &permit), -ETIMEDOUT);
-	assert_true(e->received >= atomic_load(&box->committed));
-	audit(e->tx);
-	for (int i = 0; i < 4; i++)
-		if (e->held[i].store != NULL)
-			assert_true(intact(&e->held[i], e->held_number[i]));
+	assert_int_equal(weir_link_status(e->side.link), -ETIMEDOUT);
+	assert_int_equal(weir_rx_recv(e->side.rx, &msg), -ETIMEDOUT);
+	assert_int_equal(weir_tx_reserve(e->side.tx, &permit), -ETIMEDOUT);
+	assert_true(e->side.received >= atomic_load(&box->committed));
+	audit(e->side.tx);
 }
 
 static void
-leave(struct weir_port *port, struct weir_link *link, struct end *e)
+leave(struct end *e)
 {
-	weir_link_destroy(link);
-	weir_tx_destroy(e->tx);
-	weir_rx_destroy(e->rx);
-	assert_int_equal(weir_port_close(port), 0);
-	for (int i = 0; i < 4; i++)
+	assert_int_equal(side_close(&e->side), 0);
+	check_held(e);
+	for (unsigned int i = 0; i < HELD; i++)
 		if (e->held[i].store != NULL)
 			weir_msg_release(&e->held[i]);
 }
 
 static pid_t
-start_victim(bool listens)
+start_victim(bool listens, enum habit habit)
 {
 	pid_t pid;
 
@@ -224,28 +189,24 @@ start_victim(bool listens)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
-		victim(listens);
+		victim(listens, habit);
 	return pid;
 }
 
 static void
-one_kill(bool we_listen, uint64_t after_ns)
+one_kill(unsigned int number, uint64_t after_ns)
 {
-	struct weir_port *port;
-	struct weir_link *link;
-	struct end e;
+	struct end e = { .habit = number / 2 % HABITS };
+	bool we_listen = number % 2 == 0;
 	int status;
-	pid_t pid = start_victim(!we_listen);
+	pid_t pid = start_victim(!we_listen, number / 2 / HABITS % HABITS);
 
-	assert_int_equal(weir_port_open(endpoint, NULL, &port), 0);
-	link = meet(port, we_listen);
-	assert_non_null(link);
-	end_init(&e, link);
+	assert_int_equal(side_open(&e.side, endpoint, NULL, we_listen), 0);
 	survive(&e, pid, weir_now_ns() + after_ns);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
-	check_dead(link, &e);
-	leave(port, link, &e);
+	check_dead(&e);
+	leave(&e);
 }
 
 static unsigned int
@@ -276,7 +237,7 @@ a_kill_under_load_is_survived(void **state)
 
 	(void)state;
 	for (uint64_t i = 0; i < n; i++)
-		one_kill(i % 2 == 0, (uint64_t)rand_r(&s) % 8000000);
+		one_kill((unsigned int)i, (uint64_t)rand_r(&s) % 8000000);
 	print_message("%lu kills survived\n", (unsigned long)n);
 	assert_int_equal(fd_count(), fds);
 	assert_int_equal(segment_count(), segments);
@@ -298,16 +259,16 @@ a_kill_during_set_up_is_survived(void **state)
 	(void)state;
 	assert_int_equal(weir_port_open(endpoint, NULL, &port), 0);
 	for (uint64_t i = 0; i < kills() / 4; i++) {
-		pid_t pid = start_victim(true);
+		pid_t pid = start_victim(true, POLLS_BOTH);
 		struct weir_link *link;
 		int rc;
 
 		assert_int_equal(
 			weir_link_connect(port, endpoint, &config, &link), 0);
-		nap((uint64_t)rand_r(&s) % 6000000);
+		nap_ns((uint64_t)rand_r(&s) % 6000000);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		rc = weir_link_wait(link, in_seconds(TIME_LIMIT_S));
+		rc = weir_link_wait(link, in_limit());
 		if (rc == 1)
 			while ((rc = weir_link_status(link)) == 0)
 				sched_yield();
@@ -320,7 +281,23 @@ a_kill_during_set_up_is_survived(void **state)
 	assert_int_equal(weir_port_close(port), 0);
 	assert_int_equal(fd_count(), fds);
 	assert_int_equal(segment_count(), segments);
-	one_kill(true, 1000000);
+	one_kill(0, 1000000);
+}
+
+/* Both waits can only end by death: it is stopped, and full up. */
+static void
+drain_and_fill(struct end *e)
+{
+	struct weir_msg msg;
+	int rc;
+
+	while ((rc = weir_rx_recv(e->side.rx, &msg)) == 1)
+		weir_msg_release(&msg);
+	assert_int_equal(rc, 0);
+	do
+		send_one(e);
+	while (e->tx_rc == 1);
+	assert_int_equal(e->tx_rc, 0);
 }
 
 /* Death wakes who sleeps, in both directions. */
@@ -329,54 +306,35 @@ a_kill_wakes_a_sleeper(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 10; i++) {
-		struct weir_port *port;
-		struct weir_link *link;
+		struct end e = { .habit = POLLS_BOTH };
+		struct weir_permit permit;
 		struct weir_msg msg;
-		struct end e;
-		pid_t pid = start_victim(false);
-		int rc;
+		pid_t pid = start_victim(false, POLLS_BOTH);
 
-		assert_int_equal(weir_port_open(endpoint, NULL, &port), 0);
-		link = meet(port, true);
-		assert_non_null(link);
-		end_init(&e, link);
-		/* Stopped and full up: both waits can only end by death. */
+		assert_int_equal(side_open(&e.side, endpoint, NULL, true), 0);
 		while (atomic_load(&box->up) == 0)
 			sched_yield();
 		assert_int_equal(kill(pid, SIGSTOP), 0);
 		assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
-		while ((rc = weir_rx_recv(e.rx, &msg)) == 1)
-			weir_msg_release(&msg);
-		assert_int_equal(rc, 0);
-		do
-			send_one(&e);
-		while (e.tx_rc == 1);
-		assert_int_equal(e.tx_rc, 0);
-		assert_int_equal(
-			weir_rx_recv_wait(e.rx, weir_now_ns() + 2000000, &msg),
-			0);
+		drain_and_fill(&e);
 		if (fork() == 0) {
-			nap(3000000);
+			nap_ns(3000000);
 			kill(pid, SIGKILL);
 			_exit(0);
 		}
-		if (i % 2 == 0) {
+		if (i % 2 == 0)
 			assert_int_equal(
-				weir_rx_recv_wait(
-					e.rx, in_seconds(TIME_LIMIT_S), &msg),
+				weir_rx_recv_wait(e.side.rx, in_limit(), &msg),
 				-ETIMEDOUT);
-		} else {
-			struct weir_permit permit;
-
+		else
 			assert_int_equal(
-				weir_tx_reserve_wait(e.tx, size_of(e.sent),
-						     in_seconds(TIME_LIMIT_S),
-						     &permit),
+				weir_tx_reserve_wait(e.side.tx,
+						     size_of(e.side.sent),
+						     in_limit(), &permit),
 				-ETIMEDOUT);
-		}
 		while (waitpid(-1, NULL, 0) > 0)
 			;
-		leave(port, link, &e);
+		leave(&e);
 	}
 }
 
@@ -385,9 +343,8 @@ prepare(void **state)
 {
 	(void)state;
 	snprintf(endpoint, sizeof(endpoint), "shm:kill-%d", getpid());
-	box = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return box == MAP_FAILED ? -1 : 0;
+	box = shared_page();
+	return 0;
 }
 
 int

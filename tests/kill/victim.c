@@ -84,6 +84,19 @@ with_slots(struct victim *v)
 	write_as(v, 1, OPENING + 1);
 }
 
+/* The next commit is the 16th: it claims cells ahead. */
+static void
+with_the_16th_slot(struct victim *v)
+{
+	while (atomic_load(&v->box->commits) < 15) {
+		demand(reserve(v, 1) == 1);
+		send_next(v, 0);
+	}
+	demand(reserve(v, 1) == 1);
+	alloc(v, 0);
+	write_as(v, 0, 15);
+}
+
 /* The other way round: the first one goes into a cell that is not its own. */
 static void
 with_crossed_slots(struct victim *v)
@@ -309,6 +322,7 @@ const struct operation operations[] = {
 	{ "write", with_slots, do_write, SPINS, 0, false },
 	{ "discard", with_slots, do_discard, SPINS, 0, false },
 	{ "commit", with_slots, do_commit, SPINS, 0, false },
+	{ "commit, claiming", with_the_16th_slot, do_commit, SPINS, 0, false },
 	{ "commit, crossed", with_crossed_slots, do_commit_crossed, SPINS, 0,
 	  false },
 	{ "commit to a sleeper", with_slots, do_commit, SLEEPS_R, 0, false },

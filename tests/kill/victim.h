@@ -18,7 +18,7 @@
 #include "side.h"
 #include "step.h"
 
-#define CREDITS 16u
+#define CREDITS 64u
 #define SMALL   48u  /* behind its header */
 #define LARGE   264u /* not there */
 #define INBOUND 8u
@@ -51,8 +51,8 @@ struct victim {
 	struct side side;
 	struct blackbox *box;
 	uint32_t size; /* of the operation's messages */
-	struct weir_permit permits[CREDITS];
-	struct weir_slot slots[CREDITS];
+	struct weir_permit permits[INBOUND];
+	struct weir_slot slots[INBOUND];
 	struct weir_msg msgs[INBOUND];
 };
 
