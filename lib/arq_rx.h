@@ -120,17 +120,13 @@ arq_rx_is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
 	       rx->started != rx->credit.told;
 }
 
-/** weir_arq_rx_data() for the data path. */
+/** The whole message of a packet that is smooth and plain. */
 static inline int
-arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
-	    void *ref)
+arq_rx_take_plain(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
+		  void *ref)
 {
-	struct conn_rx_packet *packet;
+	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
 
-	if (__builtin_expect(
-		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
-		return weir_arq_rx_data(rx, seq, hdr, ref);
-	packet = &rx->ring[seq & rx->ring_mask];
 	packet->ref = ref;
 	packet->payload = hdr->payload;
 	packet->len = hdr->mlo;
@@ -142,6 +138,17 @@ arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	rx->bytes += hdr->mlo;
 	rx->nxt++;
 	return ARQ_RX_KEPT;
+}
+
+/** weir_arq_rx_data() for the data path. */
+static inline int
+arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
+	    void *ref)
+{
+	if (__builtin_expect(
+		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
+		return weir_arq_rx_data(rx, seq, hdr, ref);
+	return arq_rx_take_plain(rx, seq, hdr, ref);
 }
 
 /** @return how many SACK words the next packet needs, at most `most`. */

@@ -233,22 +233,28 @@ arq_tx_has_room(const struct arq_tx *tx)
 	       (flight < tx->window && arq_tx_in_flight(tx) < tx->cwnd);
 }
 
-/** weir_arq_tx_fresh() for the data path: a message that is one packet. */
+/* The next message is one packet, and goes alone. */
+static inline bool
+arq_tx_is_plain(const struct arq_tx *tx)
+{
+	uint32_t len = tx->msgs[tx->cut & tx->msg_mask].len;
+
+	return tx->cut_offset == 0 && len <= tx->frag_size &&
+	       (len >= tx->batch_below || tx->pushed - tx->cut <= 1);
+}
+
+/** weir_arq_tx_fresh() for such a message. */
 static inline struct tx_slot *
-arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
+arq_tx_take_plain(struct arq_tx *tx, uint64_t now_ns)
 {
 	uint32_t index = (uint32_t)tx->cut & tx->msg_mask;
 	struct tx_msg *msg = &tx->msgs[index];
 	struct tx_slot *slot = &tx->slots[tx->nxt & tx->slot_mask];
-	uint32_t len = msg->len;
 
-	if (tx->cut_offset != 0 || len > tx->frag_size ||
-	    (len < tx->batch_below && tx->pushed - tx->cut > 1))
-		return weir_arq_tx_fresh(tx, now_ns);
 	slot->payload = msg->payload;
 	slot->sent_ns = now_ns;
-	slot->len = len;
-	slot->mlo = len;
+	slot->len = msg->len;
+	slot->mlo = msg->len;
 	slot->msg = index;
 	slot->type = WIRE_DATA;
 	slot->flags = WIRE_F_FIRST | WIRE_F_LAST;
@@ -256,6 +262,15 @@ arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
 	msg->end_seq = ++tx->nxt;
 	tx->cut++;
 	return slot;
+}
+
+/** weir_arq_tx_fresh() for the data path. */
+static inline struct tx_slot *
+arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
+{
+	if (!arq_tx_is_plain(tx))
+		return weir_arq_tx_fresh(tx, now_ns);
+	return arq_tx_take_plain(tx, now_ns);
 }
 
 static inline bool

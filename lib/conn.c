@@ -13,6 +13,7 @@ void
 weir_conn_note_arrival(struct weir_conn *conn, const struct wire_hdr *hdr,
 		       uint64_t now_ns)
 {
+	conn_end_burst(conn);
 	conn->stats.rx_packets++;
 	if (__builtin_expect(hdr->marked != conn->ce_now, 0)) {
 		conn->ce_now = hdr->marked;
@@ -390,10 +391,75 @@ is_misplaced(struct weir_conn *conn, const struct wire_hdr *hdr)
 	}
 }
 
-int
-weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
-		    void *ref, uint64_t now_ns)
+/* ---- streams ----------------------------------------------------------- */
+
+/*
+ * Data packets that a peer sends in one burst, and that come in one, say the
+ * same about everything but themselves. A packet was taken; would the same
+ * header with the next number change nothing but the receive window?
+ */
+static __attribute__((noinline)) void
+stream_begin(struct weir_conn *conn, const struct wire_hdr *hdr,
+	     uint64_t now_ns)
 {
+	const uint8_t usual = WIRE_F_ACKV | WIRE_F_FIRST | WIRE_F_LAST |
+			      conn->gate;
+	const struct arq_rx *rx = &conn->rx;
+
+	if (conn->state != CONN_OPEN || hdr->flags != usual ||
+	    hdr->hlen != WIRE_HDR_LEN / 8 || hdr->ts != conn->echo_ts ||
+	    conn->echo_ns != now_ns || ack_has_news(conn, hdr, now_ns) ||
+	    rx->parked != 0 || rx->fin_known || rx->stopped || rx->msg_open)
+		return;
+	conn->stream_hdr = *hdr;
+	conn->stream_ns = now_ns;
+}
+
+static inline bool
+same_bytes(const void *a, const void *b, size_t size)
+{
+	return __builtin_memcmp(a, b, size) == 0;
+}
+
+/* Is this the packet that a stream goes on with? Nor is it the last one that the
+ * peer may send, or the first since our last acknowledgement. */
+static inline bool
+stream_goes_on(const struct weir_conn *conn, const struct wire_hdr *hdr,
+	       uint64_t now_ns)
+{
+	const struct wire_hdr *last = &conn->stream_hdr;
+	const struct arq_rx *rx = &conn->rx;
+
+	return conn->stream_ns == now_ns && same_bytes(hdr, last, 4) &&
+	       hdr->seq == (uint32_t)rx->nxt &&
+	       same_bytes(&hdr->token, &last->token, 8) &&
+	       same_bytes(&hdr->ack, &last->ack, 8) &&
+	       same_bytes(&hdr->ts, &last->ts, 8) &&
+	       same_bytes(&hdr->credit, &last->credit, 4) &&
+	       hdr->marked == last->marked && hdr->payload_len == hdr->mlo &&
+	       hdr->mlo <= rx->plain_max && rx->nxt + 1 < rx->window.told &&
+	       rx->started + 1 < rx->credit.told && conn->unacked != 0;
+}
+
+static inline int
+stream_take(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref)
+{
+	conn_end_burst(conn);
+	conn->stats.rx_packets++;
+	conn->ce_count += hdr->marked;
+	if (++conn->unacked >= CONN_ACK_EVERY)
+		conn->due |= DUE_ACK;
+	arq_rx_take_plain(&conn->rx, conn->rx.nxt, hdr, ref);
+	return 1;
+}
+
+static __attribute__((noinline)) int
+any_packet(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
+	   uint64_t now_ns)
+{
+	int kept;
+
+	conn_end_stream(conn);
 	if ((hdr->flags & WIRE_F_TRAILER) != conn->gate ||
 	    hdr->token != conn->config.token) {
 		if (!prepare_rare(conn, hdr, now_ns))
@@ -407,12 +473,25 @@ weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 			return 0;
 	if ((hdr->flags & WIRE_F_STOP) && !conn->peer_stopped)
 		weir_conn_on_stop(conn, now_ns);
-	if (wire_hdr_type(hdr) == WIRE_DATA)
-		return on_data(conn, hdr, ref, now_ns);
+	if (wire_hdr_type(hdr) == WIRE_DATA) {
+		kept = on_data(conn, hdr, ref, now_ns);
+		if (conn->unacked > 1)
+			stream_begin(conn, hdr, now_ns);
+		return kept;
+	}
 	if (wire_hdr_type(hdr) == WIRE_BATCH)
 		return on_batch(conn, hdr, ref, now_ns);
 	on_control(conn, hdr, now_ns);
 	return 0;
+}
+
+int
+weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
+		    void *ref, uint64_t now_ns)
+{
+	if (stream_goes_on(conn, hdr, now_ns))
+		return stream_take(conn, hdr, ref);
+	return any_packet(conn, hdr, ref, now_ns);
 }
 
 const struct conn_rx_packet *
@@ -436,6 +515,7 @@ weir_conn_rx_release(struct weir_conn *conn, uint32_t packets, uint32_t msgs)
 
 	if (conn->state != CONN_OPEN || rx->stopped || rx->ended)
 		return;
+	conn_end_burst(conn);
 	rx->held -= packets;
 	tell = allowance_return(&rx->window, packets, rx->nxt);
 	if (allowance_return(&rx->credit, msgs, rx->started) || tell)
@@ -463,6 +543,43 @@ weir_conn_pop_dropped_rx(struct weir_conn *conn)
 }
 
 /* --- packets out ------------------------------------------------------ */
+
+static inline void
+encode_hdr(const struct weir_conn *conn, const struct conn_tx_packet *out,
+	   uint8_t *dst)
+{
+	const struct wire_hdr hdr = {
+		.vt = WIRE_VERSION_MAX << 4 | out->type,
+		.flags = out->flags,
+		.hlen = WIRE_HDR_LEN / 8,
+		.ce = (uint8_t)conn->ce_count,
+		.seq = out->seq,
+		.token = conn->peer_token,
+		.ack = (uint32_t)conn->rx.nxt,
+		.window = (uint32_t)conn->rx.window.told,
+		.ts = out->ts,
+		.ts_echo = conn->echo_ts,
+		.credit = (uint16_t)conn->rx.credit.told,
+		.ack_delay = conn->ack_delay,
+		.mlo = out->mlo,
+	};
+
+	wire_encode(&hdr, dst);
+}
+
+/* The header of a packet of a burst. */
+static inline void
+burst_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
+	     uint8_t *dst)
+{
+	uint32_t seq = WIRE_LE32(out->seq), mlo = WIRE_LE32(out->mlo);
+
+	memcpy(dst, conn->burst_hdr, WIRE_HDR_LEN);
+	dst[0] |= out->type;
+	dst[1] = out->flags;
+	memcpy(dst + 4, &seq, sizeof(seq));
+	memcpy(dst + 36, &mlo, sizeof(mlo));
+}
 
 uint64_t
 weir_conn_tx_credit(const struct weir_conn *conn)
@@ -587,6 +704,77 @@ needs_ack(const struct weir_conn *conn)
 	       tx->pushed - tx->popped > tx->msg_mask / 2;
 }
 
+/*
+ * A data packet has just been sent and more are waiting. Those that leave at
+ * the same moment say the same about the other direction, and nothing about
+ * them has to be decided again before the window ends: until a packet comes,
+ * storage is given back or a timer fires, which ends the burst.
+ */
+static __attribute__((noinline)) void
+burst_begin(struct weir_conn *conn, uint64_t now_ns)
+{
+	const struct conn_tx_packet blank = { .ts = conn_ts(now_ns) };
+	struct arq_tx *tx = &conn->tx;
+
+	if (tx->lost != 0 || tx->sacked != 0 || conn->rx.parked != 0 ||
+	    (conn->due & DUE_TLP) || conn->cc.gap_ns != 0)
+		return;
+	conn->burst_end = tx->una + tx->cwnd;
+	if (conn->burst_end > tx->limit)
+		conn->burst_end = tx->limit;
+	conn->burst_half = tx->una + tx->window / 2;
+	encode_hdr(conn, &blank, conn->burst_hdr);
+	conn->burst_ns = now_ns;
+}
+
+/* The next packet of a burst, as a slot. */
+static inline int
+burst_emit(struct weir_conn *conn, const struct tx_slot *slot,
+	   struct conn_tx_packet *out)
+{
+	const struct arq_tx *tx = &conn->tx;
+	uint8_t flags = slot->flags | conn->base_flags;
+
+	out->ref = tx->msgs[slot->msg].ref;
+	out->payload = slot->payload;
+	out->payload_len = slot->len;
+	out->hdr_len = WIRE_HDR_LEN;
+	out->seq = (uint32_t)tx->nxt - 1;
+	out->mlo = slot->mlo;
+	out->ts = conn_ts(conn->burst_ns);
+	out->kind = CONN_TX_DATA;
+	out->type = slot->type;
+	out->sack_words = 0;
+	out->ect = conn->ect;
+	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
+		     slot->type == WIRE_DATA;
+	conn->ect_sent += conn->ect;
+	/* As needs_ack(). */
+	if (tx->nxt == conn->burst_end || tx->nxt == conn->burst_half ||
+	    (tx->cut == tx->pushed &&
+	     tx->pushed - tx->popped > tx->msg_mask / 2))
+		flags |= WIRE_F_ACKREQ;
+	out->flags = flags;
+	return 1;
+}
+
+/* A fragment or a batch. */
+static __attribute__((noinline)) int
+burst_cut(struct weir_conn *conn, struct conn_tx_packet *out)
+{
+	return burst_emit(conn, weir_arq_tx_fresh(&conn->tx, conn->burst_ns),
+			  out);
+}
+
+static inline int
+burst_next(struct weir_conn *conn, struct conn_tx_packet *out)
+{
+	if (!arq_tx_is_plain(&conn->tx))
+		return burst_cut(conn, out);
+	return burst_emit(conn, arq_tx_take_plain(&conn->tx, conn->burst_ns),
+			  out);
+}
+
 static int
 next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
@@ -598,6 +786,8 @@ next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	emit_slot(conn, slot, seq, now_ns, out);
 	if (needs_ack(conn))
 		out->flags |= WIRE_F_ACKREQ;
+	if (conn->tx.cut != conn->tx.pushed)
+		burst_begin(conn, now_ns);
 	return 1;
 }
 
@@ -704,10 +894,11 @@ next_rare(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	return 0;
 }
 
-int
-weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
-	       struct conn_tx_packet *out)
+static __attribute__((noinline)) int
+next_decided(struct weir_conn *conn, uint64_t now_ns,
+	     struct conn_tx_packet *out)
 {
+	conn_end_burst(conn);
 	conn->now_ns = now_ns;
 	if (conn->state != CONN_OPEN)
 		return next_rare(conn, now_ns, out);
@@ -725,6 +916,16 @@ weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
 	if (arq_tx_has_unsent(&conn->tx))
 		note_waiting(conn, now_ns);
 	return 0;
+}
+
+int
+weir_conn_next(struct weir_conn *conn, uint64_t now_ns,
+	       struct conn_tx_packet *out)
+{
+	if (conn->burst_ns == now_ns && conn->tx.nxt < conn->burst_end &&
+	    conn->tx.cut != conn->tx.pushed)
+		return burst_next(conn, out);
+	return next_decided(conn, now_ns, out);
 }
 
 bool
@@ -800,23 +1001,11 @@ void
 weir_conn_encode(const struct weir_conn *conn, const struct conn_tx_packet *out,
 		 uint8_t *dst)
 {
-	const struct wire_hdr hdr = {
-		.vt = WIRE_VERSION_MAX << 4 | out->type,
-		.flags = out->flags,
-		.hlen = WIRE_HDR_LEN / 8,
-		.ce = (uint8_t)conn->ce_count,
-		.seq = out->seq,
-		.token = conn->peer_token,
-		.ack = (uint32_t)conn->rx.nxt,
-		.window = (uint32_t)conn->rx.window.told,
-		.ts = out->ts,
-		.ts_echo = conn->echo_ts,
-		.credit = (uint16_t)conn->rx.credit.told,
-		.ack_delay = conn->ack_delay,
-		.mlo = out->mlo,
-	};
-
-	wire_encode(&hdr, dst);
+	if (conn->burst_ns == conn->now_ns && out->kind == CONN_TX_DATA) {
+		burst_encode(conn, out, dst);
+		return;
+	}
+	encode_hdr(conn, out, dst);
 	if (__builtin_expect(out->hdr_len != WIRE_HDR_LEN, 0))
 		encode_rest(conn, out, dst);
 }

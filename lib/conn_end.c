@@ -17,6 +17,8 @@ weir_conn_fail(struct weir_conn *conn, int error, enum wire_error code,
 {
 	if (conn->state == CONN_FAILED)
 		return;
+	conn_end_burst(conn);
+	conn_end_stream(conn);
 	conn_set_state(conn, CONN_FAILED);
 	conn->error = error;
 	conn->error_code = code;
@@ -197,6 +199,8 @@ weir_conn_abort_tx(struct weir_conn *conn, uint64_t now_ns)
 static void
 stop_reading(struct weir_conn *conn)
 {
+	conn_end_burst(conn);
+	conn_end_stream(conn);
 	if (!conn->rx.stopped)
 		conn->rx_error = conn->error != 0 ? conn->error : -ECONNABORTED;
 	weir_arq_rx_stop(&conn->rx);

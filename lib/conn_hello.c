@@ -113,6 +113,8 @@ weir_conn_init(void *mem, const struct conn_config *config)
 	conn->patience_ns = config->tlp_min_ns;
 	conn->base_flags = WIRE_F_ACKV;
 	conn_set_state(conn, CONN_IDLE);
+	conn_end_burst(conn);
+	conn_end_stream(conn);
 	at += round_up(sizeof(struct weir_conn));
 	weir_arq_tx_init(&conn->tx, at, config->isn, config->tx_window_packets,
 			 config->tx_msgs);

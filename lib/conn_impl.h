@@ -93,6 +93,17 @@ struct weir_conn {
 	uint32_t rto_times;   /* in a row */
 	uint32_t probe_times; /* in a row */
 
+	/* What the packets of one burst have in common, see burst_begin(). */
+	uint64_t burst_ns;   /* its moment, CONN_NEVER: none */
+	uint64_t burst_end;  /* number of the first packet beyond it */
+	uint64_t burst_half; /* half the window is in flight before it */
+	uint8_t burst_hdr[WIRE_HDR_LEN]; /* no type, flags, seq, mlo */
+
+	/* The packet before, if one that differs from it in number and length
+	 * alone has nothing else to say, see stream_begin(). */
+	uint64_t stream_ns; /* when it came, CONN_NEVER: it does not help */
+	struct wire_hdr stream_hdr;
+
 	uint64_t pace_ns;  /* the next packet may leave */
 	uint64_t ce_count; /* packets received with a mark */
 	bool ce_now;       /* the newest packet had one */
@@ -158,6 +169,20 @@ static inline uint64_t
 conn_patience(const struct weir_conn *conn, uint32_t times, uint64_t most_ns)
 {
 	return rtt_backoff(conn_rto(conn), times, most_ns);
+}
+
+/* Something changed that the next packet depends on. */
+static inline void
+conn_end_burst(struct weir_conn *conn)
+{
+	conn->burst_ns = CONN_NEVER;
+}
+
+/* The next packet is to be looked at as if it were the first. */
+static inline void
+conn_end_stream(struct weir_conn *conn)
+{
+	conn->stream_ns = CONN_NEVER;
 }
 
 /* conn.c: what the other files need of it */

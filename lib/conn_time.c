@@ -279,6 +279,7 @@ weir_conn_on_time(struct weir_conn *conn, uint64_t now_ns)
 
 	if (now_ns < timers->wake)
 		return;
+	conn_end_burst(conn);
 	conn->now_ns = now_ns;
 	look_for_pause(conn, now_ns);
 	if (timer_due(timers, TIMER_HELLO, now_ns))

@@ -22,9 +22,9 @@ BURSTS = 500
 # controller, bytes: instructions on the send side, on the receive side, and
 # per what. Messages of 64 bytes share packets.
 BUDGET = {
-    ("fixed", 1000): (235, 215, "packet"),
-    ("newreno", 1000): (240, 215, "packet"),
-    ("fixed", 64): (150, 60, "message"),
+    ("fixed", 1000): (160, 137, "packet"),
+    ("newreno", 1000): (162, 137, "packet"),
+    ("fixed", 64): (138, 48, "message"),
 }
 
 
