@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 
 .PHONY: build demo check check-long coverage fuzz kill-matrix model mutants \
-	bench install clean help
+	bench bench-short install clean help
 
 build:
 	@config/packages.sh --check build
@@ -21,7 +21,9 @@ help:
 	@echo "make coverage    lines and branches of the wire protocol under test"
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
 	@echo "make kill-matrix SIGKILL at every instruction of the shm data path"
-	@echo "make bench       latency and rate of each driver beside its floor"
+	@echo "make bench       a report: every goal of speed, its floor, the verdict,"
+	@echo "                 and sockets, UCX, libfabric; 12 min, into BENCH_DIR"
+	@echo "make bench-short the same form in 20 s: is the report whole?"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
 	@echo "make clean       remove the build directories"
 	@echo
@@ -68,11 +70,19 @@ kill-matrix:
 	@ninja -C build-kill tests/kill/kill_matrix >build-kill/ninja.txt
 	@build-kill/tests/kill/kill_matrix --all
 
+# What weir is compared with is no condition: the report says what is missing.
 bench:
 	@config/packages.sh demo
+	-@config/packages.sh peers
 	@config/setup.sh build -Dtests=false -Dtool=enabled
 	@ninja -C build
 	@config/bench.sh build
+
+bench-short:
+	@config/packages.sh demo
+	@config/setup.sh build -Dtests=false -Dtool=enabled
+	@ninja -C build
+	@config/bench.sh build --short
 
 install: build
 	@meson configure build -Dprefix=$(abspath $(PREFIX))

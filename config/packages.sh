@@ -3,7 +3,7 @@
 #
 # What weir needs from Debian 12, for each thing that can be made of it.
 #
-#     config/packages.sh [--check] build|demo|check
+#     config/packages.sh [--check] build|demo|check|peers
 #
 # As root it installs what is missing. Otherwise, or with --check, it prints
 # the one command that would and exits with 3. Silent when nothing is missing.
@@ -17,7 +17,9 @@ demo="iproute2"
 # library, the formatter that the lint test pins, pgrep, the model checker,
 # the counter of instructions.
 check="clang libclang-rt-14-dev g++ libcmocka-dev clang-format-14 procps spin
-	valgrind"
+	valgrind gnuplot-nox"
+# Plots, and what "make bench" compares weir with.
+peers="gnuplot-nox ucx-utils libfabric-bin"
 
 only_check=no
 if [ "${1:-}" = --check ]; then
@@ -28,8 +30,9 @@ case "${1:-}" in
 build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 check) wanted="$build $demo $check" ;;
+peers) wanted=$peers ;;
 *)
-	echo "usage: config/packages.sh [--check] build|demo|check" >&2
+	echo "usage: config/packages.sh [--check] build|demo|check|peers" >&2
 	exit 2
 	;;
 esac

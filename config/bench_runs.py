@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs of weir perf for bench.py, each once, and what they say of a goal."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+import bench_net
+
+PLACES = ("near", "far")
+DEFECT = 4  # exit code of weir perf: messages lost, repeated, corrupt
+KILLS = 11
+
+
+def load_goals(path):
+    with open(path, "rb") as file:
+        return tomllib.load(file)["goal"]
+
+
+class NotMeasured(Exception):
+    """Why there is no figure."""
+
+
+class Runs:
+    """Every run happens once; results, or why there is none, are kept."""
+
+    def __init__(self, build, output, seconds, short, end):
+        self.weir = build.resolve() / "apps/weir/weir"
+        self.sockets = build.resolve() / "apps/bench/weir-bench-sockets"
+        self.output = output
+        self.seconds = seconds
+        self.short = short
+        self.end = end
+        self.host = None
+        self.defects = []
+        self.results = {}
+        self.help = self.weir_says(["perf", "--help"])
+        self.has_dpdk = any(line.startswith("dpdk ") and any(map(
+            str.isdigit, line)) for line in
+            self.weir_says(["info"]).splitlines())
+        self.net = None
+        self.runtime = tempfile.mkdtemp(prefix="weir-bench-")
+        os.environ["WEIR_RUNTIME_DIR"] = self.runtime
+
+    def weir_says(self, arguments):
+        return subprocess.run([self.weir, *arguments], capture_output=True,
+                              text=True, timeout=60, check=False).stdout
+
+    def close(self):
+        if self.net is not None:
+            self.net.close()
+        shutil.rmtree(self.runtime, ignore_errors=True)
+
+    def over(self):
+        return time.monotonic() > self.end
+
+    def one_namespace(self):
+        """Two veth ends in one namespace, for runs that start both sides."""
+        if self.net is None:
+            self.net = bench_net.Together()
+        return self.net
+
+    # ---- one run ----------------------------------------------------------
+
+    def get(self, run):
+        """@return the JSON of a run; raises NotMeasured."""
+        if run not in self.results:
+            try:
+                self.results[run] = self.perform(run)
+            except NotMeasured as why:
+                self.results[run] = why
+        result = self.results[run]
+        if isinstance(result, NotMeasured):
+            raise result
+        return result
+
+    def command(self, run):
+        kind, endpoint, *options = run.split()
+        prefix = []
+        if endpoint == "@xdp":
+            net = self.one_namespace()
+            prefix = net.prefix()
+            endpoint, peer = net.endpoints("net_af_xdp")
+            options += ["--peer", peer]
+        if endpoint.startswith("dpdk") and not self.has_dpdk:
+            raise NotMeasured("this weir has no dpdk driver")
+        command = [*prefix, str(self.weir), "perf", kind, endpoint, "--self",
+                   *options]
+        if kind == "sweep":
+            total = 2 if self.short else 24 * self.seconds
+            command += ["-T", f"{total:.0f}s", "-o",
+                        str(self.output / f"sweep-{endpoint.split(':')[0]}")]
+            if self.short:
+                command = [word for word in command if word != "--edges"]
+                command += ["-s", "0,48,49,4Ki"]
+        else:
+            command += ["-t", f"{self.seconds * 1000:.0f}ms"]
+        if self.short:
+            command += ["-O", "20ms"]
+        if kind == "load":
+            command += ["--hlog", str(self.output / f"{name_of(run)}.hlog")]
+        return command
+
+    def perform(self, run):
+        if self.over():
+            raise NotMeasured("the time was up")
+        try:
+            command = self.command(run)
+        except bench_net.NoNetwork as why:
+            raise NotMeasured(str(why)) from why
+        print(f"bench: {run}", file=sys.stderr, flush=True)
+        try:
+            done = subprocess.run([*command, "-J"], capture_output=True,
+                                  text=True, check=False,
+                                  timeout=60 + 40 * self.seconds)
+        except subprocess.TimeoutExpired as late:
+            raise NotMeasured("the run took too long") from late
+        if done.returncode == DEFECT or done.returncode < 0 or \
+                "Sanitizer" in done.stderr:
+            self.defects.append(f"{run}: {done.stderr.strip()}")
+        if done.returncode not in (0, DEFECT):
+            raise NotMeasured(done.stderr.strip() or
+                              f"exit code {done.returncode}")
+        report = json.loads(done.stdout)
+        (self.output / f"{name_of(run)}.json").write_text(done.stdout)
+        first = report["runs"][0] if "runs" in report else report
+        self.host = self.host or first["host"]
+        return report
+
+    def loads(self):
+        return {run: result for run, result in self.results.items()
+                if run.startswith("load") and isinstance(result, dict)}
+
+    # ---- a death ----------------------------------------------------------
+
+    def kill_peers(self):
+        """@return ms from SIGKILL to the end of the survivor, median."""
+        if self.over():
+            raise NotMeasured("the time was up")
+        times = []
+        for number in range(1 if self.short else KILLS):
+            times.append(self.kill_peer(f"shm:bench-{os.getpid()}-{number}"))
+        return statistics.median(times), len(times)
+
+    def kill_peer(self, endpoint):
+        with subprocess.Popen([self.weir, "-v", "perf", "serve", endpoint],
+                              stderr=subprocess.PIPE, text=True) as server:
+            try:
+                for line in server.stderr:
+                    if "listening" in line:
+                        break
+                with subprocess.Popen(
+                        [self.weir, "perf", "lat", endpoint, "-t", "60s"],
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL) as client:
+                    for line in server.stderr:
+                        if "new client" in line:
+                            break
+                    time.sleep(0.3)
+                    start = time.monotonic()
+                    server.send_signal(signal.SIGKILL)
+                    client.wait(timeout=30)
+                    return (time.monotonic() - start) * 1000
+            finally:
+                server.kill()
+
+
+def name_of(run):
+    kept = [c if c.isalnum() or c in "-=." else "_" for c in run]
+    return "".join(kept).replace("__", "_").strip("_")
+
+
+# ---- a goal -------------------------------------------------------------------
+
+
+def place_of(report, place):
+    for found in report.get("placements") or []:
+        if found["placement"] == place:
+            return found
+    raise NotMeasured(f"the processors were never {place}")
+
+
+def known(value, place=None):
+    if value is None:
+        raise NotMeasured("fewer than 20 windows" +
+                          (f" {place}" if place else ""))
+    return value
+
+
+def quantity(part, kind):
+    """(figure, unit) of a result or a floor."""
+    if kind == "lat":
+        times = part.get("rtt32_ns") or part["rtt_ns"]
+        return times["p50"], "ns"
+    return part["msgs_per_s"], "msg/s"
+
+
+def by_place(goal, runs, report, place):
+    """@return value, weir's figure, floor's figure, unit."""
+    found = place_of(report, place)
+    kind = goal["run"].split()[0]
+    ours, unit = quantity(found["result"], kind)
+    floor = quantity(found["floor"], kind)[0] if found["floor"] else None
+    value = goal["value"]
+    if value in ("ratio", "ratio_p99"):
+        if value == "ratio_p99":
+            ours = found["result"]["rtt32_ns"]["p99"]
+            floor = found["floor"] and found["floor"]["rtt_ns"]["p99"]
+        if not found["floor"]:
+            raise NotMeasured((report["warnings"] or [{"text": "no floor"}])
+                              [0]["text"])
+        return known(found[value], place), ours, floor, unit
+    other = place_of(runs.get(goal["other"]), place)
+    if min(found["windows"], other["windows"]) < 20:
+        known(None, place)
+    if value == "floor_over":
+        ours = found["result"]["bytes_per_s"]
+        floor, unit = other["floor"]["bytes_per_s"], "B/s"
+    else:
+        floor = quantity(other["result"], kind)[0]
+    return known(ours) / known(floor), ours, floor, unit
+
+
+def step_of(goal, report, place):
+    for found in report["no_cliff"]:
+        if (found["kind"], found["placement"]) == (goal["kind"], place):
+            return (found["worst"], None, None, "",
+                    f"worst from {found['from']} to {found['to']} B, "
+                    f"{found['steps']} steps")
+    raise NotMeasured(f"the processors were never {place} for long enough")
+
+
+def slow_of(report):
+    points = report["points"]
+    if len(points) < 2:
+        raise NotMeasured("no rate is kept up: the machine has other work")
+    point = points[1]
+    slow, p99_9 = point["slow"], point["response_ns"]["p99_9"]
+    causes = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in
+                       slow["causes"].items() if count) or "too few samples"
+    return (p99_9 if p99_9 is not None else known(None), None, None, "ns",
+            f"of {slow['samples']} slower: {causes}")
+
+
+def copied_of(report):
+    tx, rx = report["counters"]["tx"], report["counters"]["rx"]
+    messages = max(tx["messages"], 1)
+    return ((tx["copied_bytes"] + rx["copied_bytes"]) / messages, None, None,
+            "B", f"{messages} messages of our side")
+
+
+def without_place(goal, runs):
+    value = goal["value"]
+    if value == "dead_peer":
+        median, count = runs.kill_peers()
+        return median, None, None, "ms", f"median of {count}"
+    report = runs.get(goal["run"])
+    if value == "slow":
+        return slow_of(report)
+    if value == "copied":
+        return copied_of(report)
+    if report["fault"]["pairs"] < 20:
+        known(None)
+    result = report["result"]["msgs_per_s"]
+    clean = report["fault"]["clean_msgs_per_s"]
+    return (known(report["relative_goodput"]), result, clean, "msg/s",
+            f"{report['fault']['pairs']} windows")
+
+
+def verdict(value, limit):
+    if limit == "":
+        return "shown"
+    operator, number = limit.split()[:2]
+    number = float(number)
+    held = value <= number if operator == "<=" else value >= number
+    return "reached" if held else "missed"
+
+
+def judge(goal, runs, place):
+    """One line of the report."""
+    limit = goal.get(place, "")
+    line = {"area": goal["area"], "text": goal["text"], "limit": limit,
+            "placement": place if place in PLACES else None,
+            "run": goal.get("run"), "value": None, "weir": None,
+            "floor": None, "unit": "", "note": "", "verdict": "not measured"}
+    try:
+        if "why" in goal:
+            raise NotMeasured(goal["why"])
+        if runs.short and not goal.get("short"):
+            raise NotMeasured("the short form leaves it out")
+        if goal.get("needs", "") not in runs.help:
+            raise NotMeasured(f"this weir perf has no {goal['needs']}")
+        if place == "any":
+            figures = without_place(goal, runs)
+        elif goal["value"] == "step":
+            figures = step_of(goal, runs.get(goal["run"]), place)
+        else:
+            figures = by_place(goal, runs, runs.get(goal["run"]), place)
+        line.update(zip(("value", "weir", "floor", "unit", "note"), figures))
+        line["verdict"] = verdict(line["value"], limit)
+    except NotMeasured as why:
+        line["note"] = str(why)
+    return line
+
+
+def judge_all(goals, runs):
+    lines = []
+    for goal in goals:
+        places = [place for place in (*PLACES, "any") if place in goal]
+        for place in places or ["any"]:
+            lines.append(judge(goal, runs, place))
+    return lines
