@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "weir.h"
+
 #define WEIR_CLAIM_WORD 64u /* things per word */
 
 /* At most n of the bits that are set, the lowest ones. n > 0. */
@@ -59,6 +61,45 @@ weir_claim_give(_Atomic uint64_t *word, uint64_t bits)
 {
 	/* Release: we are done with them. Pairs with weir_claim(). */
 	atomic_fetch_or(word, bits);
+}
+
+/*
+ * What a permit holds, in its cookie: the number of a token, which stands for
+ * the credit, in the low half, and that of the body for the bytes in the high
+ * one. Where small bodies are as many as credits both are one number.
+ */
+#define WEIR_CLAIM_TOKEN UINT32_C(0x00000001)
+#define WEIR_CLAIM_BODY  UINT32_C(0x00010000)
+#define WEIR_CLAIM_BOTH  (WEIR_CLAIM_TOKEN | WEIR_CLAIM_BODY)
+
+/*
+ * Claim up to n numbers of a class for permits, the first ones from `from` on,
+ * counted in the class. Each is added to its cookie `times`, one of the above.
+ *
+ * @return how many.
+ */
+static inline uint32_t
+weir_claim_many(_Atomic uint64_t *map, uint32_t word_first, uint32_t word_count,
+		uint32_t from, uint32_t times, struct weir_permit *permits,
+		uint32_t n)
+{
+	uint64_t bits, among = UINT64_MAX << from % WEIR_CLAIM_WORD;
+	uint32_t got = 0, w = from / WEIR_CLAIM_WORD;
+
+	/* Once round, and what comes before `from` in its own word. */
+	for (uint32_t i = 0; i <= word_count && got < n; i++) {
+		uint32_t word = word_first + w;
+
+		bits = weir_claim(&map[word], among, n - got);
+		for (; bits != 0; bits &= bits - 1)
+			permits[got++].cookie +=
+				(word * WEIR_CLAIM_WORD +
+				 (uint32_t)__builtin_ctzll(bits)) *
+				times;
+		among = UINT64_MAX;
+		w = w + 1 == word_count ? 0 : w + 1;
+	}
+	return got;
 }
 
 #endif /* WEIR_CLAIM_H */

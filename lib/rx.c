@@ -38,7 +38,8 @@ weir_rx_cancel(struct weir_rx *rx)
 	/* Pairs with the acquire of the wait that it ends; sequential for the
 	 * sake of wake(), see weir_wait_sleep(). */
 	__atomic_exchange_n(&rx->cancel, 1, __ATOMIC_SEQ_CST);
-	rx->ops->wake(rx);
+	/* Atomic: the half's thread may be exchanging the table. */
+	__atomic_load_n(&rx->ops, __ATOMIC_ACQUIRE)->wake(rx);
 }
 
 int

@@ -4,6 +4,7 @@
  *
  *     mem_lane.h      one direction of a link, drawn; who owns which cell
  *     mem_datapath.c  reserve, alloc, commit, recv, release
+ *     mem_multi.c     the same when several threads send
  *     mem_pair.h      how connector and listener find each other
  *     mem.c           this file: what the core calls to set links up
  *
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mem_pair.h"
+#include "mem_multi.h"
 
 struct mem_link {
 	struct weir_link link;
@@ -137,6 +138,8 @@ side_start(struct weir_link *link, struct mem_pair *pair, uint32_t side,
 	mt->pair = pair;
 	mt->side = side;
 	mt->fd = tx_fd;
+	if (mt->tx.shared)
+		weir_mem_multi_init(mt);
 	mr->rx.ops = &weir_mem_rx_ops;
 	mr->pair = pair;
 	mr->side = side;
@@ -242,13 +245,13 @@ static const char *const mem_keys[] = { NULL };
 
 const struct weir_driver weir_driver_mem = {
 	.scheme = "mem",
-	.caps = 0,
+	.caps = WEIR_CAP_MULTI_PRODUCER,
 	.modes = 1u << WEIR_MODE_BARE,
 	.keys = mem_keys,
 	.port_size = sizeof(struct weir_port),
 	.listener_size = sizeof(struct mem_listener),
 	.link_size = sizeof(struct mem_link),
-	.tx_size = sizeof(struct mem_tx),
+	.tx_size = sizeof(struct mem_multi), /* begins with struct mem_tx */
 	.rx_size = sizeof(struct mem_rx),
 	.port_open = mem_port_open,
 	.port_poll = mem_port_poll,

@@ -247,9 +247,9 @@ mem_flush(struct weir_tx *tx)
 }
 
 /* Say how this end went, and wake a peer that sleeps. */
-static void
-mem_end(_Atomic uint32_t *end, enum mem_end how, struct mem_lane *lane,
-	_Atomic uint32_t *sleeping, int fd)
+void
+weir_mem_end(_Atomic uint32_t *end, enum mem_end how, struct mem_lane *lane,
+	     _Atomic uint32_t *sleeping, int fd)
 {
 	/* Release: orders every commit before the mark. Pairs with the
 	 * loads of the mark in mem_recv() and mem_reserve(). */
@@ -270,8 +270,8 @@ mem_close(struct weir_tx *tx)
 			return rc;
 		mem_tx_progress(mt); /* it came up meanwhile */
 	}
-	mem_end(&mt->lane->tx_end, MEM_END_CLOSED, mt->lane,
-		&mt->lane->rx_sleeping, mt->lane->rx_fd);
+	weir_mem_end(&mt->lane->tx_end, MEM_END_CLOSED, mt->lane,
+		     &mt->lane->rx_sleeping, mt->lane->rx_fd);
 	return 0;
 }
 
@@ -356,8 +356,8 @@ mem_tx_destroy(struct weir_tx *tx)
 	if (lane != NULL) {
 		if (atomic_load_explicit(&lane->tx_end, memory_order_relaxed) ==
 		    MEM_END_OPEN)
-			mem_end(&lane->tx_end, MEM_END_ABORTED, lane,
-				&lane->rx_sleeping, lane->rx_fd);
+			weir_mem_end(&lane->tx_end, MEM_END_ABORTED, lane,
+				     &lane->rx_sleeping, lane->rx_fd);
 		weir_mem_lane_unref(lane);
 	}
 	weir_mem_pair_unref(mt->pair);
@@ -405,6 +405,8 @@ mem_recv_empty(struct mem_rx *mr, uint32_t *ready)
 			return 0;
 		lane = mr->pair->lane[!mr->side];
 		weir_mem_rx_attach(mr, lane);
+		if (lane->multi)
+			return 0; /* the next call is another function */
 	}
 	/* The mark before the tail: if it is set, this tail is the last. */
 	end = atomic_load_explicit(&lane->tx_end, memory_order_acquire);
@@ -455,6 +457,15 @@ mem_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 	return n;
 }
 
+void
+weir_mem_released(struct mem_lane *lane)
+{
+	if (atomic_fetch_add_explicit(&lane->balance, 1, memory_order_acq_rel) +
+		    1 ==
+	    BALANCE_ORPHAN)
+		weir_mem_lane_unref(lane);
+}
+
 /* Any thread; the half may be gone. */
 static void
 mem_release(struct weir_store *store, const struct weir_msg *msg)
@@ -469,15 +480,11 @@ mem_release(struct weir_store *store, const struct weir_msg *msg)
 				 memory_order_release);
 	if (weir_doorbell_wanted(&lane->tx_sleeping, lane->fence))
 		weir_doorbell_ring(lane->tx_fd);
-	/* Last, since from here on another may free the lane. */
-	if (atomic_fetch_add_explicit(&lane->balance, 1, memory_order_acq_rel) +
-		    1 ==
-	    BALANCE_ORPHAN)
-		weir_mem_lane_unref(lane);
+	weir_mem_released(lane);
 }
 
-static int
-mem_rx_fd(struct weir_rx *rx)
+int
+weir_mem_rx_fd(struct weir_rx *rx)
 {
 	return mem_rx_of(rx)->fd;
 }
@@ -495,14 +502,14 @@ mem_rx_arm(struct weir_rx *rx)
 	return mem_recv_empty(mr, &ready) == 0 && ready == 0;
 }
 
-static void
-mem_rx_wake(struct weir_rx *rx)
+void
+weir_mem_rx_wake(struct weir_rx *rx)
 {
 	weir_doorbell_ring(mem_rx_of(rx)->fd);
 }
 
-static void
-mem_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
+void
+weir_mem_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
 {
 	struct mem_rx *mr = mem_rx_of(rx);
 
@@ -512,8 +519,8 @@ mem_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
 			&mr->lane->balance, memory_order_relaxed);
 }
 
-static void
-mem_rx_destroy(struct weir_rx *rx)
+void
+weir_mem_rx_destroy(struct weir_rx *rx)
 {
 	struct mem_rx *mr = mem_rx_of(rx);
 	struct mem_lane *lane = mr->lane;
@@ -522,8 +529,8 @@ mem_rx_destroy(struct weir_rx *rx)
 	if (lane == NULL)
 		lane = weir_mem_pair_leave(mr->pair, !mr->side);
 	if (lane != NULL) {
-		mem_end(&lane->rx_end, MEM_END_ABORTED, lane,
-			&lane->tx_sleeping, lane->tx_fd);
+		weir_mem_end(&lane->rx_end, MEM_END_ABORTED, lane,
+			     &lane->tx_sleeping, lane->tx_fd);
 		/* Handles that are out keep the lane: the last one frees it. */
 		if (atomic_fetch_add_explicit(&lane->balance, change,
 					      memory_order_acq_rel) +
@@ -536,15 +543,17 @@ mem_rx_destroy(struct weir_rx *rx)
 
 const struct weir_rx_ops weir_mem_rx_ops = {
 	.recv = mem_recv,
-	.fd = mem_rx_fd,
+	.fd = weir_mem_rx_fd,
 	.arm = mem_rx_arm,
-	.wake = mem_rx_wake,
-	.stats = mem_rx_stats,
-	.destroy = mem_rx_destroy,
+	.wake = weir_mem_rx_wake,
+	.stats = weir_mem_rx_stats,
+	.destroy = weir_mem_rx_destroy,
 };
 
 void
 weir_mem_lane_init(struct mem_lane *lane)
 {
 	lane->store.release = mem_release;
+	if (lane->multi)
+		weir_mem_multi_lane_init(lane);
 }

@@ -11,10 +11,18 @@
 
 #define WORD_BITS 64u
 
-static uint32_t
-cell_count(const struct mem_lane *lane)
+/* Claimed by several threads, a class begins with a word of the bitmap. */
+uint32_t
+weir_mem_large_first(const struct mem_lane *lane)
 {
-	return lane->credits + lane->large_count;
+	return lane->multi ? (lane->credits + WORD_BITS - 1) & ~(WORD_BITS - 1)
+			   : lane->credits;
+}
+
+uint32_t
+weir_mem_cell_limit(const struct mem_lane *lane)
+{
+	return weir_mem_large_first(lane) + lane->large_count;
 }
 
 static size_t
@@ -36,6 +44,8 @@ lane_free(struct mem_lane *lane)
 	free((void *)lane->returned);
 	free(lane->ring);
 	free(lane->numbers);
+	free(lane->marks);
+	free((void *)lane->state);
 	free(lane);
 }
 
@@ -45,6 +55,7 @@ lane_shape(struct mem_lane *lane, const struct weir_link_config *config)
 	uint32_t size = (config->msg_size_max + 63u) & ~63u;
 
 	lane->credits = config->tx_credits;
+	lane->multi = (config->flags & WEIR_LINK_MULTI_PRODUCER) != 0;
 	lane->small_size = size < MEM_SMALL_SIZE_MAX ? size
 						     : MEM_SMALL_SIZE_MAX;
 	if (lane->small_size == 0)
@@ -64,25 +75,40 @@ weir_mem_lane_disown(struct mem_lane *lane, int tx_fd, int rx_fd)
 		lane->rx_fd = -1;
 }
 
+/* What remembers order and cells. @return false: no memory. */
+static bool
+lane_rings(struct mem_lane *lane)
+{
+	uint32_t cells = weir_mem_cell_limit(lane);
+
+	if (lane->multi) {
+		lane->marks = calloc(lane->credits, sizeof(*lane->marks));
+		lane->state = calloc(cells, sizeof(*lane->state));
+		return lane->marks != NULL && lane->state != NULL;
+	}
+	lane->ring = calloc(lane->credits, sizeof(*lane->ring));
+	lane->numbers = calloc(cells, sizeof(*lane->numbers));
+	return lane->ring != NULL && lane->numbers != NULL;
+}
+
 struct mem_lane *
 weir_mem_lane_create(const struct weir_link_config *config, int tx_fd,
 		     int rx_fd)
 {
 	struct mem_lane *lane = aligned_alloc(WEIR_CACHE_LINE, sizeof(*lane));
 	uint32_t words;
+	bool rings;
 	void *cells;
 
 	if (lane == NULL)
 		return NULL;
 	memset(lane, 0, sizeof(*lane));
 	lane_shape(lane, config);
-	weir_mem_lane_init(lane);
 	lane->refs = MEM_LANE_REFS;
 	lane->fence = !weir_doorbell_setup();
-	words = (cell_count(lane) + WORD_BITS - 1) / WORD_BITS;
+	words = (weir_mem_cell_limit(lane) + WORD_BITS - 1) / WORD_BITS;
 	lane->returned = calloc(words, sizeof(*lane->returned));
-	lane->ring = calloc(lane->credits, sizeof(*lane->ring));
-	lane->numbers = calloc(cell_count(lane), sizeof(*lane->numbers));
+	rings = lane_rings(lane);
 	lane->tx_fd = tx_fd >= 0 ? tx_fd : weir_doorbell_open();
 	lane->rx_fd = rx_fd >= 0 ? rx_fd : weir_doorbell_open();
 	cells = mmap(NULL, lane_cells_size(lane), PROT_READ | PROT_WRITE,
@@ -93,13 +119,13 @@ weir_mem_lane_create(const struct weir_link_config *config, int tx_fd,
 			lane->cells[MEM_SMALL] +
 			(size_t)lane->credits * lane->small_size;
 	}
-	if (cells == MAP_FAILED || lane->returned == NULL ||
-	    lane->ring == NULL || lane->numbers == NULL || lane->tx_fd < 0 ||
-	    lane->rx_fd < 0) {
+	if (cells == MAP_FAILED || lane->returned == NULL || !rings ||
+	    lane->tx_fd < 0 || lane->rx_fd < 0) {
 		weir_mem_lane_disown(lane, tx_fd, rx_fd);
 		lane_free(lane);
 		return NULL;
 	}
+	weir_mem_lane_init(lane);
 	return lane;
 }
 
@@ -114,13 +140,17 @@ weir_mem_lane_unref(struct mem_lane *lane)
 void
 weir_mem_tx_attach(struct mem_tx *mt, struct mem_lane *lane)
 {
+	if (lane->multi) {
+		weir_mem_multi_attach(mt, lane);
+		return;
+	}
 	mt->free[MEM_SMALL] = lane->numbers;
 	mt->free[MEM_LARGE] = lane->numbers + lane->credits;
 	/* Lowest numbers on top. */
 	for (uint32_t i = 0; i < lane->credits; i++)
 		mt->free[MEM_SMALL][i] = lane->credits - 1 - i;
 	for (uint32_t i = 0; i < lane->large_count; i++)
-		mt->free[MEM_LARGE][i] = cell_count(lane) - 1 - i;
+		mt->free[MEM_LARGE][i] = weir_mem_cell_limit(lane) - 1 - i;
 	mt->free_count[MEM_SMALL] = lane->credits;
 	mt->free_count[MEM_LARGE] = lane->large_count;
 	mt->free_credits = lane->credits;
@@ -131,6 +161,9 @@ weir_mem_tx_attach(struct mem_tx *mt, struct mem_lane *lane)
 void
 weir_mem_rx_attach(struct mem_rx *mr, struct mem_lane *lane)
 {
-	/* Release: mem_rx_wake() looks from other threads. */
+	if (lane->multi)
+		__atomic_store_n(&mr->rx.ops, &weir_mem_multi_rx_ops,
+				 __ATOMIC_RELEASE);
+	/* Release: weir_mem_rx_wake() looks from other threads. */
 	__atomic_store_n(&mr->lane, lane, __ATOMIC_RELEASE);
 }

@@ -46,6 +46,13 @@ struct mem_desc {
 	uint32_t len;
 };
 
+/* As a descriptor, of a lane into which several threads send. */
+struct mem_mark {
+	_Atomic uint64_t word; /* (number + 1) << 32 | len, when it is there */
+	uint32_t cell;
+	uint32_t token;
+};
+
 struct mem_lane {
 	struct weir_store store;
 	uint32_t credits; /* a power of two: ring size, number of small cells */
@@ -56,11 +63,14 @@ struct mem_lane {
 	int tx_fd;     /* eventfds of the two ends, ours */
 	int rx_fd;
 	bool fence; /* see doorbell.h */
+	bool multi; /* several threads send, see mem_multi.c */
 
 	/* Written by the sender. */
 	_Alignas(WEIR_CACHE_LINE) _Atomic uint32_t tail;
 	_Atomic uint32_t tx_end; /* enum mem_end; nothing follows the tail */
 	_Atomic uint32_t tx_sleeping;
+	_Atomic uint64_t seq; /* multi: instead of tail */
+	_Atomic uint64_t payload_bytes;
 
 	/* Written by the receiver. */
 	_Alignas(WEIR_CACHE_LINE) _Atomic uint32_t rx_end; /* enum mem_end */
@@ -71,8 +81,10 @@ struct mem_lane {
 	_Alignas(WEIR_CACHE_LINE) _Atomic int64_t balance;
 	_Atomic uint64_t releaser_bells;
 
-	_Atomic uint64_t *returned; /* one bit per cell */
+	_Atomic uint64_t *returned; /* one bit per cell; multi: free */
 	struct mem_desc *ring;
+	struct mem_mark *marks;  /* multi: instead */
+	_Atomic uint64_t *state; /* multi: one per cell */
 	uint32_t *numbers; /* room for the sender's stacks of free cells */
 	uint8_t *cells[MEM_CLASSES];
 };
@@ -108,6 +120,10 @@ struct mem_rx {
 	struct weir_rx_stats counters;
 };
 
+/* How many numbers cells have, and the first large one's. */
+uint32_t weir_mem_cell_limit(const struct mem_lane *lane);
+uint32_t weir_mem_large_first(const struct mem_lane *lane);
+
 /* Takes the descriptors over; -1: the lane makes its own. @return NULL if
  * there is no memory or no descriptor, and nothing was taken. */
 struct mem_lane *weir_mem_lane_create(const struct weir_link_config *config,
@@ -122,6 +138,25 @@ void weir_mem_lane_unref(struct mem_lane *lane);
 /* Give a half its end of the lane. */
 void weir_mem_tx_attach(struct mem_tx *mt, struct mem_lane *lane);
 void weir_mem_rx_attach(struct mem_rx *mr, struct mem_lane *lane);
+
+/* Parts that the lanes of several threads share with the others. */
+int weir_mem_rx_fd(struct weir_rx *rx);
+void weir_mem_rx_wake(struct weir_rx *rx);
+void weir_mem_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats);
+void weir_mem_rx_destroy(struct weir_rx *rx);
+
+/* Say how an end went, and wake a peer that sleeps. */
+void weir_mem_end(_Atomic uint32_t *end, enum mem_end how,
+		  struct mem_lane *lane, _Atomic uint32_t *sleeping, int fd);
+
+/* One message is released: from here on another may free the lane. */
+void weir_mem_released(struct mem_lane *lane);
+
+/* The send half of several threads, mem_multi.c. */
+void weir_mem_multi_init(struct mem_tx *mt);
+void weir_mem_multi_attach(struct mem_tx *mt, struct mem_lane *lane);
+void weir_mem_multi_lane_init(struct mem_lane *lane);
+extern const struct weir_rx_ops weir_mem_multi_rx_ops;
 
 extern const struct weir_tx_ops weir_mem_tx_ops;
 extern const struct weir_rx_ops weir_mem_rx_ops;

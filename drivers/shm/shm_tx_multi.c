@@ -11,11 +11,6 @@
 /* Permits given back unused between two looks for a dead peer. */
 #define BACKED_OUT_LOOK 64u
 
-/* A permit's cookie: token in the low half, body in the high one. */
-#define COOKIE_TOKEN UINT32_C(0x00000001)
-#define COOKIE_BODY  UINT32_C(0x00010000)
-#define COOKIE_BOTH  (COOKIE_TOKEN | COOKIE_BODY)
-
 /* ---- giving back --------------------------------------------------------------- */
 
 static inline void
@@ -141,33 +136,12 @@ weir_shm_multi_collect(struct shm_multi *mt, bool all)
 
 /* ---- reserve ------------------------------------------------------------------- */
 
-/*
- * Up to n numbers of a class into permits, the first ones from `from` on. Each
- * is added `times`, see COOKIE_BOTH.
- *
- * @return how many.
- */
 static uint32_t
 claim_many(struct shm_multi *mt, const struct shm_tx_class *c, uint32_t from,
 	   uint32_t times, struct weir_permit *permits, uint32_t n)
 {
-	uint64_t bits, among = UINT64_MAX << from % SHM_GROUP_SIZE;
-	uint32_t got = 0, w = from / SHM_GROUP_SIZE;
-
-	/* Once round, and what comes before `from` in its own word. */
-	for (uint32_t i = 0; i <= c->word_count && got < n; i++) {
-		uint32_t group = c->word_first + w;
-
-		bits = weir_claim(&mt->map[group], among, n - got);
-		for (; bits != 0; bits &= bits - 1)
-			permits[got++].cookie +=
-				(group * SHM_GROUP_SIZE +
-				 (uint32_t)__builtin_ctzll(bits)) *
-				times;
-		among = UINT64_MAX;
-		w = w + 1 == c->word_count ? 0 : w + 1;
-	}
-	return got;
+	return weir_claim_many(mt->map, c->word_first, c->word_count, from,
+			       times, permits, n);
 }
 
 /* Where the cell of the next commit is: a small message's body goes there, so
@@ -179,6 +153,24 @@ next_cell(const struct shm_multi *mt)
 	       mt->base.mask;
 }
 
+/* The usual: one small permit, and the cell of the next commit is free. */
+static inline uint32_t
+grant_one(struct shm_multi *mt, struct weir_permit *permit)
+{
+	uint32_t cell = next_cell(mt), group = cell / SHM_GROUP_SIZE;
+	uint64_t bit = weir_claim(&mt->map[group],
+				  UINT64_MAX << cell % SHM_GROUP_SIZE, 1);
+
+	permit->cookie = 0;
+	if (__builtin_expect(bit == 0, 0))
+		return claim_many(mt, &mt->base.classes[0], cell,
+				  WEIR_CLAIM_BOTH, permit, 1);
+	permit->cookie =
+		(group * SHM_GROUP_SIZE + (uint32_t)__builtin_ctzll(bit)) *
+		WEIR_CLAIM_BOTH;
+	return 1;
+}
+
 /* Permits of class k, as many as there are. */
 static uint32_t
 grant(struct shm_multi *mt, unsigned int k, struct weir_permit *permits,
@@ -187,13 +179,17 @@ grant(struct shm_multi *mt, unsigned int k, struct weir_permit *permits,
 	const struct shm_tx_class *cells = &mt->base.classes[0];
 	uint32_t got;
 
+	if (k == 0 && n == 1)
+		return grant_one(mt, permits);
 	for (uint32_t i = 0; i < n; i++)
 		permits[i].cookie = 0;
 	if (k == 0)
-		return claim_many(mt, cells, next_cell(mt), COOKIE_BOTH,
+		return claim_many(mt, cells, next_cell(mt), WEIR_CLAIM_BOTH,
 				  permits, n);
-	n = claim_many(mt, &mt->base.classes[k], 0, COOKIE_BODY, permits, n);
-	got = claim_many(mt, cells, next_cell(mt), COOKIE_TOKEN, permits, n);
+	n = claim_many(mt, &mt->base.classes[k], 0, WEIR_CLAIM_BODY, permits,
+		       n);
+	got = claim_many(mt, cells, next_cell(mt), WEIR_CLAIM_TOKEN, permits,
+			 n);
 	if (got == n)
 		return got;
 	for (uint32_t i = got; i < n; i++)
@@ -399,8 +395,9 @@ settle(struct shm_multi *mt, uint32_t cookie, unsigned int k)
 	if (k == 0) {
 		smaller.cookie = token;
 	} else {
-		while (k < most && claim_many(mt, &mt->base.classes[k], 0,
-					      COOKIE_TOKEN, &smaller, 1) == 0)
+		while (k < most &&
+		       claim_many(mt, &mt->base.classes[k], 0, WEIR_CLAIM_TOKEN,
+				  &smaller, 1) == 0)
 			k++;
 		if (k == most)
 			return pledged;

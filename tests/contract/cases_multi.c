@@ -214,7 +214,7 @@ send_and_compare(void **state, uint32_t threads, uint32_t credits, uint32_t n)
 static void
 two_threads_keep_their_order(void **state)
 {
-	send_and_compare(state, 2, 64, 6000);
+	send_and_compare(state, 2, 64, 2000);
 }
 
 /* verifies link.tx.sync: the same with more threads than processors, and so few
@@ -222,7 +222,7 @@ two_threads_keep_their_order(void **state)
 static void
 four_threads_share_few_permits(void **state)
 {
-	send_and_compare(state, 4, 4, 1000);
+	send_and_compare(state, 4, 4, 400);
 }
 
 /* ---- open slots ---------------------------------------------------------------- */
@@ -236,7 +236,7 @@ an_open_slot_delays_no_other_thread(void **state)
 	struct weir_slot held[16];
 	struct sender senders[2];
 	uint32_t seen[THREADS_MAX] = { 0 };
-	uint32_t n = (uint32_t)repeats(f, 500);
+	uint32_t n = (uint32_t)repeats(f, 300);
 
 	for (int i = 0; i < 16; i++)
 		open_filled(f, i % 2 == 0 ? 40 : 400, SEED, &held[i]);
@@ -287,7 +287,7 @@ permits_may_change_threads(void **state)
 	struct handed handed[2];
 	struct user users[2];
 
-	for (uint64_t round = 0; round < repeats(f, 50); round++) {
+	for (uint64_t round = 0; round < repeats(f, 20); round++) {
 		for (int i = 0; i < 2; i++)
 			handed[i].count = weir_tx_reserve_burst(
 				f->tx, 20, handed[i].permits, 32);
@@ -380,7 +380,7 @@ a_drop_wakes_a_thread_that_waits(void **state)
 	struct weir_permit permits[4];
 	struct waiter waiters[4];
 
-	for (uint64_t round = 0; round < repeats(f, 40); round++) {
+	for (uint64_t round = 0; round < repeats(f, 16); round++) {
 		take_all(f, permits, 4);
 		waiters_start(waiters, 4, f);
 		for (int i = 0; i < 4; i++) {
@@ -402,7 +402,7 @@ releases_wake_all_threads_that_wait(void **state)
 	struct fixture *f = multi_up(state, 4, 0);
 	struct waiter waiters[4];
 
-	for (uint64_t round = 0; round < repeats(f, 40); round++) {
+	for (uint64_t round = 0; round < repeats(f, 16); round++) {
 		for (uint64_t i = 0; i < 4; i++)
 			send_one(f, 20, pattern_seed(SEED, i));
 		peer_do(f->b, STEP_HOLD, .n = 4, .size = 20, .seed = SEED);
@@ -425,7 +425,7 @@ each_cancel_ends_one_wait(void **state)
 	struct waiter waiters[3];
 
 	take_all(f, permits, 4);
-	for (uint64_t round = 0; round < repeats(f, 40); round++) {
+	for (uint64_t round = 0; round < repeats(f, 16); round++) {
 		waiters_start(waiters, 3, f);
 		for (int i = 0; i < 3; i++) {
 			let_them_sleep(round);

@@ -49,6 +49,7 @@ static const struct variant variants[] = {
 	  1,
 	  1,
 	  { SHM } },
+	{ "mem-multi", VARIANT_ADDRESS | VARIANT_MULTI, 1, 1, { MEM } },
 	{ "shm-multi", VARIANT_MEMFD | VARIANT_MULTI, 1, 1, { SHM } },
 	{ "shm-multi-process",
 	  VARIANT_CHILD | VARIANT_MEMFD | VARIANT_MULTI | VARIANT_CONNECTS,

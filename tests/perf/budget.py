@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Instructions of the protocol core per data packet, without losses.
+"""Instructions of the data paths: of the protocol core per data packet without
+losses, and of the calls on mem and shm links per message of 48 bytes.
 
     budget.py STREAM    (tests/perf/stream.c, built with the flags of a release)
+    budget.py --lanes LANE    (tests/perf/lane.c, likewise)
 
 Counted by callgrind, so the same on every run and machine. What the program
 itself does, the loop that stands for a driver, is not counted; everything that
-it calls is: push, next, encode, timers, acknowledgements both ways, pop.
+it calls is: push, next, encode, timers, acknowledgements both ways, pop. Of a
+lane all is counted: the calls are inline, and the loop around them is short.
 
 The limits stand here and nowhere else. Above them a change needs either less
 code on the data path or a good reason; below them by much, lower ones.
 """
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +31,22 @@ BUDGET = {
     ("fixed", 64): (138, 48, "message"),
 }
 
+ROUNDS = 4096
+
+# endpoint, messages per burst, several threads: instructions to send, to
+# receive, per message. What one thread alone pays must not grow by what several
+# threads need.
+LANES = {
+    ("shm", 1, False): (225, 125),
+    ("shm", 32, False): (150, 103),
+    ("shm", 1, True): (300, 125),
+    ("shm", 32, True): (182, 103),
+    ("mem", 1, False): (230, 147),
+    ("mem", 32, False): (127, 57),
+    ("mem", 1, True): (336, 142),
+    ("mem", 32, True): (130, 85),
+}
+
 
 def count(out, side, inclusive):
     """Instructions of a function of STREAM as callgrind_annotate tells them."""
@@ -41,24 +61,54 @@ def count(out, side, inclusive):
     sys.exit("callgrind does not know " + side)
 
 
-def measure(stream, cc, size, out):
-    """@return instructions of both sides, messages, packets."""
+def run_counted(out, *command):
+    """@return messages, packets."""
     run = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out,
-         stream, cc, str(BURSTS), str(size)],
+         *command],
         capture_output=True, text=True, timeout=100)
     match = re.match(r"(\d+) messages (\d+) packets", run.stdout)
     if run.returncode != 0 or not match:
-        sys.exit("%s %s %d failed:\n%s" % (stream, cc, size, run.stderr))
+        sys.exit("%s failed:\n%s" % (" ".join(command), run.stderr))
+    return int(match[1]), int(match[2])
+
+
+def measure(stream, cc, size, out):
+    """@return instructions of both sides, messages, packets."""
+    messages, packets = run_counted(out, stream, cc, str(BURSTS), str(size))
     sides = [count(out, side, "yes") - count(out, side, "no")
              for side in ("send_side", "receive_side")]
-    return sides, int(match[1]), int(match[2])
+    return sides, messages, packets
+
+
+def lanes(program):
+    bad = 0
+    print("lane  burst threads    send limit   receive limit")
+    for (scheme, burst, multi), limits in LANES.items():
+        with tempfile.NamedTemporaryFile(prefix="weir-callgrind-") as out, \
+                tempfile.TemporaryDirectory(prefix="weir-lane-") as runtime:
+            os.environ["WEIR_RUNTIME_DIR"] = runtime
+            messages, _ = run_counted(out.name, program, scheme + ":budget",
+                                      str(burst), str(ROUNDS // burst),
+                                      *(["multi"] if multi else []))
+            got = [count(out.name, side, "yes") / messages
+                   for side in ("send_side", "receive_side")]
+        print("%-5s %5d %-10s %5.1f %5d   %7.1f %5d"
+              % (scheme, burst, "several" if multi else "one",
+                 got[0], limits[0], got[1], limits[1]))
+        bad += (got[0] > limits[0]) + (got[1] > limits[1])
+    return bad
 
 
 def main():
     if not shutil.which("valgrind") or not shutil.which("callgrind_annotate"):
         print("skipped: valgrind is not installed")
         return 77
+    if sys.argv[1] == "--lanes":
+        bad = lanes(sys.argv[2])
+        if bad:
+            print("%d above the limit" % bad)
+        return 1 if bad else 0
     bad = 0
     print("instructions     send limit   receive limit")
     for (cc, size), (send, receive, unit) in BUDGET.items():

@@ -85,8 +85,6 @@ bad_configs_are_refused_with_a_reason(void **state)
 		{ { .size = size + 8 }, -EINVAL },
 		{ { .size = size, .mode = WEIR_MODE_STABLE }, -EOPNOTSUPP },
 		{ { .size = size, .mode = 7 }, -EINVAL },
-		{ { .size = size, .flags = WEIR_LINK_MULTI_PRODUCER },
-		  -EOPNOTSUPP },
 		{ { .size = size, .flags = 64 }, -EINVAL },
 		{ { .size = size, .msg_size_max = WEIR_MSG_SIZE_LIMIT + 1 },
 		  -EINVAL },
