@@ -219,6 +219,22 @@ draw_probes(uint64_t seed, struct sim_draw *draw)
 		draw->tlp_learns[side] = coin(&prng);
 }
 
+/* Whoever was restarted meets what it sent in its earlier life, still during
+ * the later one. */
+static void
+draw_echoes(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	draw->late_ns = 10 * SEC;
+	prng_init(&prng, seed, 105);
+	if (draw->crash_ns == 0 || coin(&prng))
+		return;
+	draw->dup[draw->crash_side] = 0.3;
+	draw->dup_late = 0.5;
+	draw->late_ns = prng_range(&prng, 1, 200) * MS;
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -239,6 +255,7 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	draw_batches(seed, draw);
 	draw_more(seed, draw);
 	draw_probes(seed, draw);
+	draw_echoes(seed, draw);
 	draw_habits(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

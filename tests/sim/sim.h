@@ -32,7 +32,8 @@ struct sim_draw {
 	bool is_long;
 	double loss[2]; /* per direction: A to B, B to A */
 	double dup[2];
-	double dup_late; /* of the duplicates: so many come up to 10 s late */
+	double dup_late;  /* of the duplicates: so many come late, */
+	uint64_t late_ns; /* by so much at most */
 	double reorder[2];
 	uint64_t delay_ns[2];
 	uint64_t jitter_ns;

@@ -228,7 +228,7 @@ duplicate(struct world *world, int from, const struct packet *packet)
 	world->count->duplicated++;
 	world->hurt++;
 	if (prng_chance(&world->net, draw->dup_late)) {
-		later = prng_below(&world->net, 10 * SEC);
+		later = prng_below(&world->net, draw->late_ns);
 		world->count->late++;
 	}
 	world_schedule(world, world->now_ns + draw->delay_ns[from] + later,
