@@ -16,7 +16,7 @@ help:
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
 	@echo "make check       every test on five builds; about 13 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
-	@echo "make model       every state of the models of the wire protocol"
+	@echo "make model       models of the wire protocol, the ring under relacy"
 	@echo "make mutants     planted defects, and the seed that finds each of them"
 	@echo "make coverage    lines and branches of the wire protocol under test"
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
@@ -47,6 +47,7 @@ check-long:
 model:
 	@config/packages.sh check
 	@tests/model/run.sh
+	@tests/model/relacy.sh
 
 mutants:
 	@config/packages.sh check

@@ -14,10 +14,10 @@ build="gcc libc6-dev make meson ninja-build pkg-config
 # Namespaces and veth pairs for the tool's lab.
 demo="iproute2"
 # The second compiler and its sanitizer run-time, the C++ consumer, the test
-# library, the formatter that the lint test pins, pgrep, the model checker,
+# library, the formatter that the lint test pins, pgrep, the model checkers,
 # the counter of instructions.
 check="clang libclang-rt-14-dev g++ libcmocka-dev clang-format-14 procps spin
-	valgrind gnuplot-nox"
+	relacy-dev valgrind gnuplot-nox"
 # Plots, and what "make bench" compares weir with.
 peers="gnuplot-nox ucx-utils libfabric-bin"
 
