@@ -77,10 +77,12 @@ struct shm_session {
 	struct shm_fork fork;
 };
 
-/* Once per millisecond of idling, is the peer still there? */
+/* Once per millisecond of idling, is the peer still there? The clock is read
+ * every so many turns: fewer for who takes his time between two of them. */
 struct shm_watch {
-	uint64_t last_cycles;
-	uint32_t turns;
+	uint64_t last_cycles; /* of the last look */
+	uint32_t turns;       /* since the clock was read */
+	uint32_t every;       /* 0 at first: at once */
 };
 
 /* A half's own epoll descriptor: bell, socket, pidfd; a timer before up. */
@@ -209,13 +211,13 @@ int weir_shm_session_progress(struct shm_session *session);
 /* Without taking a step. */
 bool weir_shm_session_is_up(struct shm_session *session);
 
-/* Every so many idle turns ask weir_shm_session_watch(). */
-#define WEIR_SHM_WATCH_TURNS 64u
+#define WEIR_SHM_WATCH_TURNS_MAX 64u
 
+/* An idle turn. @return true: ask weir_shm_session_watch(). */
 static inline bool
 weir_shm_watch_due(struct shm_watch *watch)
 {
-	return ++watch->turns % WEIR_SHM_WATCH_TURNS == 0;
+	return ++watch->turns >= watch->every;
 }
 
 /* Is the peer gone? Looks once per millisecond.

@@ -429,8 +429,14 @@ weir_shm_session_watch(struct shm_session *s, struct shm_watch *watch)
 
 	if (atomic_load_explicit(&s->dead, memory_order_acquire) != 0)
 		return -1;
-	if (now - watch->last_cycles < s->cycles_per_ms)
+	watch->turns = 0;
+	if (now - watch->last_cycles < s->cycles_per_ms) {
+		watch->every = watch->every * 2 + 1;
+		if (watch->every > WEIR_SHM_WATCH_TURNS_MAX)
+			watch->every = WEIR_SHM_WATCH_TURNS_MAX;
 		return 0;
+	}
+	watch->every = 0;
 	watch->last_cycles = now;
 	return weir_shm_session_dead(s) ? -1 : 1;
 }

@@ -57,7 +57,6 @@ start(void (*life)(struct side *side), const struct weir_link_config *c)
 	alarm(LIFE_S);
 	if (side_open(&side, endpoint, c, true) != 0)
 		_exit(12);
-	atomic_store(&box->up, 1);
 	life(&side);
 	_exit(13);
 }
@@ -117,6 +116,17 @@ static void
 does_nothing(struct side *side)
 {
 	(void)side;
+	for (;;)
+		pause();
+}
+
+/* As many of the longest messages as there is room for. */
+static void
+uses_its_memory(struct side *side)
+{
+	while (side_send(side, weir_tx_msg_size_max(side->tx)) == 1)
+		;
+	atomic_store(&box->up, 1);
 	for (;;)
 		pause();
 }
@@ -455,10 +465,12 @@ one_death_ns(const struct weir_link_config *c, bool asleep)
 	struct side side;
 	struct weir_msg msg;
 	uint64_t told_ns;
-	pid_t killer = 0, pid = start(does_nothing, c);
+	pid_t killer = 0, pid = start(uses_its_memory, c);
 
 	join(&side, c);
 	assert_true(comes(&box->up));
+	while (weir_rx_recv(side.rx, &msg) == 1)
+		weir_msg_release(&msg);
 	if (asleep) {
 		killer = fork();
 		assert_true(killer >= 0);
@@ -491,6 +503,22 @@ by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Weir takes huge pages if there are any. */
+static bool
+huge_pages(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	unsigned long count = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "HugePages_Free: %lu", &count) == 1)
+			break;
+	fclose(file);
+	return count > 128;
+}
+
 static void
 median_death(const struct weir_link_config *c, bool asleep, const char *what)
 {
@@ -499,12 +527,50 @@ median_death(const struct weir_link_config *c, bool asleep, const char *what)
 	for (int i = 0; i < DEATHS; i++)
 		ns[i] = one_death_ns(c, asleep);
 	qsort(ns, DEATHS, sizeof(ns[0]), by_size);
-	print_message("death known after %.2f ms (median; %.2f to %.2f), "
+	print_message("death known after %.2f ms (median; %.2f to %.2f)%s, "
 		      "survivor %s\n",
 		      (double)ns[DEATHS / 2] / 1e6, (double)ns[0] / 1e6,
-		      (double)ns[DEATHS - 1] / 1e6, what);
+		      (double)ns[DEATHS - 1] / 1e6,
+		      huge_pages() ? ", huge pages" : "", what);
 	assert_true(ns[DEATHS / 2] < UINT64_C(5000000000));
 }
+
+/* Every other millisecond, say, a look at the link: then the first one after a
+ * death that finds nothing knows of it. */
+static void
+a_slow_poller_knows_as_soon(void **state)
+{
+	struct side side;
+	struct weir_msg msg;
+	pid_t pid = start(does_nothing, &config);
+	int rc, polls = 0;
+
+	(void)state;
+	join(&side, &config);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(weir_rx_recv(side.rx, &msg), 0);
+	for (int i = 0; i < 70; i++) {
+		nap_ns(1200000);
+		assert_int_equal(weir_rx_recv(side.rx, &msg), 0);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	do {
+		nap_ns(1200000);
+		rc = weir_rx_recv(side.rx, &msg);
+		polls++;
+	} while (rc == 0 && polls < 1000);
+	assert_int_equal(rc, -ETIMEDOUT);
+	assert_true(polls <= 4);
+	assert_int_equal(side_close(&side), 0);
+}
+
+/* A lot of memory, every page of it used: the kernel takes longer. */
+static const struct weir_link_config large_config = {
+	.size = sizeof(large_config),
+	.msg_size_max = 16u << 20,
+	.large_count = 4,
+};
 
 static void
 a_death_is_known_soon(void **state)
@@ -512,6 +578,8 @@ a_death_is_known_soon(void **state)
 	(void)state;
 	median_death(NULL, false, "spins");
 	median_death(NULL, true, "sleeps");
+	median_death(&large_config, true,
+		     "sleeps, 64 MiB of the dead's pages used");
 }
 
 /* ------------------------------------------------------------------------------------ */
@@ -537,6 +605,7 @@ main(void)
 		cmocka_unit_test(a_child_does_not_disturb_its_parents_link),
 		cmocka_unit_test(an_exec_is_a_death),
 		cmocka_unit_test(an_exit_without_a_word_is_a_death),
+		cmocka_unit_test(a_slow_poller_knows_as_soon),
 		cmocka_unit_test(a_death_is_known_soon),
 	};
 

@@ -142,7 +142,7 @@ without_messages(struct victim *v)
 static void
 look_is_due(struct shm_watch *watch)
 {
-	watch->turns = WEIR_SHM_WATCH_TURNS - 1;
+	watch->every = 0;
 	watch->last_cycles = 0;
 }
 
