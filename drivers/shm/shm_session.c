@@ -315,6 +315,14 @@ refused(struct shm_session *s, int reason)
 	}
 }
 
+/* Stopped between connect and hello for longer than a listener waits: we live,
+ * so we try again. */
+static bool
+came_late(const struct shm_hello *hello)
+{
+	return hello->type == SHM_REFUSE && hello->reason == -ETIMEDOUT;
+}
+
 static int
 step_wait(struct shm_session *s, uint64_t now_ns)
 {
@@ -329,7 +337,8 @@ step_wait(struct shm_session *s, uint64_t now_ns)
 			    "accepts links, or raise connect_timeout_ns");
 	if (rc == 0)
 		return 0;
-	if (rc == -ECONNRESET && s->address.fd < 0) {
+	if (s->address.fd < 0 &&
+	    (rc == -ECONNRESET || (rc == 1 && came_late(&hello)))) {
 		close_fd(&s->sock);
 		s->state = SHM_CONNECTING;
 		return 0;

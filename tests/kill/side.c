@@ -52,12 +52,18 @@ meet(struct weir_port *port, const char *endpoint,
 
 int
 side_open(struct side *side, const char *endpoint,
-	  const struct weir_link_config *config, bool listens)
+	  const struct weir_link_config *given, bool listens)
 {
+	struct weir_link_config config = { .size = sizeof(config) };
+
+	if (given != NULL)
+		config = *given;
+	/* The machine may be busy with other things. */
+	config.connect_timeout_ns = LIMIT_S * UINT64_C(1000000000);
 	memset(side, 0, sizeof(*side));
 	if (weir_port_open(endpoint, NULL, &side->port) != 0)
 		return -1;
-	side->link = meet(side->port, endpoint, config, listens);
+	side->link = meet(side->port, endpoint, &config, listens);
 	if (side->link == NULL) {
 		weir_port_close(side->port);
 		return -1;

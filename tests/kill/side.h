@@ -26,10 +26,11 @@ struct side {
 	bool torn;               /* one of those received was not as sent */
 };
 
-/* Open a port, listen or connect, wait until the link is up, split it.
+/* Open a port, listen or connect, wait until the link is up, split it. Of the
+ * config (or NULL) all but connect_timeout_ns counts.
  * @return 0; -1, and there is nothing to close. */
 int side_open(struct side *side, const char *endpoint,
-	      const struct weir_link_config *config, bool listens);
+	      const struct weir_link_config *given, bool listens);
 
 /* Whatever of it is still there. @return 0; -1 the port has users left. */
 int side_close(struct side *side);
