@@ -546,6 +546,39 @@ a_refusal_has_a_reason(void **state)
 	assert_int_equal(weir_port_close(port), 0);
 }
 
+/* The listener gave up on one who was stopped between connecting and his hello;
+ * he lives, and comes again. */
+static void
+who_comes_late_tries_again(void **state)
+{
+	struct weir_endpoint ep = { .address = "unit-late" };
+	struct shm_policy policy = { .access_mode = 0600, .gid = -1 };
+	struct shm_address address;
+	struct weir_listener *listener;
+	struct weir_link *a, *b = NULL;
+	struct weir_port *port;
+	int door;
+
+	(void)state;
+	assert_int_equal(weir_port_open("shm:", NULL, &port), 0);
+	assert_int_equal(weir_shm_address(&ep, &address), 0);
+	door = weir_shm_listen(&address, &policy);
+	assert_true(door >= 0);
+	assert_int_equal(weir_link_connect(port, "shm:unit-late", NULL, &a), 0);
+	weir_shm_refuse(accept(door, NULL, NULL), -ETIMEDOUT);
+	close(door);
+	assert_int_equal(
+		weir_listener_open(port, "shm:unit-late", NULL, &listener), 0);
+	while (weir_link_accept(listener, &b) == 0)
+		assert_int_equal(weir_link_status(a), -EINPROGRESS);
+	assert_non_null(b);
+	assert_int_equal(weir_link_wait(a, in_seconds(5)), 1);
+	weir_link_destroy(a);
+	weir_link_destroy(b);
+	weir_listener_close(listener);
+	assert_int_equal(weir_port_close(port), 0);
+}
+
 /* ---- other users; needs root to become one ----------------------------------------- */
 
 static void
@@ -715,6 +748,7 @@ main(void)
 		cmocka_unit_test(no_other_file_is_replaced),
 		cmocka_unit_test(silent_strangers_keep_nobody_out),
 		cmocka_unit_test(a_refusal_has_a_reason),
+		cmocka_unit_test(who_comes_late_tries_again),
 		cmocka_unit_test(other_users_need_the_listeners_leave),
 		cmocka_unit_test(a_squatter_is_found_out),
 	};
