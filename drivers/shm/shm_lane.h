@@ -161,6 +161,7 @@ struct shm_rx {
 	bool armed;
 	uint32_t body_limit;
 	uint64_t payload_bytes;
+	uint64_t holes; /* numbers without a message, see shm_rx.c */
 	struct shm_watch watch;
 	struct shm_sleep sleep;
 };

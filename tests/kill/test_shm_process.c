@@ -449,6 +449,51 @@ an_exit_without_a_word_is_a_death(void **state)
 	assert_int_equal(side_close(&side), 0);
 }
 
+/* ---- in the middle of a commit ------------------------------------------------- */
+
+/* As if another thread, between taking number 2 and publishing it, had died
+ * with the one whose commits of 3 and 4 returned. */
+static void
+dies_with_a_hole(struct side *side)
+{
+	if (!comes(&box->go))
+		_exit(19);
+	for (int i = 0; i < 5; i++)
+		(void)side_send(side, LEN);
+	atomic_store(&tx_inside(side->tx)->cells[2].word, 0);
+	kill(getpid(), SIGKILL);
+}
+
+static void
+a_thread_that_dies_in_a_commit_hides_no_others(void **state)
+{
+	static const uint64_t numbers[] = { 0, 1, 3, 4 };
+	uint64_t give_up_ns = in_limit();
+	struct weir_rx_stats stats;
+	struct side side;
+	struct weir_msg msg;
+	int rc;
+	pid_t pid = start(dies_with_a_hole, &config);
+
+	(void)state;
+	join_and_go(&side);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	for (int i = 0; i < 4; i++) {
+		while ((rc = weir_rx_recv(side.rx, &msg)) == 0)
+			assert_true(weir_now_ns() < give_up_ns);
+		assert_int_equal(rc, 1);
+		assert_true(pattern_ok(msg.data, msg.len, numbers[i]));
+		weir_msg_release(&msg);
+	}
+	while ((rc = weir_rx_recv(side.rx, &msg)) == 0)
+		assert_true(weir_now_ns() < give_up_ns);
+	assert_int_equal(rc, -ETIMEDOUT);
+	weir_rx_stats(side.rx, &stats, sizeof(stats));
+	assert_int_equal(stats.messages, 4);
+	assert_int_equal(stats.released, 4);
+	assert_int_equal(side_close(&side), 0);
+}
+
 /* ---- how soon ------------------------------------------------------------------- */
 
 static void
@@ -605,6 +650,8 @@ main(void)
 		cmocka_unit_test(a_child_does_not_disturb_its_parents_link),
 		cmocka_unit_test(an_exec_is_a_death),
 		cmocka_unit_test(an_exit_without_a_word_is_a_death),
+		cmocka_unit_test(
+			a_thread_that_dies_in_a_commit_hides_no_others),
 		cmocka_unit_test(a_slow_poller_knows_as_soon),
 		cmocka_unit_test(a_death_is_known_soon),
 	};
