@@ -28,7 +28,8 @@ def figure(value, unit):
         for letter, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
             if value >= factor:
                 return f"{value / factor:.2f} {letter}{unit}"
-    return f"{value:.4g} {unit}".strip()
+    digits = ",.0f" if abs(value) >= 1000 else ".4g"
+    return f"{value:{digits}} {unit}".strip()
 
 
 def value_text(line):

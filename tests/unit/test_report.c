@@ -385,13 +385,22 @@ table_and_csv_show_the_floor(void **state)
 static void
 assertions_are_understood_or_refused(void **state)
 {
-	static const char *const good[] = {
-		"rtt.p99<20us",    "ratio<1.25",       "loss==0",
-		"msgs_per_s>1.5M", "rtt.p99.9 <= 1ms", "corrupt!=1",
-		"samples>=10k",    "floor.p50<1us",    "rtt32.p99<2us",
-		"messages>0",      "tx.messages>0",    "rx.copied_bytes==0",
-		"port.polls>0"
-	};
+	static const char *const good[] = { "rtt.p99<20us",
+					    "ratio<1.25",
+					    "loss==0",
+					    "msgs_per_s>1.5M",
+					    "rtt.p99.9 <= 1ms",
+					    "corrupt!=1",
+					    "max_rate>1M",
+					    "response.p99.9<1ms",
+					    "reserve_wait.max==0ns",
+					    "samples>=10k",
+					    "floor.p50<1us",
+					    "rtt32.p99<2us",
+					    "messages>0",
+					    "tx.messages>0",
+					    "rx.copied_bytes==0",
+					    "port.polls>0" };
 	static const char *const bad[] = { "",
 					   "ratio",
 					   "ratio<",
@@ -465,6 +474,107 @@ assertions_hold_or_not(void **state)
 	free(tally);
 }
 
+/* ---- open loop ------------------------------------------------------------------- */
+
+/* 20,000 answers of 1 us, and 30 slow ones, two thirds of them the peer's. */
+static struct weir_perf_load *
+slow_load(void)
+{
+	struct weir_perf_load *load = calloc(1, sizeof(*load));
+	struct weir_load_point *point = &load->points[0];
+
+	load->count = 1;
+	load->max_rate = NAN;
+	point->share = NAN;
+	point->rate = 100000;
+	weir_hist_reset(&point->response);
+	weir_hist_reset(&point->service);
+	weir_hist_reset(&point->reserve_wait);
+	for (int i = 0; i < WEIR_CAUSES; i++)
+		weir_hist_reset(&point->cause[i]);
+	for (int i = 0; i < 20000; i++) {
+		weir_hist_record(&point->response, 1000);
+		weir_hist_record(&point->cause[WEIR_CAUSE_LINK], 1000);
+		weir_hist_record(&point->service, 900);
+		weir_hist_record(&point->reserve_wait, 0);
+	}
+	for (int i = 0; i < 30; i++) {
+		/* Ten of them are the 99.9th percentile itself. */
+		uint64_t value = i < 10 ? 50000 : 90000;
+
+		weir_hist_record(&point->response, value);
+		weir_hist_record(&point->cause[i < 24 ? WEIR_CAUSE_PEERS
+						      : WEIR_CAUSE_RESERVE],
+				 value);
+	}
+	return load;
+}
+
+static void
+slow_messages_have_causes(void **state)
+{
+	struct weir_perf_load *load = slow_load();
+	struct weir_load_slow slow;
+
+	(void)state;
+	weir_load_slow_of(&load->points[0], &slow);
+	assert_true(close_to(slow.above_ns, 50000));
+	assert_int_equal(slow.samples, 20);
+	assert_int_equal(slow.cause[WEIR_CAUSE_PEERS], 14);
+	assert_int_equal(slow.cause[WEIR_CAUSE_RESERVE], 6);
+	assert_int_equal(slow.cause[WEIR_CAUSE_LINK], 0);
+	weir_hist_reset(&load->points[0].response);
+	weir_load_slow_of(&load->points[0], &slow);
+	assert_true(isnan(slow.above_ns));
+	assert_int_equal(slow.samples, 0);
+	free(load);
+}
+
+static void
+open_loop_in_every_form(void **state)
+{
+	struct weir_tally *tally = weir_tally_new();
+	struct weir_perf_load *load = slow_load();
+	struct weir_perf_result result;
+	struct weir_report report;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	json_t *root, *point;
+	double value;
+	int rc;
+
+	(void)state;
+	setup_args(WEIR_PERF_LOAD);
+	setup_result(&result, tally);
+	result.load = load;
+	weir_report_of(&args, &result, &report);
+	weir_report_human(&report, to, true);
+	weir_report_csv(&report, to, true);
+	fclose(to);
+	assert_non_null(strstr(text, "the peer's processor was away 70.0 %"));
+	assert_non_null(strstr(text, "load,\"shm:test\",32,,,100000,"));
+	free(text);
+	text = weir_report_json(&report);
+	root = json_loads(text, 0, NULL);
+	point = json_array_get(json_object_get(root, "points"), 0);
+	assert_true(json_is_null(json_object_get(root, "max_rate")));
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(point, "slow"), "samples")),
+			 20);
+	weir_report_load_point(&report, 0);
+	rc = weir_report_assert(&report, "response.p50<1us", &value);
+	assert_int_equal(rc, 0);
+	rc = weir_report_assert(&report, "service.p99<901ns", &value);
+	assert_int_equal(rc, 1);
+	rc = weir_report_assert(&report, "max_rate>0", &value);
+	assert_int_equal(rc, 0);
+	json_decref(root);
+	free(text);
+	free(load);
+	free(tally);
+}
+
 int
 main(void)
 {
@@ -483,6 +593,8 @@ main(void)
 		cmocka_unit_test(table_and_csv_show_the_floor),
 		cmocka_unit_test(assertions_are_understood_or_refused),
 		cmocka_unit_test(assertions_hold_or_not),
+		cmocka_unit_test(slow_messages_have_causes),
+		cmocka_unit_test(open_loop_in_every_form),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
