@@ -8,6 +8,8 @@
 #
 # BENCH_DIR    where the report goes (./bench-DATE-TIME)
 # BENCH_TIME   seconds for each run (5; with 5 all takes some 12 minutes)
+# BENCH_PRIO=1 as root: runs go before everybody else's work, for machines
+#              that have some
 set -eu
 
 build=$1

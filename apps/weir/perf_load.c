@@ -12,20 +12,20 @@
 #include "ticks.h"
 #include "tool.h"
 
-#define SEGMENT_NS  50000000u
-#define LATE_NS     1000u
-#define KEPT_UP_NS  1000000u
-#define PATIENCE_NS UINT64_C(5000000000) /* for an answer */
+#define SEGMENT_NS   50000000u
+#define LATE_NS      1000u
+#define KEPT_UP_PART 20u /* of a segment: behind by less at its end */
+#define PATIENCE_NS  UINT64_C(5000000000) /* for an answer */
 
 /* A look at the link takes less, even with a message to copy. */
 #define GAP_NS         20000u
 #define GAP_BYTE_NS    4u
 #define BURST_SIZE_MAX 4096u /* longer messages go one by one */
 
-/* Search: tries of 5 segments, doubling, then halving the step to 5 %. */
-#define TRY_SEGMENT_NS 20000000u
-#define TRY_SEGMENTS   5u
-#define TRIES_MAX      20u /* if a processor is away in most of them */
+/* Search: tries of 9 segments, doubling, then halving the step to 5 %. */
+#define TRY_SEGMENT_NS 4000000u
+#define TRY_SEGMENTS   9u
+#define TRIES_MAX      60u /* if a processor is away in most of them */
 #define FIRST_RATE     10000.0
 #define RATE_MIN       1.0
 #define RATE_MAX       1e9
@@ -248,8 +248,8 @@ end_segment(struct run *run)
 	point->segments++;
 	point->planned += run->total;
 	point->unsent += run->total - run->sent;
-	if (run->sent == run->total &&
-	    to_ns(run, last->sent - last->planned) < KEPT_UP_NS)
+	if (run->sent == run->total && to_ns(run, last->sent - last->planned) <
+					       run->segment_ns / KEPT_UP_PART)
 		point->kept_up++;
 }
 
@@ -379,7 +379,8 @@ try_rate(struct run *run, double rate)
 		rc = segment(run);
 		if (rc != 0)
 			return rc;
-		if (away_ns(run) - away > KEPT_UP_NS / 2)
+		if (away_ns(run) - away >
+		    (double)run->segment_ns / KEPT_UP_PART / 2)
 			continue;
 		quiet++;
 		kept_up += run->point->kept_up - before;

@@ -47,7 +47,7 @@ struct weir_load_point {
 	uint64_t unsent; /* given up: hopelessly behind */
 	uint64_t late;   /* sent more than 1 us after their time */
 	uint32_t segments;
-	uint32_t kept_up; /* of these ended less than 1 ms behind */
+	uint32_t kept_up; /* of these ended hardly behind */
 	uint64_t span_ns;
 	struct weir_load_gaps ours, peers;
 	struct weir_hist response, service, reserve_wait; /* ns */
