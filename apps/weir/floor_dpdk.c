@@ -35,9 +35,10 @@
 #define PAIR_FRAME     2048u /* memif and net_ring, which have no MTU */
 #define BURST_MAX      256u
 
-#define RESEND_NS 1000000u /* round trips: the frame was lost */
-#define QUIET_NS  1000000u /* one way: no more will come */
-#define SETTLE_NS 50000u
+#define RESEND_NS      1000000u /* round trips: the frame was lost */
+#define RESEND_BYTE_NS 8u       /* large messages take their time */
+#define QUIET_NS       1000000u /* one way: no more will come */
+#define SETTLE_NS      50000u
 
 struct raw_header {
 	struct rte_ether_hdr ether;
@@ -225,6 +226,9 @@ raw_rounds(struct weir_load *load, uint32_t n)
 {
 	struct floor_raw *raw = (struct floor_raw *)load;
 
+	uint64_t patience_ns =
+		RESEND_NS + (uint64_t)RESEND_BYTE_NS * load->size;
+
 	for (uint32_t i = 0; i < n; i++) {
 		struct weir_spin spin = { .limit = load->spin_limit };
 		uint64_t resend_ns = 0, number = 0;
@@ -240,7 +244,7 @@ raw_rounds(struct weir_load *load, uint32_t n)
 				continue;
 			/* The clock is looked at only when it takes long. */
 			if (resend_ns == 0)
-				resend_ns = weir_raw_ns() + RESEND_NS;
+				resend_ns = weir_raw_ns() + patience_ns;
 			else if (weir_raw_ns() > resend_ns) {
 				resend_ns = 0;
 				rc = send_message(raw, false);

@@ -28,7 +28,10 @@
 #define BATCH_ROUNDS 32u
 #define BATCH_MAX_NS 1000000u /* slower round trips: fewer per sample */
 #define BATCHES_MAX  2048u
-#define SINGLES_MAX  16384u
+/* Of larger messages fewer from the start: a link that nobody polls for
+ * hundreds of milliseconds while its floor runs is taken for dead. */
+#define BATCH_BYTES (BATCH_ROUNDS * 65536u)
+#define SINGLES_MAX 16384u
 
 /* One-way messages between two looks at the clock. */
 #define CHUNK_BYTES    65536u
@@ -389,16 +392,25 @@ run_windows(struct progress *run)
 	return rc;
 }
 
+static uint32_t
+first_batch(uint32_t size)
+{
+	uint32_t rounds = BATCH_BYTES / (size > 0 ? size : 1);
+
+	return rounds < 1 ? 1 : rounds < BATCH_ROUNDS ? rounds : BATCH_ROUNDS;
+}
+
 int
 weir_trial_run(struct weir_trial *trial)
 {
+	uint32_t batch = first_batch(trial->side->test.load.size);
 	struct window *windows = calloc(3, sizeof(*windows));
 	struct progress run = {
 		.trial = trial,
 		.floor = windows,
 		.test = windows + 1,
 		.floor_next = windows + 2,
-		.batch = { BATCH_ROUNDS, BATCH_ROUNDS },
+		.batch = { batch, batch },
 	};
 	int rc;
 
