@@ -9,6 +9,7 @@
  * A sweep shows how far it is on a terminal.
  */
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -73,26 +74,37 @@ end_json(struct weir_perf_output *out, FILE *to)
 	free(text);
 }
 
-static void
-show_progress(struct weir_perf_output *out, const struct weir_report *report)
+static bool
+shows_progress(const struct weir_perf_args *args)
 {
-	const struct weir_figures *f = &report->main;
+	return args->sweep && !weir_tool.quiet && isatty(STDERR_FILENO);
+}
 
-	if (!out->args->sweep || weir_tool.quiet || !isatty(STDERR_FILENO))
+static void
+show_progress(const struct weir_perf_output *out,
+	      const struct weir_report *report)
+{
+	double ratio = report->main.ratio;
+	char text[32] = "-";
+
+	if (!shows_progress(out->args))
 		return;
-	fprintf(stderr, "\r\033[Ksweep: %u done, %s %u B, %s, ratio %.2f",
+	if (!isnan(ratio))
+		snprintf(text, sizeof(text), "%.2f", ratio);
+	fprintf(stderr, "\r\033[Ksweep: %u done, %s %u B, %s, ratio %s",
 		out->printed,
 		report->result->kind == WEIR_PERF_LAT ? "lat" : "bw",
 		report->result->size,
-		report->place_count > 0 ? weir_place_name(f->place) : "-",
-		f->ratio);
+		report->place_count > 0 ? weir_place_name(report->main.place)
+					: "-",
+		text);
 	fflush(stderr);
 }
 
 static void
-end_progress(const struct weir_perf_output *out)
+end_progress(const struct weir_perf_args *args)
 {
-	if (out->args->sweep && !weir_tool.quiet && isatty(STDERR_FILENO))
+	if (shows_progress(args))
 		fputs("\r\033[K", stderr);
 }
 
@@ -102,6 +114,7 @@ weir_output_late(const struct weir_perf_args *args, uint64_t spent_ns,
 {
 	if (args->total_ns == 0 || spent_ns < args->total_ns)
 		return false;
+	end_progress(args);
 	weir_tool_note("the time is up: %u sizes are not measured; give more "
 		       "with -T",
 		       left);
@@ -150,7 +163,7 @@ weir_output_result(void *arg, const struct weir_perf_result *result)
 	struct weir_report report;
 
 	weir_report_of(out->args, result, &report);
-	end_progress(out);
+	end_progress(out->args);
 	if (out->args->format == WEIR_PERF_JSON)
 		write_json(out, &report, out->to);
 	else if (out->args->format == WEIR_PERF_CSV)
@@ -277,7 +290,7 @@ weir_output_close(struct weir_perf_output *out, int rc)
 {
 	if (out == NULL)
 		return rc;
-	end_progress(out);
+	end_progress(out->args);
 	if (out->to != NULL)
 		end_stream(out);
 	end_folder(out);
