@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board.h"
 #include "core.h"
 
 #define TX_CREDITS_DEFAULT         1024u
@@ -132,8 +133,10 @@ link_free_all(struct weir_link *link)
 {
 	if (link == NULL)
 		return;
-	free(link->tx);
-	free(link->rx);
+	if (link->tx != NULL)
+		weir_board_half_free(link->tx);
+	if (link->rx != NULL)
+		weir_board_half_free(link->rx);
 	free(link);
 }
 
@@ -145,8 +148,8 @@ link_alloc_all(struct weir_port *port)
 
 	if (link == NULL)
 		return NULL;
-	link->tx = weir_object(driver->tx_size);
-	link->rx = weir_object(driver->rx_size);
+	link->tx = weir_board_half_new(port, BOARD_TX, driver->tx_size);
+	link->rx = weir_board_half_new(port, BOARD_RX, driver->rx_size);
 	if (link->tx == NULL || link->rx == NULL) {
 		link_free_all(link);
 		return NULL;
@@ -195,6 +198,7 @@ weir_listener_open(struct weir_port *port, const char *endpoint,
 	if (l == NULL)
 		return weir_fail(-ENOMEM, "listener: out of memory; free some");
 	l->port = port;
+	strncpy(l->endpoint, endpoint, sizeof(l->endpoint) - 1);
 	rc = config_read(port->driver, config, &l->config);
 	if (rc == 0) {
 		weir_port_lock(port);
@@ -250,6 +254,8 @@ weir_link_accept(struct weir_listener *listener, struct weir_link **link)
 	link_fill(l, port, &listener->config);
 	weir_port_lock(port);
 	rc = port->driver->link_accept(listener, l);
+	if (rc == 1)
+		weir_board_link_show(l, listener->endpoint);
 	weir_port_unlock(port);
 	if (rc != 1)
 		return rc;
@@ -302,6 +308,8 @@ weir_link_connect(struct weir_port *port, const char *endpoint,
 	link_fill(l, port, &config);
 	weir_port_lock(port);
 	rc = port->driver->link_connect(l, &ep);
+	if (rc == 0)
+		weir_board_link_show(l, endpoint);
 	weir_port_unlock(port);
 	if (rc != 0) {
 		link_free_all(l);
@@ -372,6 +380,8 @@ weir_link_status(struct weir_link *link)
 		weir_port_poll(link->port);
 	weir_port_lock(link->port);
 	rc = link->driver->link_status(link);
+	if (rc == 0)
+		weir_board_link_peer(link);
 	weir_port_unlock(link->port);
 	return rc;
 }
@@ -433,6 +443,7 @@ weir_link_destroy(struct weir_link *link)
 	weir_rx_destroy(link->rx);
 	if (port != NULL) {
 		weir_port_lock(port);
+		weir_board_link_hide(link);
 		link->driver->link_destroy(link);
 		weir_port_unlock(port);
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board.h"
 #include "core.h"
 #include "doorbell.h"
 
@@ -93,6 +94,7 @@ open_with(const struct weir_driver *driver, const struct weir_endpoint *ep,
 	p->driver = driver;
 	p->config = *config;
 	p->owner = (uint64_t)pthread_self();
+	weir_board_port_open(p, ep);
 	rc = driver->port_open(p, ep);
 	if (rc != 0)
 		goto free_port;
@@ -107,6 +109,7 @@ open_with(const struct weir_driver *driver, const struct weir_endpoint *ep,
 close_port:
 	driver->port_close(p);
 free_port:
+	weir_board_port_close(p);
 	free(p);
 	return rc;
 }
@@ -183,6 +186,7 @@ weir_port_close(struct weir_port *port)
 		weir_poller_stop(port);
 	port->owner = (uint64_t)pthread_self();
 	port->driver->port_close(port);
+	weir_board_port_close(port);
 	free(port);
 	return 0;
 }

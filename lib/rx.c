@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board.h"
 #include "core.h"
 
 int
@@ -76,7 +77,7 @@ weir_rx_free(struct weir_rx *rx)
 	struct weir_port *port = rx->port;
 
 	rx->ops->destroy(rx);
-	free(rx);
+	weir_board_half_free(rx);
 	weir_port_user_remove(port);
 }
 

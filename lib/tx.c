@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board.h"
 #include "core.h"
 
 static int
@@ -191,7 +192,7 @@ weir_tx_free(struct weir_tx *tx)
 	struct weir_port *port = tx->port;
 
 	tx->ops->destroy(tx);
-	free(tx);
+	weir_board_half_free(tx);
 	weir_port_user_remove(port);
 }
 

@@ -114,6 +114,9 @@ struct weir_port_config {
 	uint32_t poll_cpu;   /**< CPU of that thread */
 	uint64_t spin_ns;    /**< _wait calls poll this long before they sleep;
 				  0: 50 us, WEIR_FOREVER: never sleep */
+	uint32_t stats; /**< 1: weir stat can read the counters of the port and
+			     its links; so it can with WEIR_STATS=1 in the
+			     environment. Links do not survive a fork then. */
 };
 
 /** Bits of weir_link_config.flags. */

@@ -69,18 +69,58 @@ enum weir_driver_caps {
 	WEIR_CAP_MULTI_PRODUCER = 1u << 3,
 };
 
+/**
+ * Where a half keeps a counter of its own: bytes from its beginning, and how
+ * wide it is, 4 or 8. Zeros: nowhere.
+ */
+struct weir_half_counter {
+	uint16_t offset;
+	uint16_t width;
+};
+
+#define WEIR_HALF_COUNTER(type, field)                                        \
+	{                                                                     \
+		(uint16_t) offsetof(type, field), sizeof(((type *)0)->field), \
+	}
+
+/** What these are, by place in the table; new ones are added at the end. */
+#define WEIR_HALF_COUNTERS(X)  \
+	X(status)              \
+	X(messages)            \
+	X(payload_bytes)       \
+	X(copied_bytes)        \
+	X(discarded)           \
+	X(doorbells)           \
+	X(reserve_wait_down)   \
+	X(reserve_wait_credit) \
+	X(reserve_wait_queue)  \
+	X(reserve_wait_small)  \
+	X(reserve_wait_large)
+
+#define WEIR_HALF_COUNTER_NAME(name) WEIR_HALF_##name,
+enum weir_half_counter_name {
+	WEIR_HALF_COUNTERS(WEIR_HALF_COUNTER_NAME) WEIR_HALF_COUNTERS_COUNT
+};
+
+#define WEIR_HALF_COUNTERS_MAX 16 /* entries of a table */
+
+struct board_head;
+struct board_slot;
+
 struct weir_port {
 	const struct weir_driver *driver;
 	struct weir_port_config config;
 	uint64_t owner;             /* pthread_t of the thread that polls */
 	uint32_t users;             /* halves and listeners; atomic */
 	struct weir_poller *poller; /* weir's own poll thread, or NULL */
+	struct board_slot *board;   /* where weir stat reads; or NULL */
 };
 
 struct weir_listener {
 	struct weir_port *port;
 	struct weir_link_config config;
 	struct weir_link *spare; /* allocated for the next accept */
+	char endpoint[160];      /* as it was given, for weir stat */
 };
 
 struct weir_link {
@@ -89,6 +129,7 @@ struct weir_link {
 	struct weir_tx *tx; /* NULL: moved out by split */
 	struct weir_rx *rx;
 	const struct weir_driver *driver;
+	struct board_slot *board; /* where weir stat reads; or NULL */
 };
 
 struct weir_driver {
@@ -103,6 +144,9 @@ struct weir_driver {
 	size_t link_size;
 	size_t tx_size;
 	size_t rx_size;
+	/** WEIR_HALF_COUNTERS_MAX entries each, for weir stat; or NULL. */
+	const struct weir_half_counter *tx_counters;
+	const struct weir_half_counter *rx_counters;
 
 	int (*port_open)(struct weir_port *port,
 			 const struct weir_endpoint *ep);
@@ -166,6 +210,17 @@ WEIR_API void weir_log(enum weir_log_level level, const char *format, ...)
  * @return 0; -EACCES, -ENOTDIR, -ENAMETOOLONG (weir_fail).
  */
 WEIR_API int weir_runtime_dir(char *path, size_t size);
+
+/**
+ * Show weir stat the counters of a port with a poller, and of its links, as
+ * they are now. Where port->board or link->board is NULL nobody asked for it.
+ * Where port_poll runs; some ten times a second will do.
+ */
+WEIR_API void weir_port_publish(struct weir_port *port);
+WEIR_API void weir_link_publish(struct weir_link *link, int status);
+
+/** @return what there is to be read by weir stat, lib/board.h; or NULL. */
+WEIR_API const struct board_head *weir_board(void);
 
 /** @return true on the thread that polls the port. */
 WEIR_API bool weir_port_is_owner(const struct weir_port *port);

@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{ "check", weir_cmd_check, "is this machine ready for weir?" },
 	{ "perf", weir_cmd_perf, "latency and rate of a link, with floors" },
 	{ "cat", weir_cmd_cat, "messages between a link and files or pipes" },
+	{ "stat", weir_cmd_stat, "live counters of running processes" },
 	{ "lab", weir_cmd_lab, "two hosts joined by a cable, on this machine" },
 	{ NULL, NULL, NULL },
 };

@@ -27,6 +27,7 @@ int weir_cmd_check(int argc, char **argv);
 int weir_cmd_cat(int argc, char **argv);
 int weir_cmd_perf(int argc, char **argv);
 int weir_cmd_lab(int argc, char **argv);
+int weir_cmd_stat(int argc, char **argv);
 
 /* ---- common options ------------------------------------------------------ */
 

@@ -339,6 +339,7 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 	if (rc != 0)
 		return rc;
 	clock_init(port);
+	port->publish_next_ns = p->board != NULL ? 0 : UINT64_MAX;
 	port->fence = !weir_doorbell_setup();
 	rc = weir_dpdk_gate_open(&port->gate, ep);
 	if (rc != 0)
@@ -635,7 +636,10 @@ dpdk_link_stats(struct weir_link *link, struct weir_link_stats *stats)
 static void
 dpdk_link_destroy(struct weir_link *link)
 {
-	weir_dpdk_flow_put(flow_of(link));
+	struct dpdk_flow *flow = flow_of(link);
+
+	flow->link = NULL;
+	weir_dpdk_flow_put(flow);
 }
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
@@ -644,6 +648,29 @@ static const char *const dpdk_keys[] = {
 	"mbufs",     "vlan",     "pcp",   "ttl-min",   "crc",   "cookie",
 	"reset-key", "coalesce", "cc",    "cc-target", NULL,
 };
+
+/* What weir stat can read, wherever the half lies. */
+static const struct weir_half_counter
+	dpdk_tx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct dpdk_tx, tx.status),
+		[WEIR_HALF_messages] =
+			WEIR_HALF_COUNTER(struct dpdk_tx, messages),
+		[WEIR_HALF_payload_bytes] =
+			WEIR_HALF_COUNTER(struct dpdk_tx, payload_bytes),
+		[WEIR_HALF_discarded] =
+			WEIR_HALF_COUNTER(struct dpdk_tx, discarded),
+	};
+
+static const struct weir_half_counter
+	dpdk_rx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct dpdk_rx, rx.status),
+		[WEIR_HALF_messages] =
+			WEIR_HALF_COUNTER(struct dpdk_rx, messages),
+		[WEIR_HALF_payload_bytes] =
+			WEIR_HALF_COUNTER(struct dpdk_rx, payload_bytes),
+	};
 
 const struct weir_driver weir_driver_dpdk = {
 	.scheme = "dpdk",
@@ -655,6 +682,8 @@ const struct weir_driver weir_driver_dpdk = {
 	.link_size = sizeof(struct dpdk_link),
 	.tx_size = sizeof(struct dpdk_tx),
 	.rx_size = sizeof(struct dpdk_rx),
+	.tx_counters = dpdk_tx_counters,
+	.rx_counters = dpdk_rx_counters,
 	.port_open = dpdk_port_open,
 	.port_poll = weir_dpdk_poll,
 	.port_fd = dpdk_port_fd,

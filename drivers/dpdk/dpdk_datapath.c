@@ -975,6 +975,8 @@ weir_dpdk_poll(struct weir_port *p)
 	}
 	weir_dpdk_run_collect(port);
 	events += port_service(port);
+	if (__builtin_expect(port->now_ns >= port->publish_next_ns, 0))
+		weir_dpdk_publish(port);
 	weir_dpdk_freed_flush(port);
 	if (port->dev != NULL && !port->still)
 		weir_dpdk_batch_send(port);

@@ -258,6 +258,7 @@ void
 weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link)
 {
 	WEIR_CONTAINER_OF(link, struct dpdk_link, link)->flow = flow;
+	flow->link = link;
 	flow_get(flow);
 	WEIR_CONTAINER_OF(link->tx, struct dpdk_tx, tx)->flow = flow;
 	link->tx->ops = &weir_dpdk_tx_ops;

@@ -221,6 +221,8 @@ struct dpdk_flow {
 	uint64_t tx_wire_bytes;
 	uint64_t rx_wire_bytes;
 
+	struct weir_link *link; /* as long as it lives, for weir stat */
+
 	/* Accept queue. */
 	struct dpdk_listener *listener;
 	struct dpdk_flow *next_waiting;

@@ -107,6 +107,8 @@ struct dpdk_port {
 	struct dpdk_neigh neigh;
 	uint32_t neigh_generation;
 	uint64_t neigh_next_ns;
+	uint64_t publish_next_ns; /* never: nobody asked, dpdk_publish.c */
+	uint32_t publish_at;
 	struct dpdk_hdr_wire wire;
 	struct dpdk_ip local_ip; /* none: a pair */
 	unsigned int net_bits;
@@ -231,6 +233,10 @@ int weir_dpdk_link_accept(struct weir_listener *listener,
 			  struct weir_link *link);
 int weir_dpdk_link_connect(struct weir_link *link,
 			   const struct weir_endpoint *ep);
+
+/* ---- dpdk_publish.c: what weir stat and telemetry see ---- */
+
+void weir_dpdk_publish(struct dpdk_port *port);
 
 /* ---- dpdk_parting.c: memif only ---- */
 

@@ -243,6 +243,35 @@ mem_link_destroy(struct weir_link *link)
 
 static const char *const mem_keys[] = { NULL };
 
+/* What weir stat can read, wherever the half lies. */
+static const struct weir_half_counter
+	mem_tx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct mem_tx, tx.status),
+		[WEIR_HALF_messages] =
+			WEIR_HALF_COUNTER(struct mem_tx, counters.messages),
+		[WEIR_HALF_payload_bytes] = WEIR_HALF_COUNTER(
+			struct mem_tx, counters.payload_bytes),
+		[WEIR_HALF_copied_bytes] =
+			WEIR_HALF_COUNTER(struct mem_tx, tx.copied_bytes),
+		[WEIR_HALF_discarded] =
+			WEIR_HALF_COUNTER(struct mem_tx, counters.discarded),
+		[WEIR_HALF_doorbells] =
+			WEIR_HALF_COUNTER(struct mem_tx, counters.doorbells),
+	};
+
+static const struct weir_half_counter
+	mem_rx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct mem_rx, rx.status),
+		[WEIR_HALF_messages] =
+			WEIR_HALF_COUNTER(struct mem_rx, counters.messages),
+		[WEIR_HALF_payload_bytes] = WEIR_HALF_COUNTER(
+			struct mem_rx, counters.payload_bytes),
+		[WEIR_HALF_doorbells] =
+			WEIR_HALF_COUNTER(struct mem_rx, counters.doorbells),
+	};
+
 const struct weir_driver weir_driver_mem = {
 	.scheme = "mem",
 	.caps = WEIR_CAP_MULTI_PRODUCER,
@@ -253,6 +282,8 @@ const struct weir_driver weir_driver_mem = {
 	.link_size = sizeof(struct mem_link),
 	.tx_size = sizeof(struct mem_multi), /* begins with struct mem_tx */
 	.rx_size = sizeof(struct mem_rx),
+	.tx_counters = mem_tx_counters,
+	.rx_counters = mem_rx_counters,
 	.port_open = mem_port_open,
 	.port_poll = mem_port_poll,
 	.port_fd = mem_port_fd,

@@ -176,6 +176,39 @@ shm_link_destroy(struct weir_link *link)
 
 static const char *const shm_keys[] = { "fd", "path", "uid", NULL };
 
+/* What weir stat can read, wherever the half lies. */
+static const struct weir_half_counter
+	shm_tx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct shm_tx, tx.status),
+		[WEIR_HALF_messages] = WEIR_HALF_COUNTER(struct shm_tx, seq),
+		[WEIR_HALF_payload_bytes] =
+			WEIR_HALF_COUNTER(struct shm_tx, payload_bytes),
+		[WEIR_HALF_copied_bytes] =
+			WEIR_HALF_COUNTER(struct shm_tx, tx.copied_bytes),
+		[WEIR_HALF_discarded] =
+			WEIR_HALF_COUNTER(struct shm_tx, discarded),
+		[WEIR_HALF_doorbells] =
+			WEIR_HALF_COUNTER(struct shm_tx, doorbells),
+		[WEIR_HALF_reserve_wait_down] =
+			WEIR_HALF_COUNTER(struct shm_tx, wait_down),
+		[WEIR_HALF_reserve_wait_credit] =
+			WEIR_HALF_COUNTER(struct shm_tx, wait_credit),
+		[WEIR_HALF_reserve_wait_small] =
+			WEIR_HALF_COUNTER(struct shm_tx, wait_small),
+		[WEIR_HALF_reserve_wait_large] =
+			WEIR_HALF_COUNTER(struct shm_tx, wait_large),
+	};
+
+static const struct weir_half_counter
+	shm_rx_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct shm_rx, rx.status),
+		[WEIR_HALF_messages] = WEIR_HALF_COUNTER(struct shm_rx, seq),
+		[WEIR_HALF_payload_bytes] =
+			WEIR_HALF_COUNTER(struct shm_rx, payload_bytes),
+	};
+
 const struct weir_driver weir_driver_shm = {
 	.scheme = "shm",
 	.caps = WEIR_CAP_PROCESS | WEIR_CAP_MULTI_PRODUCER,
@@ -189,6 +222,8 @@ const struct weir_driver weir_driver_shm = {
 	.link_size = sizeof(struct shm_link),
 	.tx_size = sizeof(struct shm_multi), /* begins with struct shm_tx */
 	.rx_size = sizeof(struct shm_rx),
+	.tx_counters = shm_tx_counters,
+	.rx_counters = shm_rx_counters,
 	.port_open = shm_port_open,
 	.port_poll = shm_port_poll,
 	.port_fd = shm_port_fd,
