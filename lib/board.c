@@ -29,9 +29,13 @@ static struct {
 	uint32_t ports_ever;
 	uint32_t links_ever;
 	bool taken[BOARD_SLOTS];
+	int fd;
+	struct board_head *former; /* of our parent, with what was its */
 	char link[256];
 	char target[64]; /* of the symlink */
 } board = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_once_t watch_forks = PTHREAD_ONCE_INIT;
 
 bool
 weir_board_wanted(const struct weir_port_config *config)
@@ -68,6 +72,27 @@ memory_new(void)
 	return fd;
 }
 
+/*
+ * A child gets a copy of its own, at the same place, instead of our halves: as
+ * it gets of all other memory.
+ */
+static void
+on_fork_child(void)
+{
+	board.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	if (board.pid == getpid() || board.head == NULL)
+		return;
+	if (mmap(board.head, BOARD_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED, board.fd, 0) == MAP_FAILED)
+		munmap(board.head, BOARD_BYTES);
+}
+
+static void
+forks_watch(void)
+{
+	pthread_atfork(NULL, NULL, on_fork_child);
+}
+
 /* With the lock. */
 static int
 board_make(void)
@@ -83,8 +108,7 @@ board_make(void)
 		close(fd);
 		return -ENOMEM;
 	}
-	/* Links do not survive a fork: a child must not write over ours. */
-	madvise(head, BOARD_BYTES, MADV_DONTFORK);
+	pthread_once(&watch_forks, forks_watch);
 	memcpy(head->magic, BOARD_MAGIC, sizeof(head->magic));
 	head->version = BOARD_VERSION;
 	head->pid = (uint32_t)getpid();
@@ -94,7 +118,9 @@ board_make(void)
 	board.ports = 0;
 	board.next = 0;
 	board.pid = getpid();
-	board.head = head;
+	board.fd = fd;
+	board.former = board.head; /* our parent's, if any */
+	__atomic_store_n(&board.head, head, __ATOMIC_RELEASE);
 	snprintf(board.target, sizeof(board.target), "/proc/%d/fd/%d",
 		 (int)board.pid, fd);
 	return 0;
@@ -180,9 +206,18 @@ slot_is_shown(const struct board_slot *slot)
 	       0;
 }
 
+static bool
+lies_in(const struct board_head *head, const void *at)
+{
+	return head != NULL && (uintptr_t)at >= (uintptr_t)head &&
+	       (uintptr_t)at < (uintptr_t)head + BOARD_BYTES;
+}
+
 static void
 slot_give(struct board_slot *slot)
 {
+	if (!lies_in(board.head, slot))
+		return; /* our parent's */
 	pthread_mutex_lock(&board.lock);
 	if (slot_is_shown(slot))
 		slot_flip(slot);
@@ -194,14 +229,14 @@ slot_give(struct board_slot *slot)
 static struct board_slot *
 slot_of(const void *half)
 {
-	const uint8_t *begin = (const uint8_t *)board.head + BOARD_HEAD;
-	const uint8_t *at = half;
+	const struct board_head *head =
+		__atomic_load_n(&board.head, __ATOMIC_ACQUIRE);
 
-	if (board.head == NULL || at < begin ||
-	    at >= (const uint8_t *)board.head + BOARD_BYTES)
+	if (!lies_in(head, half))
 		return NULL;
-	return board_slot_at(board.head,
-			     (uint32_t)((size_t)(at - begin) / BOARD_SLOT));
+	return board_slot_at(head, (uint32_t)(((uintptr_t)half -
+					       (uintptr_t)head - BOARD_HEAD) /
+					      BOARD_SLOT));
 }
 
 /* What does not fit is left out. */
@@ -255,10 +290,12 @@ weir_board_port_close(struct weir_port *port)
 {
 	if (port->board == NULL)
 		return;
+	if (board.pid == getpid() && lies_in(board.head, port->board)) {
+		pthread_mutex_lock(&board.lock);
+		board_unlist();
+		pthread_mutex_unlock(&board.lock);
+	}
 	slot_give(port->board);
-	pthread_mutex_lock(&board.lock);
-	board_unlist();
-	pthread_mutex_unlock(&board.lock);
 	port->board = NULL;
 }
 
@@ -285,7 +322,7 @@ weir_board_half_free(void *half)
 
 	if (slot != NULL)
 		slot_give(slot);
-	else
+	else if (!lies_in(board.former, half))
 		free(half);
 }
 

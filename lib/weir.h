@@ -106,17 +106,18 @@ enum weir_hugepages {
 };
 
 struct weir_port_config {
-	size_t size;        /**< sizeof(struct weir_port_config) */
-	uint32_t hugepages; /**< enum weir_hugepages */
-	uint32_t
-		telemetry; /**< 1: EAL's telemetry socket, when weir starts EAL */
+	size_t size;         /**< sizeof(struct weir_port_config) */
+	uint32_t hugepages;  /**< enum weir_hugepages */
+	uint32_t telemetry;  /**< 1: /weir/... on DPDK's telemetry socket,
+			      which is opened when weir starts EAL; sets
+			      stats, too */
 	uint32_t poll_start; /**< 1: weir starts a thread that owns and polls */
 	uint32_t poll_cpu;   /**< CPU of that thread */
 	uint64_t spin_ns;    /**< _wait calls poll this long before they sleep;
 				  0: 50 us, WEIR_FOREVER: never sleep */
 	uint32_t stats; /**< 1: weir stat can read the counters of the port and
 			     its links; so it can with WEIR_STATS=1 in the
-			     environment. Links do not survive a fork then. */
+			     environment */
 };
 
 /** Bits of weir_link_config.flags. */

@@ -175,7 +175,7 @@ show_process(const json_t *process)
 		print_age(object);
 		print_counters("send half", "tx",
 			       json_object_get(object, "tx"));
-		print_counters("receive half", "tx",
+		print_counters("receive half", "rx",
 			       json_object_get(object, "rx"));
 		print_counters("transport", "link",
 			       json_object_get(object, "transport"));

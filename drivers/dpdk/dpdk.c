@@ -340,6 +340,8 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 		return rc;
 	clock_init(port);
 	port->publish_next_ns = p->board != NULL ? 0 : UINT64_MAX;
+	if (p->config.telemetry != 0)
+		weir_dpdk_telemetry_start();
 	port->fence = !weir_doorbell_setup();
 	rc = weir_dpdk_gate_open(&port->gate, ep);
 	if (rc != 0)

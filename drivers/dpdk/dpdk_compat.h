@@ -9,6 +9,7 @@
  */
 
 #include <rte_mempool.h>
+#include <rte_telemetry.h>
 #include <rte_version.h>
 
 /*
@@ -19,6 +20,17 @@
 #define DPDK_CACHE_HELD(size) ((size) + (size) / 2)
 #else
 #define DPDK_CACHE_HELD(size) (size)
+#endif
+
+/* Unsigned values of telemetry: renamed in 23.03. */
+#if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
+#define DPDK_TEL_U64           RTE_TEL_U64_VAL
+#define dpdk_tel_add_dict_u64  rte_tel_data_add_dict_u64
+#define dpdk_tel_add_array_u64 rte_tel_data_add_array_u64
+#else
+#define DPDK_TEL_U64           RTE_TEL_UINT_VAL
+#define dpdk_tel_add_dict_u64  rte_tel_data_add_dict_uint
+#define dpdk_tel_add_array_u64 rte_tel_data_add_array_uint
 #endif
 
 #endif /* DPDK_COMPAT_H */

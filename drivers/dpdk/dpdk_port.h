@@ -238,6 +238,11 @@ int weir_dpdk_link_connect(struct weir_link *link,
 
 void weir_dpdk_publish(struct dpdk_port *port);
 
+/* ---- dpdk_telemetry.c ---- */
+
+/* EAL runs. Once per process, later calls do nothing. */
+void weir_dpdk_telemetry_start(void);
+
 /* ---- dpdk_parting.c: memif only ---- */
 
 void weir_dpdk_on_parting(struct dpdk_port *port, const struct dpdk_hdr_in *in,

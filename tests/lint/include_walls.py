@@ -37,6 +37,7 @@ def about_dpdk(path):
     name = path.as_posix()
     return (name.startswith("drivers/dpdk/") or name == "lib/weir_dpdk.h"
             or name == "apps/weir/floor_dpdk.c"
+            or name.startswith("apps/examples/")  # DPDK applications
             or (name.startswith("tests/") and "dpdk" in name))
 
 

@@ -73,7 +73,7 @@ done
 until_true shows "link($hear)['rx']['messages'] == 42"
 so "link($say)['tx']['messages'] == 42"
 stat_run 0 show "$hear"
-grep -Eq '^ +messages +42$' "$DIR/out" || fail "$CASE: $(cat "$DIR/out")"
+grep -Eq '^ +messages +42( |$)' "$DIR/out" || fail "$CASE: $(cat "$DIR/out")"
 stat_run 0 list
 grep -Eq "^ *$say weir +1 open +42 +0  shm:$NAME$" "$DIR/out" ||
 	fail "$CASE: $(cat "$DIR/out")"
