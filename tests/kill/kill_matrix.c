@@ -6,8 +6,9 @@
  *     kill_matrix [--all | --kills N] [--only TEXT] [--at INSTRUCTION]
  *
  * --all kills at every instruction; otherwise at N of each operation and side,
- * evenly, from a start that changes with the clock. A failure prints the line
- * that repeats it.
+ * evenly, from a start that changes with the clock, and the send half is one
+ * that several threads may use for every other operation, by turns. A failure
+ * prints the line that repeats it.
  */
 
 #include <errno.h>
@@ -45,8 +46,10 @@
 /* One kill: who, where, and what was wrong afterwards. */
 struct kill_case {
 	const struct operation *op;
+	unsigned int number; /* of op */
 	uint32_t size;
 	bool victim_listens;
+	bool shared; /* its send half is one for several threads */
 	uint64_t instruction;
 	int64_t executed;
 	unsigned int wrong;
@@ -58,8 +61,36 @@ struct survivor {
 	uint64_t give_up_ns;
 };
 
+static const struct weir_link_config plain = {
+	.size = sizeof(plain),
+	.tx_credits = CREDITS,
+	.msg_size_max = LARGE,
+};
+
+static const struct weir_link_config shared = {
+	.size = sizeof(shared),
+	.tx_credits = CREDITS,
+	.msg_size_max = LARGE,
+	.flags = WEIR_LINK_MULTI_PRODUCER,
+};
+
 static struct blackbox *box;
 static char name[64], endpoint[80];
+
+struct title {
+	char text[96];
+};
+
+static struct title
+title(const struct kill_case *k)
+{
+	struct title t;
+
+	snprintf(t.text, sizeof(t.text), "%s/%u/%s%s", k->op->name, k->size,
+		 k->victim_listens ? "listener" : "connector",
+		 k->shared ? "/shared" : "");
+	return t;
+}
 
 /* ---- complaints ----------------------------------------------------------------- */
 
@@ -67,11 +98,8 @@ static void
 complain(struct kill_case *k, const char *what, int64_t seen)
 {
 	if (k->wrong++ == 0)
-		printf("WRONG: kill_matrix --only '%s/%u/%s' --at %" PRIu64
-		       "\n",
-		       k->op->name, k->size,
-		       k->victim_listens ? "listener" : "connector",
-		       k->instruction);
+		printf("WRONG: kill_matrix --only '%s' --at %" PRIu64 "\n",
+		       title(k).text, k->instruction);
 	printf("    %s (%" PRId64 ")\n", what, seen);
 	fflush(stdout);
 }
@@ -316,7 +344,9 @@ start_victim(const struct kill_case *k)
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
-		victim_run(k->op, k->size, endpoint, k->victim_listens, box);
+		victim_run(k->op, k->size, endpoint,
+			   k->shared ? &shared : &plain, k->victim_listens,
+			   box);
 	return pid;
 }
 
@@ -328,8 +358,8 @@ one_kill(struct kill_case *k)
 	pid_t pid = start_victim(k);
 
 	k->executed = -1;
-	if (pid < 0 || side_open(&s.side, endpoint, &matrix_config,
-				 !k->victim_listens) != 0) {
+	if (pid < 0 ||
+	    side_open(&s.side, endpoint, &plain, !k->victim_listens) != 0) {
 		complain(k, "there is no link", errno);
 		if (pid > 0 && kill(pid, SIGKILL) == 0)
 			waitpid(pid, NULL, 0);
@@ -386,10 +416,8 @@ one_stretch(struct plan *p, struct kill_case *k)
 		wrong += k->wrong != 0;
 		kills++;
 	}
-	printf("%-26s %5u  %-9s %12" PRId64 " %7" PRIu64 " %6" PRIu64 "\n",
-	       k->op->name, k->size,
-	       k->victim_listens ? "listener" : "connector", instructions,
-	       kills, wrong);
+	printf("%-46s %12" PRId64 " %7" PRIu64 " %6" PRIu64 "\n", title(k).text,
+	       instructions, kills, wrong);
 	p->total += kills;
 	p->wrong += wrong;
 	p->stretches++;
@@ -398,27 +426,27 @@ one_stretch(struct plan *p, struct kill_case *k)
 static bool
 chosen(const struct plan *p, const struct kill_case *k)
 {
-	char text[96];
-
 	if (k->op->one_size && k->size != SMALL)
 		return false;
-	snprintf(text, sizeof(text), "%s/%u/%s", k->op->name, k->size,
-		 k->victim_listens ? "listener" : "connector");
 	if (p->only != NULL)
-		return strstr(text, p->only) != NULL;
+		return strstr(title(k).text, p->only) != NULL;
+	if (!p->all && k->shared != ((p->start / 2 + k->number) % 2 == 0))
+		return false;
 	return p->both_sides || k->victim_listens == (p->start % 2 == 0);
 }
 
 static void
 run(struct plan *p)
 {
-	printf("%-26s %5s  %-9s %12s %7s %6s\n", "operation", "bytes", "victim",
-	       "instructions", "kills", "wrong");
-	for (unsigned int i = 0; i < operation_count * 4; i++) {
+	printf("%-46s %12s %7s %6s\n", "operation/bytes/victim", "instructions",
+	       "kills", "wrong");
+	for (unsigned int i = 0; i < operation_count * 8; i++) {
 		struct kill_case k = {
-			.op = &operations[i / 4],
-			.size = i / 2 % 2 == 0 ? SMALL : LARGE,
-			.victim_listens = i % 2 == 0,
+			.op = &operations[i / 8],
+			.number = i / 8,
+			.size = i / 4 % 2 == 0 ? SMALL : LARGE,
+			.victim_listens = i / 2 % 2 == 0,
+			.shared = i % 2 != 0,
 		};
 
 		if (chosen(p, &k))

@@ -7,12 +7,6 @@
 
 #include "shm_lane.h"
 
-const struct weir_link_config matrix_config = {
-	.size = sizeof(matrix_config),
-	.tx_credits = CREDITS,
-	.msg_size_max = LARGE,
-};
-
 /* ---- steps, on place i -------------------------------------------------------- */
 
 static int
@@ -372,11 +366,12 @@ open_with_two(struct victim *v)
 
 void
 victim_run(const struct operation *op, uint32_t size, const char *endpoint,
-	   bool listens, struct blackbox *box)
+	   const struct weir_link_config *config, bool listens,
+	   struct blackbox *box)
 {
 	struct victim v = { .box = box, .size = size };
 
-	demand(side_open(&v.side, endpoint, &matrix_config, listens) == 0);
+	demand(side_open(&v.side, endpoint, config, listens) == 0);
 	open_with_two(&v);
 	if (op->prepare != NULL)
 		op->prepare(&v);

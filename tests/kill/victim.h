@@ -77,9 +77,7 @@ victims_len(uint64_t number, uint32_t size)
 
 /* The victim's whole life. Does not return. */
 void victim_run(const struct operation *op, uint32_t size, const char *endpoint,
-		bool listens, struct blackbox *box) __attribute__((noreturn));
-
-/* Both sides of a link of the matrix. */
-extern const struct weir_link_config matrix_config;
+		const struct weir_link_config *config, bool listens,
+		struct blackbox *box) __attribute__((noreturn));
 
 #endif /* KILL_VICTIM_H */
