@@ -247,16 +247,15 @@ death_in_the_middle_of_traffic(void **state)
 
 #define LARGE (4u << 20)
 
-/* As in mortal_link(), for whoever gives up or comes back. */
+/* As in mortal_link(). */
 static const struct weir_link_config mortal = {
 	.size = sizeof(mortal),
 	.msg_size_max = LARGE,
 	.keepalive_ns = 100000000,
 	.dead_timeout_ns = 1000000000,
-	.connect_timeout_ns = 1000000000,
 };
 
-/* Nobody would miss its peer while the case lasts. */
+/* Nobody would miss its peer while the case lasts, however busy the machine. */
 static const struct weir_link_config patient = {
 	.size = sizeof(patient),
 	.keepalive_ns = 100000000,
@@ -276,10 +275,10 @@ mortal_wire(void **state)
 
 /* Same address, same port, another process: link 1 comes up and works. */
 static void
-come_back(struct fixture *f, const struct weir_link_config *config)
+come_back(struct fixture *f)
 {
-	restart_b(f, config);
-	link_open(f, 1, config, config);
+	restart_b(f, &patient);
+	link_open(f, 1, &patient, &patient);
 	peer_go(f->b, STEP_SEND, .end = 1, .n = 50, .size = 100, .seed = SEED);
 	peer_do(f->a, STEP_RECV, .end = 1, .n = 50, .size = 100, .seed = SEED);
 	peer_finish(f->b);
@@ -319,7 +318,7 @@ die_while_connecting(struct fixture *f)
 	struct weir_link *link = NULL;
 
 	order_at(f, f->a, *ORDER(.step = STEP_LISTEN, .config = mortal), true);
-	order_at(f, f->b, *ORDER(.step = STEP_CONNECT, .config = mortal),
+	order_at(f, f->b, *ORDER(.step = STEP_CONNECT, .config = patient),
 		 false);
 	pump_until(links_of_a(f) == 1);
 	kill_b(f);
@@ -337,12 +336,14 @@ die_while_connecting(struct fixture *f)
 static void
 die_while_listening(struct fixture *f)
 {
+	struct weir_link_config hasty = mortal;
 	uint64_t start_ns;
 
+	hasty.connect_timeout_ns = 1000000000;
 	order_at(f, f->b, *ORDER(.step = STEP_LISTEN, .config = mortal), true);
 	kill_b(f);
 	start_ns = weir_now_ns();
-	order_at(f, f->a, *ORDER(.step = STEP_CONNECT, .config = mortal), true);
+	order_at(f, f->a, *ORDER(.step = STEP_CONNECT, .config = hasty), true);
 	assert_int_equal(peer_do(f->a, STEP_UP).rc, -ETIMEDOUT);
 	assert_in_range(weir_now_ns() - start_ns, 500000000,
 			DEATH_LIMIT_MS * UINT64_C(1000000));
@@ -359,7 +360,7 @@ death_in_the_handshake(void **state)
 		die_while_connecting(f);
 	else
 		die_while_listening(f);
-	come_back(f, &mortal);
+	come_back(f);
 }
 
 /* verifies link.rx.error: half of a message is none */
@@ -382,7 +383,7 @@ death_in_a_large_message(void **state)
 	assert_int_equal(receive_till_death(f, &n, 0), -ETIMEDOUT);
 	assert_int_equal(n, 0);
 	assert_int_equal(status_within_the_limit(f), -ETIMEDOUT);
-	come_back(f, &mortal);
+	come_back(f);
 }
 
 /* verifies link.status: A has closed, B has not said that it got it all */
@@ -399,7 +400,7 @@ death_while_closing(void **state)
 		send_one(f, 100, pattern_seed(SEED, i));
 	assert_int_equal(peer_do(f->a, STEP_TX_CLOSE).rc, 0);
 	assert_int_equal(status_within_the_limit(f), -ETIMEDOUT);
-	come_back(f, &mortal);
+	come_back(f);
 }
 
 /* verifies link.setup: a peer that is back does not wait until its
@@ -413,7 +414,7 @@ back_before_it_was_missed(void **state)
 	peer_do(f->b, STEP_SEND, .n = 20, .size = 100, .seed = SEED);
 	peer_do(f->a, STEP_RECV, .n = 20, .size = 100, .seed = SEED);
 	kill_b(f);
-	come_back(f, &patient);
+	come_back(f);
 	/* Who opened it says so himself; a listener that is back knows of
 	 * nothing, and anybody could claim to be it. */
 	if (listener_of(f) == f->a)
