@@ -12,7 +12,10 @@
 #define SWEEP_TOTAL_NS    UINT64_C(60000000000)
 #define WARMUP_DEFAULT_NS UINT64_C(200000000)
 #define BURST_DEFAULT     32u
-#define SIZE_DEFAULT      64u
+/* What a port of the dpdk driver has for links, and what we leave over. */
+#define MBUFS_DEFAULT 4096u
+#define LINKS_MBUFS   256u
+#define SIZE_DEFAULT  64u
 
 static struct weir_perf_args args;
 static bool json_wanted, all_sizes;
@@ -128,6 +131,10 @@ static const struct weir_opt options[] = {
 	{ 0, "coalesce", WEIR_OPT_CHOICE, &coalesce_off, "on|off",
 	  "dpdk: may small messages share a packet (default on)",
 	  .choices = on_off },
+	{ 0, "links", WEIR_OPT_COUNT, &args.links, "N",
+	  "dpdk, with --self: so many links of 4 messages of 1 KiB, all but "
+	  "one idle",
+	  .min = 1, .max = 50000 },
 	{ 0, "fault", WEIR_OPT_STRING, &weir_fault_spec, "SPEC",
 	  "dpdk: a bad network, as loss=1%,dup=0.5%,seed=7; --self: both "
 	  "sides, and beside it the link without" },
@@ -237,6 +244,11 @@ choose_defaults(void)
 		weir_tool_error("--peer: belongs to --self; add it");
 		return WEIR_EXIT_USAGE;
 	}
+	if (args.links != 0 &&
+	    (!args.self || strncmp(args.endpoint, "dpdk:", 5) != 0)) {
+		weir_tool_error("--links: is for dpdk: endpoints with --self");
+		return WEIR_EXIT_USAGE;
+	}
 	if (args.edges && (!args.self || !args.sweep)) {
 		weir_tool_error("--edges: belongs to sweep with --self; use "
 				"these");
@@ -292,27 +304,41 @@ set_kind(const char *word)
 	return WEIR_EXIT_USAGE;
 }
 
-/* It is a key of the port: both sides get it. */
+/* A key of the port: both sides get it. */
 static int
-add_coalesce_off(void)
+add_key(const char *key)
 {
+	char longer[WEIR_SELF_ENDPOINT_MAX];
 	static char endpoints[2][WEIR_SELF_ENDPOINT_MAX];
 	const char **given[2] = { &args.endpoint, &args.peer_endpoint };
 
 	for (int i = 0; i < 2; i++) {
 		if (*given[i] == NULL)
 			continue;
-		if ((size_t)snprintf(endpoints[i], sizeof(endpoints[i]),
-				     "%s,coalesce=off",
-				     *given[i]) >= sizeof(endpoints[i])) {
+		if ((size_t)snprintf(longer, sizeof(longer), "%s,%s", *given[i],
+				     key) >= sizeof(longer)) {
 			weir_tool_error("%.32s...: endpoint is too long; "
 					"shorten it",
 					*given[i]);
 			return WEIR_EXIT_USAGE;
 		}
+		memcpy(endpoints[i], longer, sizeof(longer));
 		*given[i] = endpoints[i];
 	}
 	return 0;
+}
+
+/* Mbufs for all the links, if it is we who say how many there are. */
+static int
+make_room_for_links(void)
+{
+	uint64_t mbufs = args.links * WEIR_LINKS_CREDITS + LINKS_MBUFS;
+	char key[40];
+
+	if (args.links == 0 || mbufs <= MBUFS_DEFAULT)
+		return 0;
+	snprintf(key, sizeof(key), "mbufs=%llu", (unsigned long long)mbufs);
+	return add_key(key);
 }
 
 int
@@ -330,7 +356,9 @@ weir_cmd_perf(int argc, char **argv)
 	args.endpoint = argv[1];
 	rc = set_kind(argv[0]);
 	if (rc == 0 && coalesce_off)
-		rc = add_coalesce_off();
+		rc = add_key("coalesce=off");
+	if (rc == 0)
+		rc = make_room_for_links();
 	if (rc == 0)
 		rc = choose_defaults();
 	if (rc != 0)

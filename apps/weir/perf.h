@@ -26,7 +26,9 @@
 #include "weir.h"
 #include "counters.h"
 
-#define WEIR_PERF_SIZES_MAX   32
+#define WEIR_PERF_SIZES_MAX 32
+/* Messages that each link may have under way with --links. */
+#define WEIR_LINKS_CREDITS    4u
 #define WEIR_PERF_ASSERTS_MAX 16
 
 /* Both kinds, each size of the list and those around the class edges. */
@@ -52,6 +54,7 @@ struct weir_perf_args {
 	uint32_t sizes[WEIR_PERF_SIZES_MAX];
 	uint32_t size_count;
 	uint64_t burst;
+	uint64_t links;       /* all but one of them idle; 0: no others */
 	uint64_t count;       /* 0: as many as fit */
 	uint64_t time_ns;     /* measured, per size, at most */
 	uint64_t total_ns;    /* all sizes with their warm-up; 0: no limit */
@@ -93,6 +96,8 @@ struct weir_side {
 	struct weir_port *port;
 	struct weir_listener *listener;
 	struct weir_link *link;
+	struct weir_link **idle; /* see perf_idle.c */
+	uint64_t idle_count;
 	struct weir_work work;
 	struct weir_perf_link test;
 	struct weir_load *floor;   /* NULL: none */
@@ -125,6 +130,16 @@ uint32_t weir_perf_size_max(const struct weir_perf_args *args);
 /** Open port and listener, or port and link. @return 0, or exit code. */
 int weir_side_listen(struct weir_side *side, const char *endpoint);
 int weir_side_connect(struct weir_side *side, const char *endpoint);
+
+/** How links are opened. */
+void weir_side_config(const struct weir_perf_args *args,
+		      struct weir_link_config *config);
+
+/** The idle links of --links, the same number on both sides. @return 0, or exit
+ *  code. */
+int weir_idle_connect(struct weir_side *side);
+int weir_idle_accept(struct weir_side *side);
+void weir_idle_close(struct weir_side *side);
 
 /** Wait until somebody has connected, or the link is up. @return 0, or exit
  *  code; WEIR_EXIT_INTERRUPT after a signal or when stop (may be NULL) is set.

@@ -11,14 +11,26 @@
 #define WAIT_STEP_NS 50000000u   /* how soon a signal is noticed */
 #define GOODBYE_NS   2000000000u /* the peer closes too, or not */
 
-static void
-link_config(const struct weir_perf_args *args, struct weir_link_config *config)
+/* With --links: short messages, and few signs of life. */
+#define LINKS_SIZE         1024u
+#define LINKS_KEEPALIVE_NS UINT64_C(2000000000)
+#define LINKS_DEAD_NS      UINT64_C(20000000000)
+
+void
+weir_side_config(const struct weir_perf_args *args,
+		 struct weir_link_config *config)
 {
 	uint32_t max = weir_perf_size_max(args);
 
 	memset(config, 0, sizeof(*config));
 	config->size = sizeof(*config);
 	config->msg_size_max = max > WEIR_MSG_SIZE_DEFAULT ? max : 0;
+	if (args->links == 0)
+		return;
+	config->msg_size_max = max > LINKS_SIZE ? max : LINKS_SIZE;
+	config->tx_credits = WEIR_LINKS_CREDITS;
+	config->keepalive_ns = LINKS_KEEPALIVE_NS;
+	config->dead_timeout_ns = LINKS_DEAD_NS;
 }
 
 static int
@@ -45,7 +57,7 @@ weir_side_listen(struct weir_side *side, const char *endpoint)
 
 	if (rc != 0)
 		return rc;
-	link_config(side->args, &config);
+	weir_side_config(side->args, &config);
 	rc = weir_listener_open(side->port, side->endpoint, &config,
 				&side->listener);
 	return rc == 0 ? 0 : weir_tool_fail(side->endpoint, rc);
@@ -59,11 +71,13 @@ weir_side_connect(struct weir_side *side, const char *endpoint)
 
 	if (rc != 0)
 		return rc;
-	link_config(side->args, &config);
+	weir_side_config(side->args, &config);
 	rc = weir_link_connect(side->port, side->endpoint, &config,
 			       &side->link);
-	return rc == 0 ? weir_side_wait(side)
-		       : weir_tool_fail(side->endpoint, rc);
+	if (rc != 0)
+		return weir_tool_fail(side->endpoint, rc);
+	rc = weir_side_wait(side);
+	return rc == 0 ? weir_idle_connect(side) : rc;
 }
 
 /* The tool's own view of which drivers need no poller. */
@@ -111,8 +125,10 @@ weir_side_accept(struct weir_side *side, const _Atomic uint32_t *stop)
 					   weir_now_ns() + WAIT_STEP_NS,
 					   &side->link);
 	}
-	return rc < 0 ? weir_tool_fail(side->endpoint, rc)
-		      : weir_side_wait(side);
+	if (rc < 0)
+		return weir_tool_fail(side->endpoint, rc);
+	rc = weir_side_wait(side);
+	return rc == 0 ? weir_idle_accept(side) : rc;
 }
 
 int
@@ -189,6 +205,7 @@ weir_side_close(struct weir_side *side)
 {
 	weir_perf_floor_close(side);
 	weir_side_hang_up(side);
+	weir_idle_close(side);
 	if (side->listener != NULL)
 		weir_listener_close(side->listener);
 	if (side->port != NULL)
