@@ -72,6 +72,7 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 		self dpdk: bw -s $size --verify
 	done
 	self dpdk: bw -s 64 --verify --coalesce=off
+	self dpdk: lat -s 64 --verify --links 40
 fi
 
 # One CPU for both: a sender that never yields runs out of credits for sure.
