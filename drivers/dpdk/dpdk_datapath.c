@@ -939,7 +939,9 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 	    flow_take_commits(flow, weir_dpdk_now(port)) == 0)
 		return;
 	dpdk_flow_touch(port, flow);
-	if (port->tx_full)
+	if (port->run.count == 1)
+		flow->quota = DPDK_FLOW_QUOTA; /* nobody else waits */
+	else if (port->tx_full)
 		return;
 	if (flow_emit(port, flow))
 		flow->deadline_ns = weir_conn_deadline(flow->conn);
