@@ -16,9 +16,9 @@
 
 #define FLOOR_MODULE "libweir-floor-dpdk.so"
 
-/* A look at a word takes so much less than one at a link: both sides are to
- * wait equally long before they give their CPU away, or on a machine with
- * other work the floor would be the slower of the two. */
+/* Round trips: a look at a word takes so much less than one at a link. Both
+ * sides are to wait equally long before they give their CPU away, or on a
+ * machine with other work the floor would be the slower of the two. */
 #define LOOKS_PER_LINK_LOOK 16u
 
 static void
@@ -41,7 +41,8 @@ open_memory(struct weir_side *side, struct weir_self *self, bool meter)
 	struct weir_load shape;
 
 	shape_of(side, self, &shape);
-	shape.spin_limit *= LOOKS_PER_LINK_LOOK;
+	if (line)
+		shape.spin_limit *= LOOKS_PER_LINK_LOOK;
 	if (meter) {
 		order->cells = weir_floor_ring_cells(
 			order->size,
