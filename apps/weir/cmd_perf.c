@@ -114,6 +114,9 @@ static const struct weir_opt options[] = {
 	{ 'b', "burst", WEIR_OPT_COUNT, &args.burst, "N",
 	  "bw: messages per reserve (default 32)", .min = 1,
 	  .max = WEIR_PERF_BURST_MAX },
+	{ 'P', "producers", WEIR_OPT_COUNT, &args.producers, "N",
+	  "bw shm: --self: N threads on one send half, beside one alone",
+	  .min = 2, .max = WEIR_PERF_PRODUCERS_MAX },
 	{ 'i', "interval", WEIR_OPT_TIME, &args.interval_ns, "TIME",
 	  "with --self: progress on stderr (default: none)", .min = 100000000 },
 	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A[,B]",
@@ -249,6 +252,12 @@ choose_defaults(void)
 		weir_tool_error("--links: is for dpdk: endpoints with --self");
 		return WEIR_EXIT_USAGE;
 	}
+	if (args.producers != 0 && (!args.self || args.kind != WEIR_PERF_BW ||
+				    args.sweep || args.output != NULL)) {
+		weir_tool_error("-P: belongs to bw with --self, and prints to "
+				"standard output; use these");
+		return WEIR_EXIT_USAGE;
+	}
 	if (args.edges && (!args.self || !args.sweep)) {
 		weir_tool_error("--edges: belongs to sweep with --self; use "
 				"these");
@@ -372,5 +381,7 @@ weir_cmd_perf(int argc, char **argv)
 				args.cpus[0], weir_strerror(rc));
 		return WEIR_EXIT_NOT_READY;
 	}
+	if (args.producers != 0)
+		return weir_perf_producers(&args);
 	return args.serve ? weir_perf_serve(&args) : measure();
 }

@@ -13,6 +13,7 @@
  *   perf_trial.c   floor, link, floor, ... in short windows
  *   perf_load.c    open loop: load by a plan   report_load.c its figures
  *   perf_fault.c   --fault: link without and with faults by turns
+ *   perf_multi.c   --producers: several threads on one send half
  *   perf_remote.c  perf serve and its clients, no floor
  *   tally.c        windows -> figures          report.c  figures -> text
  */
@@ -28,8 +29,9 @@
 
 #define WEIR_PERF_SIZES_MAX 32
 /* Messages that each link may have under way with --links. */
-#define WEIR_LINKS_CREDITS    4u
-#define WEIR_PERF_ASSERTS_MAX 16
+#define WEIR_LINKS_CREDITS      4u
+#define WEIR_PERF_PRODUCERS_MAX 16
+#define WEIR_PERF_ASSERTS_MAX   16
 
 /* Both kinds, each size of the list and those around the class edges. */
 #define WEIR_PERF_RUNS_MAX (2 * (WEIR_PERF_SIZES_MAX + 3 * WEIR_CLASSES_MAX))
@@ -55,6 +57,7 @@ struct weir_perf_args {
 	uint32_t size_count;
 	uint64_t burst;
 	uint64_t links;       /* all but one of them idle; 0: no others */
+	uint64_t producers;   /* threads on one send half; 0: as ever */
 	uint64_t count;       /* 0: as many as fit */
 	uint64_t time_ns;     /* measured, per size, at most */
 	uint64_t total_ns;    /* all sizes with their warm-up; 0: no limit */
@@ -191,6 +194,7 @@ int weir_perf_self(const struct weir_perf_args *args,
 int weir_perf_self_peer(const struct weir_perf_args *args);
 int weir_perf_remote(const struct weir_perf_args *args,
 		     weir_perf_report_fn report, void *arg);
+int weir_perf_producers(const struct weir_perf_args *args);
 int weir_perf_serve(const struct weir_perf_args *args);
 
 /* ---- output ----------------------------------------------------------------------- */

@@ -61,6 +61,13 @@ perf_of mem: 0 49
 begin "shm, two processes"
 perf_of shm: 0 1 8 48 49 1024 65536
 
+begin "several threads on one send half"
+timeout 60 "$WEIR" perf bw shm: --self -P 3 -s 200 -t 100ms -J >"$DIR/json"
+equal "exit code" 0 $?
+holds "$DIR/json" "r['wrong'] == 0 and [x['burst'] for x in r['runs']] == [1, 32]"
+timeout 60 "$WEIR" perf lat shm: --self -P 2 2>"$DIR/err"
+equal "exit code" 2 $?
+
 begin "messages of 1 MiB"
 self shm: lat -s 1Mi
 self shm: bw -s 1Mi
