@@ -186,8 +186,8 @@ produce(struct producer *p, uint32_t open)
 		       open &&
 	       p->rc == 0) {
 		idle = send_some(p, link, burst) ? 0 : idle + 1;
-		if (idle > 64)
-			sched_yield();
+		if (idle > 8)
+			sched_yield(); /* the receiver may need this one */
 	}
 	atomic_store(&p->sent[link], p->number[link]);
 }
