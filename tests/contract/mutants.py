@@ -64,11 +64,13 @@ MUTANTS = [
      'if (0)\n\t\t__atomic_fetch_add(&tx->cancel'),
     ('several threads: claims are not atomic', ('shm',), CLAIM,
      '} while (!atomic_compare_exchange_weak(word, &seen, seen & ~got));',
-     '\tatomic_store(word, seen & ~got);\n\t} while (0);'),
+     '\tfor (volatile int i = 0; i < 300; i++)\n\t\t\t;\n'
+     '\t\tatomic_store(word, seen & ~got);\n\t} while (0);'),
 
     ('shm multi: one number for two commits', ('shm',), SHM_MULTI,
      'uint64_t seq = atomic_fetch_add(&mt->seq, 1);',
      'uint64_t seq = atomic_load(&mt->seq);\n\n'
+     '\tfor (volatile int i = 0; i < 3000; i++)\n\t\t;\n'
      '\tatomic_store(&mt->seq, seq + 1);'),
     ('shm multi: leak on drop', ('shm',), SHM_MULTI,
      'give_both(mt, permit->cookie);', '(void)permit;'),
