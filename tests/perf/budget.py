@@ -47,22 +47,6 @@ LANES = {
     ("mem", 32, True): (130, 85),
 }
 
-ROUNDS = 4096
-
-# endpoint, messages per burst, several threads: instructions to send, to
-# receive, per message. What one thread alone pays must not grow by what several
-# threads need.
-LANES = {
-    ("shm", 1, False): (225, 125),
-    ("shm", 32, False): (150, 103),
-    ("shm", 1, True): (300, 125),
-    ("shm", 32, True): (182, 103),
-    ("mem", 1, False): (230, 147),
-    ("mem", 32, False): (127, 57),
-    ("mem", 1, True): (336, 142),
-    ("mem", 32, True): (130, 85),
-}
-
 
 def count(out, side, inclusive):
     """Instructions of a function of STREAM as callgrind_annotate tells them."""
