@@ -372,6 +372,14 @@ let_them_sleep(uint64_t round)
 		peer_pump();
 }
 
+/* All of them, surely enough. */
+static void
+let_all_sleep(void)
+{
+	for (uint64_t until_ns = in_ms(20); weir_now_ns() < until_ns;)
+		peer_pump();
+}
+
 /* verifies link.tx.sync: what one thread drops another one has waited for */
 static void
 a_drop_wakes_a_thread_that_waits(void **state)
@@ -450,7 +458,7 @@ a_reset_ends_every_wait(void **state)
 
 	take_all(f, permits, 4);
 	waiters_start(waiters, 4, f);
-	let_them_sleep(3);
+	let_all_sleep();
 	peer_do(f->b, STEP_RX_DESTROY);
 	expect_all(waiters, 4, -ECONNRESET);
 	for (int i = 0; i < 4; i++)
@@ -471,7 +479,7 @@ a_death_ends_every_wait(void **state)
 	f = multi_up(state, 4, 0);
 	take_all(f, permits, 4);
 	waiters_start(waiters, 4, f);
-	let_them_sleep(3);
+	let_all_sleep();
 	kill_b(f);
 	expect_all(waiters, 4, -ETIMEDOUT);
 	for (int i = 0; i < 4; i++)
@@ -490,7 +498,7 @@ a_close_ends_every_wait(void **state)
 		send_one(f, 20, pattern_seed(SEED, i));
 	peer_finish(f->b);
 	waiters_start(waiters, 4, f);
-	let_them_sleep(3);
+	let_all_sleep();
 	pump_until(weir_tx_close(f->tx) == 0);
 	assert_int_equal(weir_tx_close(f->tx), -EALREADY);
 	expect_all(waiters, 4, -EPIPE);
