@@ -321,8 +321,7 @@ wait_once(void *arg)
 {
 	struct waiter *w = arg;
 
-	w->rc = weir_tx_reserve_wait(w->f->tx, w->hint, in_ms(20000),
-				     &w->permit);
+	w->rc = reserve_in(w->f->tx, w->hint, WAKE_LIMIT_MS, &w->permit);
 	return NULL;
 }
 
