@@ -114,8 +114,14 @@ static int
 endpoint_read(struct weir_port *port, const char *text,
 	      struct weir_endpoint *ep)
 {
-	int rc = weir_endpoint_parse(text, ep);
+	int rc;
 
+	if (port == NULL)
+		return weir_fail(-EINVAL,
+				 "endpoint '%s': no port; open one with "
+				 "weir_port_open()",
+				 text == NULL ? "" : text);
+	rc = weir_endpoint_parse(text, ep);
 	if (rc != 0)
 		return rc;
 	if (strcmp(ep->scheme, port->driver->scheme) != 0)

@@ -111,6 +111,20 @@ bad_configs_are_refused_with_a_reason(void **state)
 }
 
 static void
+a_port_is_needed(void **state)
+{
+	struct weir_listener *listener;
+	struct weir_link *link;
+
+	(void)state;
+	assert_int_equal(weir_link_connect(NULL, "mem:x", NULL, &link),
+			 -EINVAL);
+	assert_non_null(strstr(weir_last_error(), "weir_port_open()"));
+	assert_int_equal(weir_listener_open(NULL, NULL, NULL, &listener),
+			 -EINVAL);
+}
+
+static void
 an_older_shorter_config_is_taken(void **state)
 {
 	struct weir_link_config config = {
@@ -331,6 +345,7 @@ main(void)
 		cmocka_unit_test(the_latch_keeps_only_lasting_answers),
 		cmocka_unit_test(drivers_register_once_per_scheme),
 		cmocka_unit_test(bad_configs_are_refused_with_a_reason),
+		cmocka_unit_test(a_port_is_needed),
 		cmocka_unit_test(an_older_shorter_config_is_taken),
 		cmocka_unit_test(bad_port_configs_are_refused),
 		cmocka_unit_test(a_port_in_use_does_not_close),
