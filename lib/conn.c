@@ -459,12 +459,12 @@ any_packet(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 {
 	int kept;
 
-	conn_end_stream(conn);
 	if ((hdr->flags & WIRE_F_TRAILER) != conn->gate ||
 	    hdr->token != conn->config.token) {
 		if (!prepare_rare(conn, hdr, now_ns))
 			return 0;
 	}
+	conn_end_stream(conn); /* a stranger's packet does not */
 	if (wire_hdr_type(hdr) != WIRE_DATA && is_misplaced(conn, hdr))
 		return 0;
 	weir_conn_note_arrival(conn, hdr, now_ns);

@@ -75,6 +75,9 @@ int weir_shm_session_watch(struct shm_session *, struct shm_watch *)
 	return 0;
 }
 int weir_shm_session_progress(struct shm_session *) { return 1; }
+// One thread sends.
+int weir_shm_multi_init(struct shm_tx *) { return 0; }
+void weir_shm_multi_attach(struct shm_tx *) {}
 bool weir_shm_session_is_up(struct shm_session *) { return true; }
 void weir_shm_session_half_gone(struct shm_session *, bool) {}
 void weir_shm_session_unref(struct shm_session *s)
@@ -356,7 +359,8 @@ struct ending : lane<ending<abort, sleeping>, 2> {
 			this->send();
 			this->send();
 			if (abort)
-				end_sending(&this->st, SHM_END_ABORTED);
+				weir_shm_end_sending(&this->from, SHM_END_ABORTED,
+						     this->st.seq);
 			else
 				RL_ASSERT(shm_close(&this->st.tx) == 0);
 			return;

@@ -18,6 +18,7 @@ FILES = [
     "lib/doorbell.h",
     "drivers/shm/shm_lane.h",
     "drivers/shm/shm_bell.h",
+    "drivers/shm/shm_fork.h",
     "drivers/shm/shm_handshake.h",
     "drivers/shm/shm_layout.h",
     "drivers/shm/shm_segment.h",
@@ -59,7 +60,7 @@ DEFECTS = [
      "weir_doorbell_wanted(&s->peer_tx->sleeping, false)",
      "!defect(@) && %s"),
     ("shm_tx_half.c", "close", "the end is published in no order",
-     "(uint64_t)how << 32 | (uint32_t)st->seq, memory_order_release", None),
+     "(uint64_t)how << 32 | (uint32_t)messages, memory_order_release", None),
     ("shm_rx.c", "close", "the end is read in no order",
      "uint64_t end = atomic_load_explicit(&sr->peer->end, "
      "memory_order_acquire); if", None),
