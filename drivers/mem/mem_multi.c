@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mem: several threads send into one lane; drawn in mem_multi.h. */
 
+#include <sched.h>
+
 #include "doorbell.h"
 #include "mem_multi.h"
 
 #define WORD_BITS WEIR_CLAIM_WORD
 
-/* State of a cell, its owner's: phase, and length when it is a message's. */
+/* At a half that is being closed, see is_quiet(). */
+#define QUIET_LOOKS 64
+
+/* State of a cell, its owner's; of a free one, what it was last. */
 enum phase {
-	CELL_IDLE, /* free, or held by a permit, or a larger one's token */
+	CELL_IDLE, /* held by a permit, or a larger one's token */
 	CELL_SLOT,
 	CELL_OUT,
 };
@@ -209,6 +214,23 @@ trouble(struct mem_multi *mt)
 	return (stop & MEM_STOP_CLOSING) == 0;
 }
 
+/* These are permits now, whatever the cells were before. */
+static inline uint32_t
+granted(struct mem_lane *lane, const struct weir_permit *permits, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		set_phase(lane, (uint16_t)permits[i].cookie, CELL_IDLE);
+		set_phase(lane, permits[i].cookie >> 16, CELL_IDLE);
+	}
+	/* Then we look whether somebody closes; he raises his flag, makes a
+	 * barrier (see doorbell.h) and looks at the phases. */
+	if (lane->fence)
+		atomic_thread_fence(memory_order_seq_cst);
+	else
+		atomic_signal_fence(memory_order_seq_cst);
+	return n;
+}
+
 static uint32_t
 grant(struct mem_multi *mt, enum mem_class class, struct weir_permit *permits,
       uint32_t n)
@@ -219,15 +241,16 @@ grant(struct mem_multi *mt, enum mem_class class, struct weir_permit *permits,
 	for (uint32_t i = 0; i < n; i++)
 		permits[i].cookie = 0;
 	if (class == MEM_SMALL)
-		return claim_class(lane, MEM_SMALL, WEIR_CLAIM_BOTH, permits,
-				   n);
+		return granted(lane, permits,
+			       claim_class(lane, MEM_SMALL, WEIR_CLAIM_BOTH,
+					   permits, n));
 	n = claim_class(lane, MEM_LARGE, WEIR_CLAIM_BODY, permits, n);
 	got = claim_class(lane, MEM_SMALL, WEIR_CLAIM_TOKEN, permits, n);
 	for (uint32_t i = got; i < n; i++)
 		give(lane, permits[i].cookie >> 16);
 	if (got < n)
 		wake_if_any(mt); /* who looked meanwhile missed these */
-	return got;
+	return granted(lane, permits, got);
 }
 
 /* A thread that closes the half looks who holds what after it has raised its
@@ -265,13 +288,13 @@ reserve_slowly(struct mem_multi *mt, uint32_t size, struct weir_permit *permits,
 
 	if (rc < 0)
 		wake_all(mt);
-	if (rc != 1)
-		return rc;
-	class = class_for(mt->base.lane, size);
-	rc = (int)grant_unless_stopped(mt, class, permits, n);
-	if (rc == 0 && n != 0)
-		count_wait(mt, class);
-	if (slept)
+	if (rc == 1) {
+		class = class_for(mt->base.lane, size);
+		rc = (int)grant_unless_stopped(mt, class, permits, n);
+		if (rc == 0 && n != 0)
+			count_wait(mt, class);
+	}
+	if (slept && rc >= 0)
 		wake_if_any(mt); /* we drained what was meant for all */
 	return rc;
 }
@@ -438,7 +461,7 @@ multi_release(struct weir_store *store, const struct weir_msg *msg)
 	struct mem_lane *lane =
 		WEIR_CONTAINER_OF(store, struct mem_lane, store);
 
-	set_phase(lane, (uint32_t)(msg->cookie >> 16), CELL_IDLE);
+	/* It stays out until it is free: see is_quiet(). */
 	give_both(lane, (uint32_t)msg->cookie);
 	if (weir_doorbell_wanted(&lane->tx_sleeping, lane->fence))
 		weir_doorbell_ring(lane->tx_fd);
@@ -461,7 +484,7 @@ use_of(const struct mem_lane *lane, enum mem_class class)
 	uint32_t total = class == MEM_SMALL ? lane->credits : lane->large_count;
 	struct use use = { 0 };
 
-	/* The bit first: so a release under way looks taken and not out. */
+	/* The bit first: a release under way looks taken, and out. */
 	for (uint32_t cell = first; cell < first + total; cell++) {
 		bool unused = atomic_load(&lane->returned[cell / WORD_BITS]) >>
 				      cell % WORD_BITS &
@@ -490,9 +513,10 @@ all_published(const struct mem_lane *lane)
 
 /*
  * Does nobody hold a permit or slot, and is nobody inside commit? Stopped, so
- * nobody takes anything for good; but the receiver releases. Whoever is taken
- * is counted before what is out, so a release under way looks busy, and
- * equality means that each token belongs to a message.
+ * nobody takes anything for good; but the receiver releases. A cell is out until
+ * it is free, so equality means that each token belongs to a message. Only a
+ * large message has a moment in which its body is back and its token is not:
+ * look again then.
  */
 static bool
 is_quiet(const struct mem_lane *lane)
@@ -516,7 +540,9 @@ close_now(struct mem_multi *mt)
 	if (atomic_load(&lane->rx_end) != MEM_END_OPEN)
 		return -ECONNRESET;
 	atomic_fetch_or(&mt->stop, MEM_STOP_CLOSING);
-	quiet = is_quiet(lane);
+	weir_doorbell_barrier();
+	for (int i = 0; !(quiet = is_quiet(lane)) && i < QUIET_LOOKS; i++)
+		sched_yield();
 	if (quiet) {
 		atomic_fetch_or(&mt->stop, MEM_STOP_CLOSED);
 		weir_mem_end(&lane->tx_end, MEM_END_CLOSED, lane,

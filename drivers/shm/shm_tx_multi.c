@@ -315,6 +315,19 @@ grant_slowly(struct shm_multi *mt, unsigned int k, struct weir_permit *permits,
 	return unless_stopped(mt, permits, got);
 }
 
+/* We drained what was meant for all, and it may have been for what nobody has
+ * collected yet. Who collects at this moment may have looked before that. */
+static void
+pass_on(struct shm_multi *mt)
+{
+	if (atomic_load(&mt->sleepers.wants) == 0)
+		return;
+	if (weir_shm_multi_collect(mt, false))
+		weir_shm_multi_wake(mt);
+	else
+		weir_shm_multi_wake_all(mt);
+}
+
 /* Has `got` permits and wants n. */
 static __attribute__((noinline)) int
 reserve_slowly(struct shm_multi *mt, unsigned int k,
@@ -333,7 +346,7 @@ reserve_slowly(struct shm_multi *mt, unsigned int k,
 	if (rc < 0)
 		weir_shm_multi_wake_all(mt);
 	else if (slept)
-		wake_if_any(mt); /* we drained what was meant for all */
+		pass_on(mt);
 	return rc;
 }
 
