@@ -233,19 +233,13 @@ try_pending(struct shm_listener *l, struct weir_link *link, unsigned int i,
 	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? rc : 0;
 }
 
-int
-weir_shm_link_accept(struct weir_listener *listener, struct weir_link *link)
+/* @return as try_pending(), of the first with whom there is something. */
+static int
+try_all_pending(struct shm_listener *l, struct weir_link *link, uint64_t now_ns)
 {
-	struct shm_listener *l = shm_listener_of(listener);
-	uint64_t now_ns = weir_clock_ns();
 	unsigned int i = 0, count;
-	int rc = admit_all(l, now_ns);
+	int rc;
 
-	if (rc != 0)
-		return weir_fail(rc,
-				 "shm:%s: cannot accept: %s; raise the "
-				 "limit of open files",
-				 l->address.name, strerror(-rc));
 	while (i < l->pending_count) {
 		count = l->pending_count;
 		rc = try_pending(l, link, i, now_ns);
@@ -255,4 +249,24 @@ weir_shm_link_accept(struct weir_listener *listener, struct weir_link *link)
 			i++;
 	}
 	return 0;
+}
+
+/* Who is in already comes first: whoever is let in after that may take the
+ * place of one who had nothing to say. */
+int
+weir_shm_link_accept(struct weir_listener *listener, struct weir_link *link)
+{
+	struct shm_listener *l = shm_listener_of(listener);
+	uint64_t now_ns = weir_clock_ns();
+	int rc = try_all_pending(l, link, now_ns);
+
+	if (rc != 0)
+		return rc;
+	rc = admit_all(l, now_ns);
+	if (rc != 0)
+		return weir_fail(rc,
+				 "shm:%s: cannot accept: %s; raise the "
+				 "limit of open files",
+				 l->address.name, strerror(-rc));
+	return try_all_pending(l, link, now_ns);
 }

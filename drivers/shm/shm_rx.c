@@ -42,9 +42,10 @@ body_elsewhere(const struct shm_rx *sr, uint32_t body, uint32_t len)
 	if (body >= sr->body_limit)
 		return NULL;
 	k = s->group_class[body / SHM_GROUP_SIZE];
+	if (k >= s->peer.header.class_count)
+		return NULL; /* between two classes */
 	c = &s->peer.header.classes[k];
-	if (k >= s->peer.header.class_count || body - c->first >= c->count ||
-	    len > c->size)
+	if (body - c->first >= c->count || len > c->size)
 		return NULL;
 	return weir_shm_body(&s->peer, k, body);
 }

@@ -541,6 +541,36 @@ a_thousand_links_leave_nothing(void **state)
 	assert_int_equal(fd_count(), fds);
 }
 
+/* More than a listener has places for, before it looks for the first time. */
+static void
+who_comes_with_many_is_let_in(void **state)
+{
+	struct weir_link *out[40], *in[40];
+	struct weir_listener *listener;
+	struct weir_port *port;
+	char name[64];
+
+	(void)state;
+	snprintf(name, sizeof(name), "shm:many-%d", (int)getpid());
+	assert_int_equal(weir_port_open(name, NULL, &port), 0);
+	assert_int_equal(weir_listener_open(port, name, &tiny, &listener), 0);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(weir_link_connect(port, name, &tiny, &out[i]),
+				 0);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(
+			weir_link_accept_wait(
+				listener, weir_now_ns() + 5000000000u, &in[i]),
+			1);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(weir_link_status(out[i]), 0);
+		weir_link_destroy(out[i]);
+		weir_link_destroy(in[i]);
+	}
+	weir_listener_close(listener);
+	assert_int_equal(weir_port_close(port), 0);
+}
+
 /* Both ends of each in this process, which takes 14 descriptors. */
 static void
 a_thousand_links_fit_in_a_process(void **state)
@@ -583,6 +613,7 @@ main(void)
 		cmocka_unit_test(handles_outlive_everything),
 		cmocka_unit_test(the_last_release_races_with_the_end),
 		cmocka_unit_test(a_thousand_links_leave_nothing),
+		cmocka_unit_test(who_comes_with_many_is_let_in),
 		cmocka_unit_test(a_thousand_links_fit_in_a_process),
 	};
 
