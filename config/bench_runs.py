@@ -275,6 +275,16 @@ def step_of(goal, report, place):
     raise NotMeasured(f"the processors were never {place} for long enough")
 
 
+def goodput_of(report, place):
+    """Beside it what raw frames that are kept in order come to."""
+    for found in report["fault"]["placements"]:
+        if found["placement"] == place and found["pairs"] >= ENOUGH:
+            raw = found["raw_goodput"] if found["raw_pairs"] >= ENOUGH else None
+            return (known(found["relative_goodput"]), None, raw, "",
+                    f"{found['pairs']} windows; floor: raw frames in order")
+    raise NotMeasured(f"the processors were never {place} for long enough")
+
+
 def slow_of(report):
     points = report["points"]
     if len(points) < 2:
@@ -305,12 +315,7 @@ def without_place(goal, runs):
         return slow_of(report)
     if value == "copied":
         return copied_of(report)
-    if report["fault"]["pairs"] < ENOUGH:
-        known(None)
-    result = report["result"]["msgs_per_s"]
-    clean = report["fault"]["clean_msgs_per_s"]
-    return (known(report["relative_goodput"]), result, clean, "msg/s",
-            f"{report['fault']['pairs']} windows")
+    raise ValueError(f"{goal['text']}: no such value: {value}")
 
 
 def verdict(value, limit):
@@ -340,6 +345,8 @@ def judge(goal, runs, place):
             figures = without_place(goal, runs)
         elif goal["value"] == "step":
             figures = step_of(goal, runs.get(goal["run"]), place)
+        elif goal["value"] == "goodput":
+            figures = goodput_of(runs.get(goal["run"]), place)
         else:
             figures = by_place(goal, runs, runs.get(goal["run"]), place)
         line.update(zip(("value", "weir", "floor", "unit", "note"), figures))

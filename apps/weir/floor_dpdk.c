@@ -40,6 +40,8 @@
 #define QUIET_NS       1000000u /* one way: no more will come */
 #define SETTLE_NS      50000u
 
+#define HOLD_MAX 256u /* the pool has that many to spare */
+
 struct raw_header {
 	struct rte_ether_hdr ether;
 	uint16_t number[4]; /* of the message; as it lies, not as a number: */
@@ -61,10 +63,15 @@ struct floor_raw {
 	uint16_t queue_id;
 	uint32_t headers_len;
 	uint32_t part_size; /* payload of a full frame */
-	uint32_t parts;     /* frames per message */
 	uint64_t number;    /* of the last message sent, or answered */
 	uint64_t frames;    /* sink: received in this window */
 	struct raw_header header;
+	uint64_t expected; /* in order: the next number; 0: any */
+	uint32_t hold;     /* as gate->order_window, if it applies */
+	uint64_t missing;  /* in this window */
+	uint32_t held_count;
+	bool hole; /* something is missing: frames are kept */
+	struct rte_mbuf *held[HOLD_MAX];
 };
 
 /* ---- frames ------------------------------------------------------------------ */
@@ -108,7 +115,7 @@ frame_read(const struct floor_raw *raw, const struct rte_mbuf *m,
 		return false;
 	memcpy(&frame->number, header->number, sizeof(frame->number));
 	memcpy(&frame->part, header->part, sizeof(frame->part));
-	if (frame->part >= raw->parts)
+	if (frame->part >= raw->load.frames)
 		return false;
 	frame->len = part_len(raw, frame->part);
 	frame->payload = (const uint8_t *)header + raw->headers_len;
@@ -166,9 +173,9 @@ send_message(struct floor_raw *raw, bool echo)
 	struct rte_mbuf *frames[BURST_MAX];
 	uint32_t part = 0;
 
-	while (part < raw->parts) {
-		uint32_t burst = raw->parts - part < BURST_MAX
-					 ? raw->parts - part
+	while (part < raw->load.frames) {
+		uint32_t burst = raw->load.frames - part < BURST_MAX
+					 ? raw->load.frames - part
 					 : BURST_MAX;
 		int rc = get_frames(raw, frames, (uint16_t)burst);
 
@@ -213,7 +220,7 @@ take_message(struct floor_raw *raw, uint64_t *number, uint32_t *got)
 			}
 			if (frame.number == *number && frame.part == *got) {
 				frame_take(raw, &frame);
-				whole = ++*got == raw->parts;
+				whole = ++*got == raw->load.frames;
 			}
 		}
 		rte_pktmbuf_free(frames[i]);
@@ -289,7 +296,7 @@ static int
 raw_send(struct weir_load *load, uint32_t n)
 {
 	struct floor_raw *raw = (struct floor_raw *)load;
-	uint64_t left = (uint64_t)n * raw->parts;
+	uint64_t left = (uint64_t)n * raw->load.frames;
 	struct rte_mbuf *frames[BURST_MAX];
 	uint32_t part = 0;
 
@@ -308,7 +315,7 @@ raw_send(struct weir_load *load, uint32_t n)
 				  load->work->out +
 					  (size_t)part * raw->part_size,
 				  part_len(raw, part));
-			if (++part == raw->parts) {
+			if (++part == raw->load.frames) {
 				part = 0;
 				raw->number++;
 			}
@@ -344,6 +351,81 @@ take_burst(struct floor_raw *raw)
 	return taken;
 }
 
+/* The repair is there: all that waited for it can be read. */
+static void
+release_held(struct floor_raw *raw)
+{
+	for (uint32_t i = 0; i < raw->held_count; i++) {
+		struct raw_frame frame;
+
+		if (frame_read(raw, raw->held[i], &frame))
+			frame_take(raw, &frame);
+	}
+	if (raw->held_count > 0)
+		rte_pktmbuf_free_bulk(raw->held, raw->held_count);
+	raw->held_count = 0;
+	raw->hole = false;
+}
+
+/* @return messages that were sent up to this frame and not counted yet. */
+static uint32_t
+count_to(struct floor_raw *raw, uint64_t number)
+{
+	uint64_t before = raw->expected;
+
+	if (before == 0)
+		before = number;
+	if (number < before)
+		return 0; /* late, or a second time */
+	raw->hole |= number > before;
+	raw->missing += number - before;
+	raw->expected = number + 1;
+	return (uint32_t)(raw->expected - before);
+}
+
+/* take_burst() for a receiver that keeps order. */
+static uint32_t
+take_in_order(struct floor_raw *raw)
+{
+	struct rte_mbuf *frames[BURST_MAX];
+	uint16_t n = rte_eth_rx_burst(raw->port_id, raw->queue_id, frames,
+				      (uint16_t)raw->load.burst);
+	uint32_t taken = 0, done = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = frames[i];
+		struct raw_frame frame;
+
+		frames[done++] = m;
+		if (!frame_read(raw, m, &frame))
+			continue;
+		taken += count_to(raw, frame.number);
+		if (!raw->hole) {
+			frame_take(raw, &frame);
+			continue;
+		}
+		done--;
+		raw->held[raw->held_count++] = m;
+		if (raw->held_count == raw->hold)
+			release_held(raw);
+	}
+	if (done > 0)
+		rte_pktmbuf_free_bulk(frames, done);
+	return taken;
+}
+
+static void
+order_begin(struct floor_raw *raw)
+{
+	uint32_t window = raw->load.gate->order_window;
+
+	raw->hold = raw->load.frames > 1 ? 0 : window;
+	if (raw->hold > HOLD_MAX)
+		raw->hold = HOLD_MAX;
+	raw->expected = 0;
+	raw->missing = 0;
+}
+
 static int
 raw_sink(struct weir_load *load, struct weir_flow *flow)
 {
@@ -352,10 +434,12 @@ raw_sink(struct weir_load *load, struct weir_flow *flow)
 	uint64_t frames = 0, quiet_ns = 0;
 	struct weir_slices slices;
 
+	order_begin(raw);
 	weir_slices_begin(&slices, load->gate->slice_ticks,
-			  load->size / raw->parts);
+			  load->size / raw->load.frames);
 	for (;;) {
-		uint32_t taken = take_burst(raw);
+		uint32_t taken = raw->hold > 0 ? take_in_order(raw)
+					       : take_burst(raw);
 		bool open = weir_gate_open(load->gate);
 
 		if (taken > 0) {
@@ -366,7 +450,7 @@ raw_sink(struct weir_load *load, struct weir_flow *flow)
 			continue;
 		}
 		if (!open) {
-			if (frames >= load->gate->sent * raw->parts)
+			if (frames >= load->gate->sent * raw->load.frames)
 				break;
 			/* A device may lose frames: they never come. */
 			if (quiet_ns == 0)
@@ -376,9 +460,10 @@ raw_sink(struct weir_load *load, struct weir_flow *flow)
 		}
 		(void)weir_spin_stream(&spin);
 	}
-	flow->messages = frames / raw->parts;
+	release_held(raw);
+	flow->messages = (frames - raw->missing) / raw->load.frames;
 	weir_slices_end(&slices, flow);
-	flow->ticks *= raw->parts; /* timed are frames */
+	flow->ticks *= raw->load.frames; /* timed are frames */
 	return 0;
 }
 
@@ -478,9 +563,10 @@ weir_floor_dpdk_open(const struct weir_floor_dpdk_config *config,
 	raw->headers_len = headers_len(config->link);
 	raw->part_size =
 		largest_part(queue.port_id, queue.tx_pool, raw->headers_len);
-	raw->parts = config->payload == 0 ? 1
-					  : (config->payload + raw->part_size -
-					     1) / raw->part_size;
+	raw->load.frames = config->payload == 0
+				   ? 1
+				   : (config->payload + raw->part_size - 1) /
+					     raw->part_size;
 	memset(raw->header.ether.dst_addr.addr_bytes, 0xff, RTE_ETHER_ADDR_LEN);
 	(void)rte_eth_macaddr_get(queue.port_id, &raw->header.ether.src_addr);
 	raw->header.ether.ether_type = rte_cpu_to_be_16(RAW_ETHER_TYPE);

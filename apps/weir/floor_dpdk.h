@@ -14,6 +14,13 @@
  * told from weir's (an EtherType or UDP port of their own), and whichever
  * frame comes at the wrong time is dropped, not answered. A raw frame may be
  * lost on devices that lose: rounds() then sends it again after 1 ms.
+ *
+ * Order has a price of its own. With gate->order_window, frames of one
+ * message each that come behind a missing one are not read until so many more
+ * have come: that is when a repair arrives which is sent at once behind a
+ * window that is full. What it then takes to read them all, from memory and
+ * no longer from the nearest cache, no receiver that keeps order is spared.
+ *
  * It says how to tell the peer's frames apart by itself; the two sides need
  * not exchange anything beyond what the link already knows.
  */

@@ -30,6 +30,8 @@ struct weir_gate {
 	_Alignas(64) _Atomic uint32_t open; /* 0: come back when all is in */
 	_Atomic uint64_t sent; /* by send() in this window; valid once closed */
 	uint64_t slice_ticks;  /* see slices.h; set before the first window */
+	uint32_t order_window; /* frames that a raw one-way floor keeps behind a
+				* hole, see floor_dpdk.h; 0: it reads on */
 };
 
 /* What the receiver of a one-way window saw; timed and ticks by slices.h. */
@@ -81,6 +83,7 @@ struct weir_load {
 	uint32_t size;       /* payload bytes per message */
 	uint32_t burst;      /* messages per reserve or device burst */
 	uint32_t spin_limit; /* for struct weir_spin */
+	uint32_t frames;     /* raw bursts: per message; else 0 */
 	uint64_t sent;       /* one way, by this side, since the window began */
 };
 

@@ -12,7 +12,9 @@
  * median of these ratios is the relative goodput: a vCPU that moves every few
  * seconds moves both. A window lasts until its last message has arrived, so
  * what a timer repairs is in it. The random numbers of the faults are drawn in
- * both, so that their cost is no part of the ratio.
+ * both, so that their cost is no part of the ratio. One way, raw frames that
+ * are kept in order but not repaired (floor_dpdk.h) are compared with
+ * themselves in the same way, in the same run: what order costs anybody here.
  */
 
 #include "fault.h"
@@ -20,10 +22,18 @@
 
 struct weir_trial;
 
+/* Medians. NAN: round trips, or none. */
+struct weir_perf_goodput {
+	uint32_t pairs;
+	uint32_t raw_pairs;
+	double relative;
+	double raw;
+};
+
 struct weir_perf_fault {
 	const char *spec;
-	double relative_goodput; /* NAN: round trips, or too short a run */
-	uint32_t pairs;
+	struct weir_perf_goodput goodput; /* wherever the CPUs were */
+	struct weir_perf_goodput places[WEIR_PLACES];
 	struct weir_rtt clean_rtt_ns; /* round trips only */
 	struct weir_hist clean_hist;
 	struct weir_fault_counts ours;

@@ -201,10 +201,11 @@ meter_size(struct weir_side *side, struct weir_self *self,
 		return rc;
 	order->kind = run->kind;
 	order->size = run->size;
-	/* A link with faults is compared with itself, and an open loop with
-	 * its plan. */
+	/* Round trips with faults are compared with themselves, and an open
+	 * loop with its plan. */
 	side->floor_missing = NULL;
-	if (!weir_fault_wanted(side->endpoint) && run->kind != WEIR_PERF_LOAD)
+	if (run->kind == WEIR_PERF_BW ||
+	    (run->kind == WEIR_PERF_LAT && !weir_fault_wanted(side->endpoint)))
 		weir_perf_floor_open(side, self, true);
 	order->floor = side->floor != NULL;
 	weir_self_begin(self, WEIR_SELF_SIZE, WEIR_SELF_TEST);

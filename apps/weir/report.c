@@ -181,6 +181,38 @@ fault_counts(const char *whose, const struct weir_fault_counts *c, FILE *to)
 		(unsigned long long)c->truncated);
 }
 
+static void
+goodput_row(uint32_t size, const char *where,
+	    const struct weir_perf_goodput *goodput, FILE *to)
+{
+	char text[24], raw[24];
+
+	if (goodput->pairs == 0)
+		return;
+	fprintf(to, "%7u: relative goodput %s%s, median of %u windows", size,
+		cell(text, goodput->relative, 4), where, goodput->pairs);
+	if (goodput->raw_pairs > 0)
+		fprintf(to, "; raw frames kept in order: %s",
+			cell(raw, goodput->raw, 4));
+	fprintf(to, "\n");
+}
+
+static void
+goodput_rows(const struct weir_report *report, FILE *to)
+{
+	const struct weir_perf_fault *fault = report->result->fault;
+	uint32_t size = report->result->size;
+
+	goodput_row(size, "", &fault->goodput, to);
+	for (uint32_t place = 0; place < WEIR_PLACES; place++) {
+		char where[16];
+
+		snprintf(where, sizeof(where), " %s",
+			 weir_place_name((enum weir_placement)place));
+		goodput_row(size, where, &fault->places[place], to);
+	}
+}
+
 /* Beside the link with faults, the same link without. */
 static void
 fault_rows(const struct weir_report *report, FILE *to)
@@ -196,11 +228,7 @@ fault_rows(const struct weir_report *report, FILE *to)
 			report->result->size, rtt->p50 / 1000, rtt->p99 / 1000,
 			cell(text, rtt->p99_9 / 1000, 3));
 	else
-		fprintf(to,
-			"%7u: relative goodput %s, median of %u windows, each "
-			"beside two without faults\n",
-			report->result->size,
-			cell(text, fault->relative_goodput, 4), fault->pairs);
+		goodput_rows(report, to);
 	fault_counts("ours", &fault->ours, to);
 	fault_counts("peer", &fault->peers, to);
 }
@@ -440,7 +468,7 @@ subject_value(const struct weir_report *report, const struct subject *subject)
 	}
 	if (subject->kind == GOODPUT)
 		return report->result->fault != NULL
-			       ? report->result->fault->relative_goodput
+			       ? report->result->fault->goodput.relative
 			       : NAN;
 	memcpy(&value, from + subject->offset, sizeof(value));
 	return value;

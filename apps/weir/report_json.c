@@ -251,6 +251,30 @@ faults_json(const struct weir_fault_counts *c)
 }
 
 static json_t *
+goodput_json(const struct weir_perf_fault *fault)
+{
+	json_t *places = json_array();
+
+	for (uint32_t i = 0; i < WEIR_PLACES; i++) {
+		const struct weir_perf_goodput *goodput = &fault->places[i];
+
+		if (goodput->pairs == 0)
+			continue;
+		json_array_append_new(
+			places,
+			json_pack("{s:s, s:I, s:o, s:I, s:o}", "placement",
+				  weir_place_name((enum weir_placement)i),
+				  "pairs", (json_int_t)goodput->pairs,
+				  "relative_goodput",
+				  weir_json_number(goodput->relative, 0.0001),
+				  "raw_pairs", (json_int_t)goodput->raw_pairs,
+				  "raw_goodput",
+				  weir_json_number(goodput->raw, 0.0001)));
+	}
+	return places;
+}
+
+static json_t *
 fault_json(const struct weir_report *report)
 {
 	const struct weir_perf_fault *fault = report->result->fault;
@@ -259,8 +283,10 @@ fault_json(const struct weir_report *report)
 	if (fault == NULL)
 		return json_null();
 	return json_pack(
-		"{s:s, s:I, s:o, s:o, s:o, s:o}", "spec", fault->spec, "pairs",
-		(json_int_t)fault->pairs, "clean_rtt_ns",
+		"{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "spec", fault->spec,
+		"pairs", (json_int_t)fault->goodput.pairs, "raw_goodput",
+		weir_json_number(fault->goodput.raw, 0.0001), "placements",
+		goodput_json(fault), "clean_rtt_ns",
 		lat ? weir_json_rtt(&fault->clean_rtt_ns) : json_null(),
 		"clean_msgs_per_s",
 		lat ? json_null()
@@ -274,7 +300,7 @@ relative_goodput(const struct weir_report *report)
 {
 	const struct weir_perf_fault *fault = report->result->fault;
 
-	return fault != NULL ? fault->relative_goodput : NAN;
+	return fault != NULL ? fault->goodput.relative : NAN;
 }
 
 json_t *

@@ -81,6 +81,8 @@ device dpdk:$NAME,crc=on
 perf loss=1%,seed=5 bw dpdk:$NAME -s 1400
 counts "$DIR/json" "0 < r['relative_goodput'] < 10"
 counts "$DIR/json" "r['fault']['peers']['lost'] > 0"
+counts "$DIR/json" "0 < r['fault']['raw_goodput'] < 10"
+counts "$DIR/json" "sum(p['pairs'] for p in r['fault']['placements']) <= r['fault']['pairs']"
 nothing_left
 
 if [ "$(id -u)" != 0 ] || ! command -v ip >/dev/null; then
