@@ -384,7 +384,9 @@ WEIR_API int weir_link_join(struct weir_tx *tx, struct weir_rx *rx,
  *         were closed and everything sent is with the peer; -ECONNREFUSED,
  *         -EACCES, -ETIMEDOUT, -ECONNRESET, -EPROTO, -EOPNOTSUPP; while
  *         being set up also -ENOMEM, -EMFILE, -ENODEV, -EBUSY. Thread of the
- *         link's creator; polls the port on its owner's thread.
+ *         link's creator; polls the port on its owner's thread. A shm link
+ *         that came up and ended before anybody looked says 0 once: its halves
+ *         have what the peer sent.
  */
 WEIR_API int weir_link_status(struct weir_link *link);
 

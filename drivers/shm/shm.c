@@ -128,12 +128,17 @@ shm_link_status(struct weir_link *link)
 {
 	struct shm_session *s = session_of(link);
 	const struct shm_front *peer;
-	bool dead, closed;
+	bool dead, closed, told;
 	int rc = weir_shm_session_progress(s);
 
 	if (rc != 1)
 		return rc == 0 ? -EINPROGRESS : rc;
+	told = atomic_exchange_explicit(&s->told_up, 1, memory_order_relaxed);
 	attach_halves(link);
+	/* Whatever became of it since: the halves have what the peer sent, and
+	 * say how it ended. */
+	if (!told)
+		return 0;
 	/* Death first: what a peer did before it died counts. */
 	dead = weir_shm_session_dead(s);
 	peer = s->peer.front;

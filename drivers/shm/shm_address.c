@@ -93,8 +93,9 @@ static int
 handed_fd(const struct weir_endpoint *ep, struct shm_address *a)
 {
 	uint64_t number = 0;
+	struct sockaddr_un peer;
 	int type = 0, domain = 0, rc;
-	socklen_t len = sizeof(int);
+	socklen_t len = sizeof(int), peer_len = sizeof(peer);
 
 	rc = weir_endpoint_u64(ep, "fd", 0, INT32_MAX, &number);
 	if (rc != 0)
@@ -104,10 +105,16 @@ handed_fd(const struct weir_endpoint *ep, struct shm_address *a)
 		    0 ||
 	    type != SOCK_SEQPACKET || domain != AF_UNIX)
 		return weir_fail(-EINVAL,
-				 "endpoint 'shm:%s': fd=%d is not a connected "
-				 "AF_UNIX SEQPACKET socket; pass one end of a "
+				 "endpoint 'shm:%s': fd=%d is not an AF_UNIX "
+				 "SEQPACKET socket; pass one end of a "
 				 "socketpair",
 				 ep->address, (int)number);
+	if (getpeername((int)number, (struct sockaddr *)&peer, &peer_len) != 0)
+		return weir_fail(-EINVAL,
+				 "endpoint 'shm:%s': fd=%d is a socket without "
+				 "a peer: %s; pass one end of a socketpair, or "
+				 "connect it first",
+				 ep->address, (int)number, strerror(errno));
 	a->fd = (int)number;
 	return 0;
 }

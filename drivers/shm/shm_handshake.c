@@ -15,9 +15,13 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
 
 /* What we offer the kernel for descriptors of a message: one more than is
- * right, so that a surplus shows; beyond that the kernel says CTRUNC. */
+ * right, so that a surplus shows; beyond that the kernel says CTRUNC. It says
+ * so too when our table of descriptors is full, and then fewer have come. */
 #define FDS_LOOK (SHM_FDS + 1)
 
 union control {
@@ -102,26 +106,14 @@ struct surplus {
 	int fds[FDS_LOOK];
 	unsigned int count;
 	bool creds;
+	bool other; /* something that we did not ask for */
 };
 
 static void
-take_cmsg(const struct cmsghdr *c, struct surplus *got, struct shm_creds *creds)
+take_fds(const struct cmsghdr *c, size_t size, struct surplus *got)
 {
-	size_t size = c->cmsg_len - CMSG_LEN(0);
-	struct ucred ucred;
 	int fd;
 
-	if (c->cmsg_level != SOL_SOCKET)
-		return;
-	if (c->cmsg_type == SCM_CREDENTIALS && size == sizeof(ucred)) {
-		memcpy(&ucred, CMSG_DATA(c), sizeof(ucred));
-		*creds = (struct shm_creds){ .pid = ucred.pid,
-					     .uid = ucred.uid,
-					     .gid = ucred.gid };
-		got->creds = true;
-	}
-	if (c->cmsg_type != SCM_RIGHTS)
-		return;
 	for (size_t at = 0; at + sizeof(fd) <= size; at += sizeof(fd)) {
 		memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
 		if (got->count < FDS_LOOK)
@@ -129,6 +121,30 @@ take_cmsg(const struct cmsghdr *c, struct surplus *got, struct shm_creds *creds)
 		else
 			close(fd);
 	}
+}
+
+static void
+take_cmsg(const struct cmsghdr *c, struct surplus *got, struct shm_creds *creds)
+{
+	size_t size = c->cmsg_len - CMSG_LEN(0);
+	struct ucred ucred;
+
+	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+	    size == sizeof(ucred)) {
+		memcpy(&ucred, CMSG_DATA(c), sizeof(ucred));
+		*creds = (struct shm_creds){ .pid = ucred.pid,
+					     .uid = ucred.uid,
+					     .gid = ucred.gid };
+		got->creds = true;
+		return;
+	}
+	/* Whoever shares a socket that was handed to us can ask the kernel for
+	 * more in our name: its pidfd would be ours to close. */
+	if (c->cmsg_level == SOL_SOCKET &&
+	    (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD))
+		take_fds(c, size, got);
+	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		got->other = true;
 }
 
 static bool
@@ -149,6 +165,15 @@ brought_something(const struct msghdr *msg)
 	return msg->msg_controllen != 0 || (msg->msg_flags & MSG_CTRUNC) != 0;
 }
 
+/* All was as it should be, but our table is full. */
+static int
+no_room(void)
+{
+	return weir_fail(-EMFILE,
+			 "shm: no descriptor is left for those of the peer; "
+			 "raise the limit of open files (RLIMIT_NOFILE)");
+}
+
 static int
 judge(ssize_t n, const struct msghdr *msg, const struct shm_hello *hello,
       const struct surplus *got)
@@ -159,9 +184,12 @@ judge(ssize_t n, const struct msghdr *msg, const struct shm_hello *hello,
 	 * credentials. */
 	if (n == 0 && !brought_something(msg))
 		return -ECONNRESET;
-	if ((msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-	    n != (ssize_t)sizeof(*hello) || !hello_ok(hello) ||
-	    got->count != want || !got->creds)
+	if ((msg->msg_flags & MSG_TRUNC) != 0 || n != (ssize_t)sizeof(*hello) ||
+	    !hello_ok(hello) || got->other || got->count > want || !got->creds)
+		return -EPROTO;
+	if ((msg->msg_flags & MSG_CTRUNC) != 0 && got->count < want)
+		return no_room();
+	if ((msg->msg_flags & MSG_CTRUNC) != 0 || got->count != want)
 		return -EPROTO;
 	if (want != 0 && (!weir_shm_bell_ok(got->fds[SHM_FD_TX_BELL]) ||
 			  !weir_shm_bell_ok(got->fds[SHM_FD_RX_BELL]) ||
@@ -185,6 +213,7 @@ weir_shm_receive(int sock, struct shm_hello *hello, int fds[SHM_FDS],
 	int rc, on = 1;
 	ssize_t n;
 
+	memset(hello, 0, sizeof(*hello));
 	for (int i = 0; i < SHM_FDS; i++)
 		fds[i] = -1;
 	(void)setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));

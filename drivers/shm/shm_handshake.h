@@ -108,7 +108,8 @@ void weir_shm_refuse(int sock, int reason);
 
 /* Receive one message and check its form. Descriptors that come with it are
  * in fds, or closed if there are more or fewer than three (REFUSE: than none).
- * @return 1; 0 nothing yet; -ECONNRESET hang-up; -EPROTO; -EMFILE. */
+ * @return 1; 0 nothing yet; -ECONNRESET hang-up; -EPROTO; -EMFILE ours are
+ *         used up, and the message is lost (weir_fail). */
 int weir_shm_receive(int sock, struct shm_hello *hello, int fds[SHM_FDS],
 		     struct shm_creds *creds);
 

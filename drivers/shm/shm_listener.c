@@ -208,6 +208,15 @@ build(struct weir_link *link, int sock, const struct shm_hello *hello,
 	return 1;
 }
 
+static int
+handed_lost(const struct shm_listener *l)
+{
+	return weir_fail(l->lost,
+			 "shm:%s: no link comes from the socket fd=: %s; hand "
+			 "over another",
+			 l->address.name, weir_strerror(l->lost));
+}
+
 /* One who waits. @return 1 a link; 0 nothing yet; negative: ours to tell. */
 static int
 try_pending(struct shm_listener *l, struct weir_link *link, unsigned int i,
@@ -229,6 +238,10 @@ try_pending(struct shm_listener *l, struct weir_link *link, unsigned int i,
 		return 1;
 	}
 	weir_shm_refuse(sock, rc == 0 ? -ETIMEDOUT : rc);
+	if (l->address.fd >= 0) {
+		l->lost = rc;
+		return handed_lost(l);
+	}
 	/* A peer that misbehaves during set-up is not reported. */
 	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? rc : 0;
 }
@@ -258,8 +271,11 @@ weir_shm_link_accept(struct weir_listener *listener, struct weir_link *link)
 {
 	struct shm_listener *l = shm_listener_of(listener);
 	uint64_t now_ns = weir_clock_ns();
-	int rc = try_all_pending(l, link, now_ns);
+	int rc;
 
+	if (l->lost != 0)
+		return handed_lost(l);
+	rc = try_all_pending(l, link, now_ns);
 	if (rc != 0)
 		return rc;
 	rc = admit_all(l, now_ns);

@@ -19,6 +19,7 @@ struct shm_listener {
 	struct shm_address address;
 	struct shm_policy policy;
 	int sock; /* listening; -1: handed over */
+	int lost; /* what became of a handed one, and nobody else can come */
 	int epoll;
 	unsigned int pending_count;
 	struct shm_pending pending[PENDING_MAX]; /* oldest first */

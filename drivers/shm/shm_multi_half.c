@@ -26,6 +26,7 @@ weir_shm_multi_attach(struct shm_tx *st)
 
 	pthread_mutex_lock(&mt->life);
 	if (atomic_load(&mt->stop) & SHM_STOP_DOWN) {
+		atomic_store_explicit(&s->told_up, 1, memory_order_relaxed);
 		st->peer = &s->peer.front->rx;
 		st->groups = s->peer.front->groups;
 		st->returns = s->peer.front->returns;

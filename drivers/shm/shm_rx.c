@@ -411,6 +411,7 @@ weir_shm_rx_attach(struct shm_rx *sr)
 	struct shm_session *s = sr->session;
 	const struct shm_header *h = &s->peer.header;
 
+	atomic_store_explicit(&s->told_up, 1, memory_order_relaxed);
 	sr->cells = (const void *)(s->peer.bytes + h->cells_offset);
 	sr->mask = h->cell_count - 1;
 	sr->body_limit = h->body_limit;

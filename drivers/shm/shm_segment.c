@@ -175,6 +175,10 @@ map_new_of(struct shm_segment *s, enum weir_hugepages hugepages)
 					 HUGE_PAGE_SIZE);
 	if (rc != 0)
 		rc = map_new(s, size, 0);
+	if (rc == -EMFILE || rc == -ENFILE)
+		return weir_fail(rc,
+				 "shm segment: no descriptor is left; raise "
+				 "the limit of open files");
 	if (rc != 0)
 		return weir_fail(rc,
 				 "shm segment of %zu bytes: %s; lower "

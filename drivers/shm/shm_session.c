@@ -260,6 +260,21 @@ fail(struct shm_session *s, int rc, const char *why)
 	return weir_fail(rc, "shm:%s: %s", s->address.name, why);
 }
 
+static const char *
+cause(int rc)
+{
+	switch (rc) {
+	case -EPROTO:
+		return "the listener's answer is not what it should be; do not "
+		       "trust it";
+	case -EMFILE:
+	case -ENFILE:
+		return "no descriptor is left; raise the limit of open files";
+	default:
+		return strerror(-rc);
+	}
+}
+
 static int
 step_connect(struct shm_session *s, uint64_t now_ns)
 {
@@ -288,7 +303,7 @@ step_connect(struct shm_session *s, uint64_t now_ns)
 			    "the listener is another user's; add uid= if that "
 			    "is meant");
 	if (sock != -ECONNREFUSED && sock != -EAGAIN && sock != -ECONNRESET)
-		return fail(s, sock, strerror(-sock));
+		return fail(s, sock, cause(sock));
 	if (now_ns >= s->give_up_ns)
 		return fail(s, -ECONNREFUSED,
 			    "nobody listens there; start the listener first or "
@@ -310,17 +325,39 @@ refused(struct shm_session *s, int reason)
 			    "weir on both sides");
 	case -ECONNREFUSED:
 		return fail(s, reason, "the listener was closed; start it");
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+		return fail(s, -ECONNREFUSED,
+			    "the listener is short of descriptors or memory; "
+			    "raise its limits");
 	default:
 		return fail(s, -ECONNREFUSED, "the listener refused");
 	}
 }
 
 /* Stopped between connect and hello for longer than a listener waits: we live,
- * so we try again. */
+ * so we try again. Or the listener is short of something, and may have it
+ * soon. */
 static bool
-came_late(const struct shm_hello *hello)
+not_now(const struct shm_hello *hello)
 {
-	return hello->type == SHM_REFUSE && hello->reason == -ETIMEDOUT;
+	return hello->type == SHM_REFUSE &&
+	       (hello->reason == -ETIMEDOUT || hello->reason == -EMFILE ||
+		hello->reason == -ENFILE || hello->reason == -ENOMEM);
+}
+
+/* Once more from the beginning, unless that was tried for long enough. */
+static int
+try_again(struct shm_session *s, uint64_t now_ns)
+{
+	if (now_ns >= s->give_up_ns)
+		return fail(s, -ECONNREFUSED,
+			    "the listener keeps hanging up; see whether it is "
+			    "short of descriptors or memory");
+	close_fd(&s->sock);
+	s->state = SHM_CONNECTING;
+	return 0;
 }
 
 static int
@@ -338,11 +375,8 @@ step_wait(struct shm_session *s, uint64_t now_ns)
 	if (rc == 0)
 		return 0;
 	if (s->address.fd < 0 &&
-	    (rc == -ECONNRESET || (rc == 1 && came_late(&hello)))) {
-		close_fd(&s->sock);
-		s->state = SHM_CONNECTING;
-		return 0;
-	}
+	    (rc == -ECONNRESET || (rc == 1 && not_now(&hello))))
+		return try_again(s, now_ns);
 	if (rc == -ECONNRESET)
 		return fail(s, -ECONNREFUSED, "the other end of fd= is gone");
 	if (rc == 1 && hello.type == SHM_REFUSE)
@@ -355,10 +389,7 @@ step_wait(struct shm_session *s, uint64_t now_ns)
 	if (rc == 1)
 		rc = weir_shm_session_adopt(s, &hello, fds, &creds);
 	if (rc != 0)
-		return fail(s, rc,
-			    rc == -EPROTO ? "the listener's answer is not what "
-					    "it should be; do not trust it"
-					  : strerror(-rc));
+		return fail(s, rc, cause(rc));
 	weir_shm_session_up(s, s->sock);
 	weir_shm_bell_wake(&s->tx_bell);
 	weir_shm_bell_wake(&s->rx_bell);

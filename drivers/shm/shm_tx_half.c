@@ -312,6 +312,7 @@ weir_shm_tx_attach(struct shm_tx *st)
 {
 	struct shm_session *s = st->session;
 
+	atomic_store_explicit(&s->told_up, 1, memory_order_relaxed);
 	if (st->tx.shared) {
 		weir_shm_multi_attach(st);
 		return;
