@@ -3,7 +3,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long coverage fuzz kill-matrix model mutants \
+.PHONY: build demo check check-long check-versions coverage fuzz kill-matrix model mutants \
 	bench bench-short install clean help
 
 build:
@@ -16,6 +16,7 @@ help:
 	@echo "make demo        see it work: a file through shm and dpdk, latencies"
 	@echo "make check       every test on five builds; about 13 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
+	@echo "make check-versions  do newer DPDKs take it? Fetches and links them"
 	@echo "make model       models of the wire protocol, the ring under relacy"
 	@echo "make mutants     planted defects, and the seed that finds each of them"
 	@echo "make coverage    lines and branches of the wire protocol under test"
@@ -43,6 +44,10 @@ check:
 check-long:
 	@config/packages.sh check
 	@config/check.sh --long
+
+check-versions:
+	@config/packages.sh build
+	@config/dpdk_versions.sh
 
 model:
 	@config/packages.sh check

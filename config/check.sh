@@ -128,6 +128,10 @@ if [ "$long" = yes ] && [ -x build-gcc/tests/kill/kill_matrix ]; then
 		failures+=("the crash matrix, or it cannot be run here")
 fi
 if [ "$long" = yes ]; then
+	say "newer DPDK"
+	config/dpdk_versions.sh || failures+=("a newer DPDK: does not build")
+fi
+if [ "$long" = yes ]; then
 	say "planted faults"
 	python3 tests/contract/mutants.py . ||
 		failures+=("a planted fault was not found")
