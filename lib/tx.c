@@ -125,6 +125,17 @@ anything_out(struct weir_tx *tx)
 	return now.permitted + now.allocated != 0;
 }
 
+/* A peer that lies may be gone now and look well again later. -EALREADY is
+ * for a thread that found another one closing. */
+static int
+close_half(struct weir_tx *tx)
+{
+	int rc = tx->ops->close(tx);
+
+	weir_latch(&tx->status, rc == 0 || rc == -EALREADY ? -EPIPE : rc);
+	return rc;
+}
+
 int
 weir_tx_close(struct weir_tx *tx)
 {
@@ -136,9 +147,7 @@ weir_tx_close(struct weir_tx *tx)
 	else if (rc == 0 && !tx->shared && anything_out(tx))
 		rc = -EBUSY;
 	else if (rc == 0)
-		rc = tx->ops->close(tx);
-	if (rc == 0)
-		weir_latch(&tx->status, -EPIPE);
+		rc = close_half(tx);
 	WEIR_LEAVE(tx);
 	return rc;
 }
@@ -168,6 +177,8 @@ weir_tx_arm(struct weir_tx *tx, uint32_t size_hint)
 	int rc = status_of(tx);
 
 	WEIR_ENTER(tx, "weir_tx_arm");
+	if (rc == 0 && size_hint > tx->msg_size_max)
+		rc = -EMSGSIZE;
 	if (rc == 0)
 		rc = tx->ops->arm(tx, size_hint);
 	WEIR_LEAVE(tx);

@@ -523,7 +523,7 @@ WEIR_API int weir_tx_fd(struct weir_tx *tx);
  * Prepare to sleep until a permit of size_hint may be had; the next reserve
  * disarms. Half's thread.
  *
- * @return 1 safe to sleep; 0 ready now; negative as weir_tx_reserve().
+ * @return 1 safe to sleep; 0 ready now; negative as weir_tx_reserve_burst().
  */
 WEIR_API int weir_tx_arm(struct weir_tx *tx, uint32_t size_hint);
 

@@ -199,6 +199,7 @@ a_hint_over_the_limit_is_refused(void **state)
 	assert_int_equal(
 		weir_tx_reserve_wait(f->tx, max + 1, in_ms(1000), &permit),
 		-EMSGSIZE);
+	assert_int_equal(weir_tx_arm(f->tx, max + 1), -EMSGSIZE);
 	assert_int_equal(weir_tx_capacity(f->tx, max + 1), 0);
 	take_permit(f, max, &permit);
 	weir_permit_drop(&permit);

@@ -18,8 +18,9 @@ import sys
 import tempfile
 
 TEXT_MAX = 64 * 1024
-# Their inputs are one frame or text; others are operations, which take time.
-LONG = ("fuzz_parser", "fuzz_text", "fuzz_neigh")
+# Their inputs are one frame or text, or their operations are quick; others
+# are operations that take time.
+LONG = ("fuzz_parser", "fuzz_text", "fuzz_neigh", "fuzz_shm_segment")
 
 
 def arguments():

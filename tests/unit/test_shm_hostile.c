@@ -227,6 +227,32 @@ a_header_that_changes(void **state)
 	liar_close(&l);
 }
 
+/* Whoever hears it first, it is the last word. */
+static void
+who_was_gone_does_not_come_back(void **state)
+{
+	struct weir_permit permit;
+	struct shm_front *front;
+	struct liar l;
+
+	(void)state;
+	for (int closes = 0; closes < 2; closes++) {
+		liar_open(&l);
+		front = l.st->session->own.front;
+		atomic_store(&front->rx.gone, 1);
+		if (closes)
+			assert_int_equal(weir_tx_close(l.p.a_tx), -ECONNRESET);
+		else
+			assert_int_equal(weir_tx_reserve(l.p.a_tx, &permit),
+					 -ECONNRESET);
+		atomic_store(&front->rx.gone, 0);
+		assert_int_equal(weir_tx_reserve(l.p.a_tx, &permit),
+				 -ECONNRESET);
+		assert_int_equal(weir_tx_close(l.p.a_tx), -ECONNRESET);
+		liar_close(&l);
+	}
+}
+
 /* ---- forged returns: B receives, and lies about what it released ---------------- */
 
 static int
@@ -379,6 +405,7 @@ main(void)
 		cmocka_unit_test(the_same_message_again),
 		cmocka_unit_test(an_end_with_the_wrong_count),
 		cmocka_unit_test(a_header_that_changes),
+		cmocka_unit_test(who_was_gone_does_not_come_back),
 		cmocka_unit_test(a_forged_return_gives_nothing_extra),
 		cmocka_unit_test(random_returns_never_break_the_books),
 		cmocka_unit_test(random_scribbles_end_in_an_error),
