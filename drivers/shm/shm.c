@@ -139,6 +139,8 @@ shm_link_status(struct weir_link *link)
 	 * say how it ended. */
 	if (!told)
 		return 0;
+	if (atomic_load_explicit(&s->broken, memory_order_relaxed))
+		return -EPROTO;
 	/* Death first: what a peer did before it died counts. */
 	dead = weir_shm_session_dead(s);
 	peer = s->peer.front;

@@ -51,6 +51,7 @@ struct shm_session {
 	_Alignas(WEIR_CACHE_LINE) _Atomic uint32_t dead; /* peer is gone */
 	_Atomic uint64_t release_bells;
 	_Atomic uint32_t told_up; /* the application has heard that it is up */
+	_Atomic uint32_t broken;  /* the peer's memory held what cannot be */
 	struct shm_segment own;
 	struct shm_segment peer;
 	uint8_t *group_class;    /* of the peer's bodies */

@@ -29,6 +29,14 @@ is_next(const struct shm_rx *sr, uint64_t word)
 	return (uint32_t)(word >> 32) == (uint32_t)(sr->seq + 1);
 }
 
+/* The link's status says so too. */
+static __attribute__((cold, noinline)) int
+broke(const struct shm_rx *sr)
+{
+	atomic_store_explicit(&sr->session->broken, 1, memory_order_relaxed);
+	return -EPROTO;
+}
+
 /* ---- one message ---------------------------------------------------------------- */
 
 /* A body elsewhere than behind its header. @return NULL: there is none such. */
@@ -120,7 +128,7 @@ take_slowly(struct shm_rx *sr, const struct shm_cell *cell, uint64_t word,
 {
 	int rc = take(sr, cell, word, msg);
 
-	return rc == 0 ? 1 : rc == -EAGAIN ? 0 : rc;
+	return rc == 0 ? 1 : rc == -EAGAIN ? 0 : broke(sr);
 }
 
 /* One small message behind its header, a few instructions. A hostile peer may
@@ -158,10 +166,10 @@ ended(const struct shm_rx *sr, uint64_t end)
 			return WEIR_EOF;
 		if (end >> 32 == SHM_END_ABORTED)
 			return -ECONNRESET;
-		return -EPROTO;
+		return broke(sr);
 	}
 	/* What was committed before the end is visible with it. */
-	return is_next(sr, next_word(sr)) ? 0 : -EPROTO;
+	return is_next(sr, next_word(sr)) ? 0 : broke(sr);
 }
 
 /*
@@ -213,7 +221,7 @@ idle_slowly(struct shm_rx *sr, uint64_t end, uint64_t word)
 	if (end >> 32 != SHM_END_OPEN)
 		return ended(sr, end);
 	if (!is_stale(sr, word))
-		return -EPROTO;
+		return broke(sr);
 	return weir_shm_session_watch(sr->session, &sr->watch) < 0 ? died(sr)
 								   : 0;
 }
@@ -258,7 +266,7 @@ recv_many(struct shm_rx *sr, struct weir_msg *msgs, uint32_t n)
 			break;
 		count++;
 	}
-	return count > 0 || rc == -EAGAIN ? (int)count : rc;
+	return count > 0 || rc != -EPROTO ? (int)count : broke(sr);
 }
 
 static int shm_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n);

@@ -489,7 +489,8 @@ we_ask(void)
 	int rc = weir_link_status(victim.link);
 
 	FUZZ_CHECK(rc == 0 || rc == -ECONNRESET || rc == -ETIMEDOUT ||
-		   rc == WEIR_EOF);
+		   rc == -EPROTO || rc == WEIR_EOF);
+	FUZZ_CHECK((rc == -EPROTO) == (rx_last == -EPROTO));
 	FUZZ_CHECK(weir_link_peer(victim.link, &peer) == 0);
 	if (rx != NULL) {
 		weir_rx_stats(rx, &stats, sizeof(stats));
