@@ -129,6 +129,9 @@ static const struct weir_opt options[] = {
 	  "50 and 90 % of it" },
 	{ 0, "half", WEIR_OPT_FLAG, &args.half, NULL,
 	  "lat: print half of the round trip (table only)" },
+	{ 0, "sleep", WEIR_OPT_FLAG, &args.sleep, NULL,
+	  "lat with --self: both sides sleep until a message comes; the floor "
+	  "is an eventfd" },
 	{ 0, "verify", WEIR_OPT_FLAG, &args.verify, NULL,
 	  "check every byte; order and loss are checked always" },
 	{ 0, "coalesce", WEIR_OPT_CHOICE, &coalesce_off, "on|off",
@@ -256,6 +259,12 @@ choose_defaults(void)
 				    args.sweep || args.output != NULL)) {
 		weir_tool_error("-P: belongs to bw with --self, and prints to "
 				"standard output; use these");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.sleep && (!args.self || args.kind != WEIR_PERF_LAT ||
+			   args.sweep || weir_perf_polled(args.endpoint))) {
+		weir_tool_error("--sleep: belongs to lat with --self over mem: "
+				"or shm:, whose sides can sleep; use these");
 		return WEIR_EXIT_USAGE;
 	}
 	if (args.edges && (!args.self || !args.sweep)) {

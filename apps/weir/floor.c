@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Raw shared memory, line and ring; drawn in floor.h. */
+/* Raw shared memory, line, line asleep and ring; drawn in floor.h. */
 
 #include "floor.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "slices.h"
 #include "spin.h"
@@ -146,20 +148,149 @@ weir_floor_line_bytes(uint32_t size)
 	return 2 * cell_bytes(size);
 }
 
-struct weir_load *
-weir_floor_line_open(const struct weir_load *shape, void *area, bool first)
+static void
+line_init(struct floor_line *line, const struct weir_load *shape, void *area,
+	  bool first)
 {
-	struct floor_line *line = calloc(1, sizeof(*line));
 	uint8_t *base = area;
 
-	if (line == NULL)
-		return NULL;
 	line->load = *shape;
 	line->load.ops = &line_ops;
 	line->word = cell_bytes(shape->size) - WORD;
 	line->to = base + (first ? 0 : cell_bytes(shape->size));
 	line->from = base + (first ? cell_bytes(shape->size) : 0);
+}
+
+struct weir_load *
+weir_floor_line_open(const struct weir_load *shape, void *area, bool first)
+{
+	struct floor_line *line = calloc(1, sizeof(*line));
+
+	if (line == NULL)
+		return NULL;
+	line_init(line, shape, area, first);
 	return &line->load;
+}
+
+/* ---- line, asleep: wake-ups ---------------------------------------------------- */
+
+/* How long somebody sleeps before he asks himself whether it is over. */
+#define SLEEP_MS 1000
+
+struct floor_sleep {
+	struct floor_line line; /* first */
+	int epoll;              /* holds the eventfd that we sleep on */
+	int other;              /* the other side's */
+};
+
+static void
+ring_other(const struct floor_sleep *sleep)
+{
+	uint64_t one = 1;
+
+	(void)!write(sleep->other, &one, sizeof(one));
+}
+
+/* Each write since the last return is one event, read or not. */
+static int
+sleep_once(const struct floor_sleep *sleep)
+{
+	struct epoll_event event;
+
+	return epoll_wait(sleep->epoll, &event, 1, SLEEP_MS);
+}
+
+static int
+sleep_rounds(struct weir_load *load, uint32_t n)
+{
+	struct floor_sleep *sleep = (struct floor_sleep *)load;
+	struct floor_line *line = &sleep->line;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t number = ++line->number;
+		int silent = 0;
+
+		weir_load_think(load);
+		weir_work_put(load->work, line->to, load->size, number);
+		publish(line->to + line->word, number);
+		ring_other(sleep);
+		do {
+			if (sleep_once(sleep) == 0 &&
+			    ++silent == WEIR_SPIN_GIVE_UP_S)
+				return -ETIMEDOUT;
+		} while (published(line->from + line->word) != number);
+		weir_work_take(load->work, line->from, load->size);
+	}
+	return 0;
+}
+
+static int
+sleep_echo(struct weir_load *load)
+{
+	struct floor_sleep *sleep = (struct floor_sleep *)load;
+	struct floor_line *line = &sleep->line;
+
+	for (;;) {
+		uint64_t number = line->number + 1;
+
+		do {
+			if (!weir_gate_open(load->gate))
+				return 0;
+			(void)sleep_once(sleep);
+		} while (published(line->from + line->word) != number);
+		line->number = number;
+		weir_work_take(load->work, line->from, load->size);
+		weir_load_think(load);
+		weir_work_echo(load->work, line->to, load->size);
+		publish(line->to + line->word, number);
+		ring_other(sleep);
+	}
+}
+
+/* The gate is closed: let the other side see it. */
+static void
+sleep_idle(struct weir_load *load)
+{
+	ring_other((struct floor_sleep *)load);
+}
+
+static void
+sleep_close(struct weir_load *load)
+{
+	close(((struct floor_sleep *)load)->epoll);
+	free(load);
+}
+
+static const struct weir_load_ops sleep_ops = {
+	.rounds = sleep_rounds,
+	.echo = sleep_echo,
+	.send = floor_not_this_way,
+	.sink = line_sink,
+	.settle = floor_nothing,
+	.idle = sleep_idle,
+	.close = sleep_close,
+};
+
+struct weir_load *
+weir_floor_sleep_open(const struct weir_load *shape, void *area, bool first,
+		      int own, int other)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	struct floor_sleep *sleep = calloc(1, sizeof(*sleep));
+
+	if (sleep == NULL)
+		return NULL;
+	line_init(&sleep->line, shape, area, first);
+	sleep->line.load.ops = &sleep_ops;
+	sleep->other = other;
+	sleep->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (sleep->epoll >= 0 &&
+	    epoll_ctl(sleep->epoll, EPOLL_CTL_ADD, own, &event) == 0)
+		return &sleep->line.load;
+	if (sleep->epoll >= 0)
+		close(sleep->epoll);
+	free(sleep);
+	return NULL;
 }
 
 /* ---- ring: one way ------------------------------------------------------------ */

@@ -17,6 +17,10 @@
  *
  *      [ payload ... | number, length ] [ ... ] [ ... ]    [ returned ]
  *
+ *   line, asleep         the same, but whoever has nothing to read sleeps
+ *                        until the other side writes to its eventfd: one
+ *                        system call to wake, one to sleep
+ *
  * The number ends the last line. The reader polls it, the writer publishes it
  * after the payload: no tail, no flag, no call per message, and no line that
  * the two fight over while the payload is being written.
@@ -43,6 +47,18 @@ uint32_t weir_floor_ring_cells(uint32_t size, uint32_t capacity);
  */
 struct weir_load *weir_floor_line_open(const struct weir_load *shape,
 				       void *area, bool first);
+
+/**
+ * The line of sides that sleep.
+ *
+ * @param own eventfd that this side sleeps on, `other` the one it writes to;
+ *        both stay the caller's.
+ * @return NULL when there is no memory or no descriptor.
+ */
+struct weir_load *weir_floor_sleep_open(const struct weir_load *shape,
+					void *area, bool first, int own,
+					int other);
+
 struct weir_load *weir_floor_ring_open(const struct weir_load *shape,
 				       void *area, uint32_t cells);
 

@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ticks.h"
+
 struct weir_load;
 
 /* In memory that both sides share; the meter writes, the peer reads. On a
@@ -30,6 +32,7 @@ struct weir_gate {
 	_Alignas(64) _Atomic uint32_t open; /* 0: come back when all is in */
 	_Atomic uint64_t sent; /* by send() in this window; valid once closed */
 	uint64_t slice_ticks;  /* see slices.h; set before the first window */
+	uint64_t think_ticks;  /* see weir_load_think(); likewise */
 	uint32_t order_window; /* frames that a raw one-way floor keeps behind a
 				* hole, see floor_dpdk.h; 0: it reads on */
 };
@@ -85,7 +88,23 @@ struct weir_load {
 	uint32_t spin_limit; /* for struct weir_spin */
 	uint32_t frames;     /* raw bursts: per message; else 0 */
 	uint64_t sent;       /* one way, by this side, since the window began */
+	uint64_t thought;    /* round trips: ticks that both sides let pass */
 };
+
+/*
+ * Sides that sleep let a while pass before they send, so that the other one
+ * is asleep by then: a round trip is two wake-ups, never a message that came
+ * in time. What both let pass is not part of the round trip.
+ */
+static inline void
+weir_load_think(struct weir_load *load)
+{
+	uint64_t start = weir_ticks(), think = load->gate->think_ticks;
+
+	while (weir_ticks() - start < think)
+		;
+	load->thought += 2 * think;
+}
 
 static inline bool
 weir_gate_open(const struct weir_gate *gate)

@@ -67,6 +67,7 @@ struct weir_perf_args {
 	bool self;
 	bool half;
 	bool verify;
+	bool sleep; /* both sides, whenever there is nothing to do */
 	bool sweep; /* both kinds, not only kind */
 	bool edges; /* sizes around the edges of the link's classes too */
 	bool serve;
@@ -133,6 +134,9 @@ uint32_t weir_perf_size_max(const struct weir_perf_args *args);
 /** Open port and listener, or port and link. @return 0, or exit code. */
 int weir_side_listen(struct weir_side *side, const char *endpoint);
 int weir_side_connect(struct weir_side *side, const char *endpoint);
+
+/** Does a link of that endpoint need somebody who polls its port? */
+bool weir_perf_polled(const char *endpoint);
 
 /** How links are opened. */
 void weir_side_config(const struct weir_perf_args *args,

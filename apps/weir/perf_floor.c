@@ -2,7 +2,8 @@
 /*
  * Which floor belongs to a link, and how it is opened on both sides:
  *
- *     mem, shm   round trips: cache lines; one way: a ring of cells (floor.c)
+ *     mem, shm   round trips: cache lines, with --sleep and eventfds; one way:
+ *                a ring of cells (floor.c)
  *     dpdk       raw bursts on the same queue, a module (floor_dpdk.h)
  */
 
@@ -55,9 +56,15 @@ open_memory(struct weir_side *side, struct weir_self *self, bool meter)
 		side->floor_missing = "no memory for it";
 		return;
 	}
-	side->floor =
-		line ? weir_floor_line_open(&shape, self->area, meter)
-		     : weir_floor_ring_open(&shape, self->area, order->cells);
+	if (side->args->sleep)
+		side->floor = weir_floor_sleep_open(&shape, self->area, meter,
+						    self->bells[meter ? 0 : 1],
+						    self->bells[meter ? 1 : 0]);
+	else if (line)
+		side->floor = weir_floor_line_open(&shape, self->area, meter);
+	else
+		side->floor =
+			weir_floor_ring_open(&shape, self->area, order->cells);
 	if (side->floor == NULL)
 		side->floor_missing = "no memory for it";
 }

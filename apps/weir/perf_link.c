@@ -13,6 +13,11 @@
  * is on its way any more. */
 #define SETTLE_NS 200000u
 
+/* A sleeping side: how soon it sees that its window is over, and how long it
+ * waits for an answer. */
+#define GATE_NS   UINT64_C(1000000)
+#define ANSWER_NS UINT64_C(10000000000)
+
 /* ---- payload ------------------------------------------------------------------ */
 
 int
@@ -220,23 +225,17 @@ weir_perf_link_echo(struct weir_perf_link *link, struct weir_msg *msgs,
 
 /* The reply is built while the request is held, and the request handed back
  * when the reply is on its way. */
-int
-weir_perf_link_answer(struct weir_perf_link *link)
+static inline int
+reply(struct weir_perf_link *link, struct weir_msg *msg)
 {
 	struct weir_permit permit;
 	struct weir_slot slot;
-	struct weir_msg msg;
-	int rc = weir_perf_link_poll(link);
+	int rc;
 
-	if (__builtin_expect(rc < 0, 0))
-		return rc;
-	rc = weir_rx_recv(link->rx, &msg);
-	if (rc <= 0)
-		return rc;
-	inspect(link, &msg);
+	inspect(link, msg);
 	rc = get_permits(link, &permit, 1);
 	if (__builtin_expect(rc < 0, 0)) {
-		weir_msg_release(&msg);
+		weir_msg_release(msg);
 		return rc;
 	}
 	(void)weir_permit_alloc(&permit, link->load.size, &slot);
@@ -244,8 +243,20 @@ weir_perf_link_answer(struct weir_perf_link *link)
 	weir_slot_commit(&slot);
 	if (link->polled)
 		weir_tx_flush(link->tx);
-	weir_msg_release(&msg);
+	weir_msg_release(msg);
 	return 1;
+}
+
+int
+weir_perf_link_answer(struct weir_perf_link *link)
+{
+	struct weir_msg msg;
+	int rc = weir_perf_link_poll(link);
+
+	if (__builtin_expect(rc < 0, 0))
+		return rc;
+	rc = weir_rx_recv(link->rx, &msg);
+	return rc <= 0 ? rc : reply(link, &msg);
 }
 
 /* ---- as a load ------------------------------------------------------------------ */
@@ -397,6 +408,69 @@ link_close(struct weir_load *load)
 const struct weir_load_ops weir_perf_link_ops = {
 	.rounds = link_rounds,
 	.echo = link_echo,
+	.send = link_send,
+	.sink = link_sink,
+	.settle = link_settle,
+	.idle = link_idle,
+	.close = link_close,
+};
+
+/* ---- asleep ---------------------------------------------------------------------- */
+
+/* @return 1; 0 nothing for so long; negative. */
+static int
+sleep_until(struct weir_perf_link *link, uint64_t ns, struct weir_msg *msg)
+{
+	uint64_t deadline_ns = weir_now_ns() + ns;
+	int rc;
+
+	do {
+		rc = weir_rx_recv_wait(link->rx, deadline_ns, msg);
+	} while (rc == -EINTR); /* a signal ends the run, not the window */
+	return rc;
+}
+
+static int
+sleep_rounds(struct weir_load *load, uint32_t n)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct weir_msg msg;
+		int rc;
+
+		weir_load_think(load);
+		rc = weir_perf_link_send(link);
+		if (rc == 0)
+			rc = sleep_until(link, ANSWER_NS, &msg);
+		if (rc <= 0)
+			return rc == 0 ? -ETIMEDOUT : rc;
+		inspect(link, &msg);
+		weir_msg_release(&msg);
+	}
+	return 0;
+}
+
+static int
+sleep_echo(struct weir_load *load)
+{
+	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_msg msg;
+	int rc;
+
+	do {
+		rc = sleep_until(link, GATE_NS, &msg);
+		if (rc > 0) {
+			weir_load_think(load);
+			rc = reply(link, &msg);
+		}
+	} while (rc > 0 || (rc == 0 && weir_gate_open(load->gate)));
+	return rc;
+}
+
+const struct weir_load_ops weir_perf_sleep_ops = {
+	.rounds = sleep_rounds,
+	.echo = sleep_echo,
 	.send = link_send,
 	.sink = link_sink,
 	.settle = link_settle,

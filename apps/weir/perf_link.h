@@ -27,6 +27,9 @@ struct weir_perf_link {
 
 extern const struct weir_load_ops weir_perf_link_ops;
 
+/* The same for round trips in which both sides sleep until a message comes. */
+extern const struct weir_load_ops weir_perf_sleep_ops;
+
 /** One look at the link: poll the port if it needs that. @return 0;
  *  negative. */
 static inline int

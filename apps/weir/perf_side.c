@@ -39,8 +39,8 @@ side_open_port(struct weir_side *side, const char *endpoint)
 	struct weir_port_config config = { sizeof(config) };
 	int rc = weir_tool_endpoint(endpoint, side->endpoint);
 
-	/* This is a measurement: never sleep. */
-	config.spin_ns = WEIR_FOREVER;
+	/* This is a measurement: never sleep, or always. */
+	config.spin_ns = side->args->sleep ? 1 : WEIR_FOREVER;
 	if (rc == 0)
 		rc = weir_tool_port_open(side->endpoint, &config, &side->port);
 	/* A run with its own peer says when; see perf_fault.h. */
@@ -81,8 +81,8 @@ weir_side_connect(struct weir_side *side, const char *endpoint)
 }
 
 /* The tool's own view of which drivers need no poller. */
-static bool
-needs_poll(const char *endpoint)
+bool
+weir_perf_polled(const char *endpoint)
 {
 	return strncmp(endpoint, "mem:", 4) != 0 &&
 	       strncmp(endpoint, "shm:", 4) != 0;
@@ -96,7 +96,7 @@ side_split(struct weir_side *side)
 	if (rc != 0)
 		return weir_tool_fail(side->endpoint, rc);
 	side->test.port = side->port;
-	side->test.polled = needs_poll(side->endpoint);
+	side->test.polled = weir_perf_polled(side->endpoint);
 	return 0;
 }
 
@@ -141,7 +141,8 @@ weir_side_test(struct weir_side *side, struct weir_gate *gate, uint32_t size,
 	if (side->work.out == NULL &&
 	    weir_work_open(&side->work, size > max ? size : max) != 0)
 		return -ENOMEM;
-	load->ops = &weir_perf_link_ops;
+	load->ops = side->args->sleep ? &weir_perf_sleep_ops
+				      : &weir_perf_link_ops;
 	load->gate = gate;
 	load->work = &side->work;
 	load->size = size;

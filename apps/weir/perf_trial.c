@@ -33,6 +33,9 @@
 #define BATCH_BYTES (BATCH_ROUNDS * 65536u)
 #define SINGLES_MAX 16384u
 
+/* With --sleep: far longer than it takes to fall asleep. */
+#define THINK_NS 30000u
+
 /* One-way messages between two looks at the clock. */
 #define CHUNK_BYTES    65536u
 #define CHUNK_MESSAGES 256u
@@ -98,19 +101,30 @@ settle(struct progress *run, enum weir_self_which which)
 
 /* ---- round trips ---------------------------------------------------------------- */
 
+/* Time n round trips; *now is moved on. */
+static int
+time_rounds(struct weir_load *load, uint32_t n, uint64_t *now, uint64_t *ticks)
+{
+	uint64_t before = *now, thought = load->thought;
+	int rc = load->ops->rounds(load, n);
+
+	*now = weir_ticks();
+	*ticks = *now - before - (load->thought - thought);
+	return rc;
+}
+
 static int
 time_batches(struct weir_load *load, struct window *window, uint64_t span)
 {
 	uint64_t start = weir_ticks(), now = start;
 
 	while (now - start < span && window->batches < BATCHES_MAX) {
-		uint64_t before = now;
-		int rc = load->ops->rounds(load, window->batch);
+		uint64_t *ticks = &window->ticks_batch[window->batches];
+		int rc = time_rounds(load, window->batch, &now, ticks);
 
 		if (rc != 0)
 			return rc;
-		now = weir_ticks();
-		window->ticks_batch[window->batches++] = now - before;
+		window->batches++;
 	}
 	window->messages = (uint64_t)window->batches * window->batch;
 	return 0;
@@ -122,15 +136,13 @@ time_singles(struct weir_load *load, struct window *window, uint64_t span)
 	uint64_t start = weir_ticks(), now = start;
 
 	while (now - start < span && window->singles < SINGLES_MAX) {
-		uint64_t before = now;
-		int rc = load->ops->rounds(load, 1);
+		uint64_t ticks;
+		int rc = time_rounds(load, 1, &now, &ticks);
 
 		if (rc != 0)
 			return rc;
-		now = weir_ticks();
 		window->ticks_single[window->singles++] =
-			now - before < UINT32_MAX ? (uint32_t)(now - before)
-						  : UINT32_MAX;
+			ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
 	}
 	window->messages += window->singles;
 	return 0;
@@ -373,6 +385,9 @@ run_windows(struct progress *run)
 
 	run->trial->self->page->gate.slice_ticks =
 		(uint64_t)(WEIR_SLICE_NS * run->trial->ticks_per_ns);
+	if (args->sleep)
+		run->trial->self->page->gate.think_ticks =
+			(uint64_t)(THINK_NS * run->trial->ticks_per_ns);
 	if (rc == 0)
 		rc = weir_trial_probe(run->trial, &run->place);
 	if (rc == 0)

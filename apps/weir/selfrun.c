@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -64,6 +65,10 @@ static int
 page_create(struct weir_self *self, bool huge)
 {
 	self->huge_fd = -1;
+	self->bells[0] = eventfd(0, EFD_NONBLOCK);
+	self->bells[1] = eventfd(0, EFD_NONBLOCK);
+	if (self->bells[0] < 0 || self->bells[1] < 0)
+		return -errno;
 	self->fd = memfd_create("weir-perf", 0);
 	if (self->fd < 0)
 		return -errno;
@@ -131,6 +136,17 @@ weir_self_area(struct weir_self *self, size_t len)
 	return self->area == NULL ? -ENOMEM : 0;
 }
 
+/* The descriptors are the two sides' own. */
+static void
+close_on_exec(const struct weir_self *self)
+{
+	fcntl(self->fd, F_SETFD, FD_CLOEXEC);
+	fcntl(self->bells[0], F_SETFD, FD_CLOEXEC);
+	fcntl(self->bells[1], F_SETFD, FD_CLOEXEC);
+	if (self->huge_fd >= 0)
+		fcntl(self->huge_fd, F_SETFD, FD_CLOEXEC);
+}
+
 /* ---- start ------------------------------------------------------------------- */
 
 /* Our own command line again. @return 0; -errno. */
@@ -180,7 +196,8 @@ start_process(struct weir_self *self)
 
 	if (rc != 0)
 		return rc;
-	snprintf(value, sizeof(value), "%d,%d", self->fd, self->huge_fd);
+	snprintf(value, sizeof(value), "%d,%d,%d,%d", self->fd, self->huge_fd,
+		 self->bells[0], self->bells[1]);
 	setenv(SELF_ENV, value, 1);
 	self->pid = fork();
 	if (self->pid == 0)
@@ -190,9 +207,7 @@ start_process(struct weir_self *self)
 		self->pid = 0;
 		return -errno;
 	}
-	fcntl(self->fd, F_SETFD, FD_CLOEXEC);
-	if (self->huge_fd >= 0)
-		fcntl(self->huge_fd, F_SETFD, FD_CLOEXEC);
+	close_on_exec(self);
 	return 0;
 }
 
@@ -208,6 +223,7 @@ start_thread(struct weir_self *self, void *(*peer)(void *))
 	other->page = self->page;
 	other->fd = self->fd;
 	other->huge_fd = self->huge_fd;
+	memcpy(other->bells, self->bells, sizeof(other->bells));
 	other->spin_limit = self->spin_limit;
 	rc = pthread_create(&self->thread, NULL, peer, other);
 	if (rc != 0) {
@@ -257,12 +273,11 @@ weir_self_attach(struct weir_self *self)
 
 	memset(self, 0, sizeof(*self));
 	if (value == NULL ||
-	    sscanf(value, "%d,%d", &self->fd, &self->huge_fd) != 2)
+	    sscanf(value, "%d,%d,%d,%d", &self->fd, &self->huge_fd,
+		   &self->bells[0], &self->bells[1]) != 4)
 		return -EINVAL;
 	unsetenv(SELF_ENV);
-	fcntl(self->fd, F_SETFD, FD_CLOEXEC);
-	if (self->huge_fd >= 0)
-		fcntl(self->huge_fd, F_SETFD, FD_CLOEXEC);
+	close_on_exec(self);
 	rc = page_map(self);
 	if (rc == 0)
 		self->spin_limit = spin_limit(self->page->one_cpu != 0);
@@ -398,6 +413,8 @@ weir_self_stop(struct weir_self *self)
 		munmap(self->area, self->area_len);
 	munmap(self->page, PAGE_BYTES);
 	close(self->fd);
+	close(self->bells[0]);
+	close(self->bells[1]);
 	if (self->huge_fd >= 0)
 		close(self->huge_fd);
 	self->page = NULL;

@@ -103,8 +103,9 @@ struct weir_self {
 	struct weir_self_page *page;
 	uint8_t *area; /* what the floor of mem and shm runs in */
 	size_t area_len;
-	int fd;      /* page, then area */
-	int huge_fd; /* area in huge pages; -1: there are none */
+	int fd;       /* page, then area */
+	int huge_fd;  /* area in huge pages; -1: there are none */
+	int bells[2]; /* eventfds of a floor that sleeps; see floor.h */
 	uint32_t turn;
 	uint32_t spin_limit;
 	uint64_t probe_number;

@@ -61,6 +61,16 @@ perf_of mem: 0 49
 begin "shm, two processes"
 perf_of shm: 0 1 8 48 49 1024 65536
 
+begin "asleep"
+self mem: lat -s 48 --sleep
+holds "$DIR/json" "r['floor'] is not None"
+self shm: lat -s 48 --sleep --verify
+holds "$DIR/json" "r['floor'] is not None"
+for wrong in "bw shm: --self" "lat shm:" "lat dpdk: --self" "sweep shm: --self"; do
+	timeout 60 "$WEIR" perf $wrong --sleep 2>"$DIR/err"
+	equal "exit code of $wrong --sleep" 2 $?
+done
+
 begin "several threads on one send half"
 timeout 60 "$WEIR" perf bw shm: --self -P 3 -s 200 -t 100ms -J >"$DIR/json"
 equal "exit code" 0 $?
