@@ -161,6 +161,7 @@ struct shm_rx {
 	struct shm_session *session;
 	const struct shm_tx_line *peer;
 	bool armed;
+	bool rung; /* perhaps, since the bell was drained last */
 	uint32_t body_limit;
 	uint64_t payload_bytes;
 	uint64_t holes; /* numbers without a message, see shm_rx.c */
@@ -238,9 +239,6 @@ bool weir_shm_session_dead(struct shm_session *session);
 int weir_shm_sleep_fd(struct shm_sleep *sleep, struct shm_session *session,
 		      const struct shm_bell *bell);
 void weir_shm_sleep_close(struct shm_sleep *sleep);
-
-/* The next reserve or recv after arming. */
-void weir_shm_sleep_over(_Atomic uint32_t *sleeping, struct shm_bell *bell);
 
 /* ---- shm_tx.c, shm_rx.c -------------------------------------------------------- */
 

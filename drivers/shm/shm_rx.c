@@ -215,6 +215,21 @@ is_stale(const struct shm_rx *sr, uint64_t word)
 	       (sr->seq < cells ? 0 : (uint32_t)(sr->seq + 1 - cells));
 }
 
+/*
+ * Who is woken by a message has it before the bell is drained, which takes
+ * longer than all the rest: that is done when there is nothing to receive, or
+ * before the next sleep. A ring that is drained was for a message that is
+ * there by now, so look after draining.
+ */
+static void
+drain(struct shm_rx *sr)
+{
+	if (!sr->rung)
+		return;
+	sr->rung = false;
+	weir_shm_bell_drain(&sr->session->rx_bell);
+}
+
 static __attribute__((noinline)) int
 idle_slowly(struct shm_rx *sr, uint64_t end, uint64_t word)
 {
@@ -222,6 +237,7 @@ idle_slowly(struct shm_rx *sr, uint64_t end, uint64_t word)
 		return ended(sr, end);
 	if (!is_stale(sr, word))
 		return broke(sr);
+	drain(sr); /* whoever arms looks again */
 	return weir_shm_session_watch(sr->session, &sr->watch) < 0 ? died(sr)
 								   : 0;
 }
@@ -244,8 +260,9 @@ static __attribute__((cold, noinline)) void
 awake(struct shm_rx *sr)
 {
 	sr->armed = false;
-	weir_shm_sleep_over(&sr->session->own.front->rx.sleeping,
-			    &sr->session->rx_bell);
+	weir_doorbell_disarm(&sr->session->own.front->rx.sleeping);
+	sr->rung = true;
+	sr->watch.every = 0; /* idle_slowly() is to see it */
 }
 
 /* Several messages, or one that is not where it usually is. */
@@ -315,13 +332,16 @@ shm_rx_arm(struct weir_rx *rx)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
 	uint64_t end;
+	bool none;
 
 	sr->armed = true;
+	drain(sr);
 	weir_shm_sleep_fd(&sr->sleep, sr->session, &sr->session->rx_bell);
 	weir_doorbell_arm(&sr->session->own.front->rx.sleeping);
 	end = atomic_load_explicit(&sr->peer->end, memory_order_acquire);
 	/* A dead peer is seen by the descriptor. */
-	return end >> 32 == SHM_END_OPEN && is_stale(sr, next_word(sr));
+	none = end >> 32 == SHM_END_OPEN && is_stale(sr, next_word(sr));
+	return none;
 }
 
 static void
@@ -391,9 +411,11 @@ static int
 early_arm(struct weir_rx *rx)
 {
 	struct shm_rx *sr = shm_rx_of(rx);
-	int rc = weir_shm_session_progress(sr->session);
+	int rc;
 
 	sr->armed = true;
+	drain(sr);
+	rc = weir_shm_session_progress(sr->session);
 	return rc == 0 && shm_rx_fd(rx) >= 0;
 }
 

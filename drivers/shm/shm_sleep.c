@@ -12,7 +12,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "doorbell.h"
 #include "shm_lane.h"
 
 #define RETRY_NS 1000000
@@ -125,11 +124,4 @@ weir_shm_sleep_close(struct shm_sleep *sleep)
 	if (sleep->epoll >= 0)
 		close(sleep->epoll);
 	sleep->epoll = -1;
-}
-
-void
-weir_shm_sleep_over(_Atomic uint32_t *sleeping, struct shm_bell *bell)
-{
-	weir_doorbell_disarm(sleeping);
-	weir_shm_bell_drain(bell);
 }

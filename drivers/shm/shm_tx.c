@@ -96,8 +96,8 @@ __attribute__((cold, noinline)) void
 weir_shm_tx_awake(struct shm_tx *st)
 {
 	st->armed = false;
-	weir_shm_sleep_over(&st->session->own.front->tx.sleeping,
-			    &st->session->tx_bell);
+	weir_doorbell_disarm(&st->session->own.front->tx.sleeping);
+	weir_shm_bell_drain(&st->session->tx_bell);
 }
 
 static inline int
