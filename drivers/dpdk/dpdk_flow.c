@@ -732,6 +732,28 @@ rx_reclaim(struct dpdk_flow *flow)
 	flow->rx_reclaimed = true;
 }
 
+/*
+ * A half that is going says so in gone first and posts the flow then, if it
+ * sleeps; in between it may be seen here. From now on nobody posts it.
+ *
+ * @return false: it is on the list of the posted, and the next poll takes it
+ *         off.
+ */
+static bool
+be_unpostable(struct dpdk_flow *flow)
+{
+	uint32_t seen =
+		atomic_load_explicit(&flow->attention, memory_order_relaxed);
+
+	do
+		if (seen == DPDK_POSTED)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(
+		&flow->attention, &seen, DPDK_AWAKE, memory_order_relaxed,
+		memory_order_relaxed));
+	return true;
+}
+
 bool
 weir_dpdk_flow_reap(struct dpdk_flow *flow)
 {
@@ -749,9 +771,7 @@ weir_dpdk_flow_reap(struct dpdk_flow *flow)
 	if (!flow->tx_reclaimed || !flow->rx_reclaimed ||
 	    flow->phase != DPDK_PHASE_OVER)
 		return false;
-	/* Still on the list of the posted: the next poll takes it off. */
-	if (atomic_load_explicit(&flow->attention, memory_order_relaxed) ==
-	    DPDK_POSTED)
+	if (!be_unpostable(flow))
 		return false;
 	port_leave(flow->port, flow);
 	weir_dpdk_flow_put(flow);

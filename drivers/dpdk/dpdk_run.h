@@ -52,7 +52,8 @@ struct dpdk_port;
 /* Deadlines that one poll takes up; later ones wait for the next. */
 #define DPDK_RUN_TIMERS 32u
 
-/* Written by the port, but for ASLEEP to POSTED. */
+/* Written by the port, but for ASLEEP to POSTED. A flow that leaves the port
+ * is AWAKE for ever, so that nobody posts it. */
 enum dpdk_attention {
 	DPDK_AWAKE,
 	DPDK_ASLEEP,
