@@ -13,9 +13,9 @@
 
 /* State of a cell, its owner's; of a free one, what it was last. */
 enum phase {
-	CELL_IDLE, /* held by a permit, or a larger one's token */
+	CELL_IDLE, /* held by a permit, or the token of a larger slot */
 	CELL_SLOT,
-	CELL_OUT,
+	CELL_OUT, /* and the token of a larger message */
 };
 
 static struct mem_multi *
@@ -362,6 +362,8 @@ multi_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	mark->cell = (uint32_t)(slot->cookie >> 16);
 	mark->token = (uint16_t)slot->cookie;
 	set_phase(lane, mark->cell, CELL_OUT);
+	if (mark->token != mark->cell)
+		set_phase(lane, mark->token, CELL_OUT);
 	/* Release: publishes the mark and the cell. Pairs with
 	 * next_is_there(). */
 	atomic_store_explicit(&mark->word, (seq + 1) << 32 | slot->len,
@@ -512,20 +514,17 @@ all_published(const struct mem_lane *lane)
 }
 
 /*
- * Does nobody hold a permit or slot, and is nobody inside commit? Stopped, so
- * nobody takes anything for good; but the receiver releases. A cell is out until
- * it is free, so equality means that each token belongs to a message. Only a
- * large message has a moment in which its body is back and its token is not:
- * look again then.
+ * Does nobody hold a permit or slot, and is nobody inside commit? Whatever is
+ * held has a token, and that of a message is out until it is free. A thread that
+ * takes one now finds the half stopped and gives it back: until then it may look
+ * as if it was out, which it was last, or like a permit: look again then.
  */
 static bool
 is_quiet(const struct mem_lane *lane)
 {
-	struct use small = use_of(lane, MEM_SMALL);
-	struct use large = use_of(lane, MEM_LARGE);
+	struct use tokens = use_of(lane, MEM_SMALL);
 
-	return small.taken == small.outstanding + large.outstanding &&
-	       all_published(lane);
+	return tokens.taken == tokens.outstanding && all_published(lane);
 }
 
 /* Under life. */
@@ -622,6 +621,12 @@ multi_wake(struct weir_tx *tx)
 	weir_doorbell_ring(multi_of(tx)->base.fd);
 }
 
+static uint32_t
+least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 class_stats(const struct mem_lane *lane, enum mem_class class,
 	    const struct use *use, struct weir_class_stats *stats)
@@ -674,7 +679,8 @@ multi_stats(struct weir_tx *tx, struct weir_tx_stats *stats)
 	use = use_of(lane, MEM_SMALL);
 	large = use_of(lane, MEM_LARGE);
 	/* Tokens of large ones count there. */
-	use.taken -= large.taken < use.taken ? large.taken : use.taken;
+	use.taken -= least(large.taken, use.taken);
+	use.outstanding -= least(large.outstanding, use.outstanding);
 	class_stats(lane, MEM_SMALL, &use, &stats->classes[MEM_SMALL]);
 	class_stats(lane, MEM_LARGE, &large, &stats->classes[MEM_LARGE]);
 	for (int c = 0; c < MEM_CLASSES; c++) {
