@@ -19,6 +19,7 @@ weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 		     uint64_t deadline_ns, struct weir_permit *permit)
 {
 	struct weir_wait wait;
+	bool armed = false;
 	int rc, next;
 
 	weir_wait_begin(&wait, tx->port, deadline_ns, &tx->cancel);
@@ -32,10 +33,15 @@ weir_tx_reserve_wait(struct weir_tx *tx, uint32_t size_hint,
 				sched_yield();
 				continue;
 			}
+			armed = !wait.polls;
 			next = weir_wait_sleep(&wait, weir_tx_fd(tx));
 		}
-		if (next <= 0)
-			return next;
+		if (next > 0)
+			continue;
+		/* Or the others would go on waking us. */
+		if (armed && tx->shared)
+			(void)weir_tx_reserve_burst(tx, size_hint, permit, 0);
+		return next;
 	}
 	return rc;
 }

@@ -8,6 +8,8 @@
  *     sender 2 --+                         is nothing missing?
  */
 
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -557,6 +559,65 @@ a_close_among_senders_loses_nothing(void **state)
 	assert_int_equal(drained.n, sum_sent(senders, 3));
 }
 
+/* verifies link.tx.sync: as long as one thread has a permit there is no close,
+ * whatever the others are doing */
+static void
+a_permit_that_is_out_keeps_the_half_open(void **state)
+{
+	struct fixture *f = multi_up(state, 16, 0);
+	struct sender senders[2];
+	uint32_t seen[THREADS_MAX] = { 0 };
+	uint32_t n = (uint32_t)repeats(f, 300);
+	struct weir_permit permit;
+
+	assert_int_equal(reserve_in(f->tx, 20, WAKE_LIMIT_MS, &permit), 1);
+	peer_go(f->b, STEP_ECHO, .n = 2 * n);
+	senders_start(senders, 2, f, n, send_mixed);
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		assert_int_equal(weir_tx_close(f->tx), -EBUSY);
+		expect_next(f, seen);
+	}
+	senders_finish(senders, 2);
+	peer_finish(f->b);
+	assert_int_equal(weir_tx_close(f->tx), -EBUSY);
+	weir_permit_drop(&permit);
+	pump_until(weir_tx_close(f->tx) == 0);
+}
+
+/* ---- signals ------------------------------------------------------------------- */
+
+static void
+on_signal(int number)
+{
+	(void)number;
+}
+
+/* verifies link.tx.sync: a wait that a signal has ended waits no more: nobody
+ * is woken for it */
+static void
+a_signal_leaves_no_sleeper(void **state)
+{
+	struct sigaction now = { .sa_handler = on_signal }, before;
+	struct fixture *f = multi_up(state, 4, 0);
+	struct weir_permit permits[4];
+	struct waiter waiter;
+	struct pollfd fd;
+
+	assert_int_equal(sigaction(SIGUSR2, &now, &before), 0);
+	take_all(f, permits, 4);
+	waiters_start(&waiter, 1, f);
+	while (!atomic_load(&waiter.user.done)) {
+		pthread_kill(waiter.user.thread, SIGUSR2);
+		peer_pump();
+	}
+	expect_all(&waiter, 1, -EINTR);
+	for (int i = 0; i < 4; i++)
+		weir_permit_drop(&permits[i]);
+	fd = (struct pollfd){ .fd = weir_tx_fd(f->tx), .events = POLLIN };
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	assert_int_equal(sigaction(SIGUSR2, &before, NULL), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(two_threads_keep_their_order),
 	cmocka_unit_test(four_threads_share_few_permits),
@@ -569,6 +630,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_death_ends_every_wait),
 	cmocka_unit_test(a_close_ends_every_wait),
 	cmocka_unit_test(a_close_among_senders_loses_nothing),
+	cmocka_unit_test(a_permit_that_is_out_keeps_the_half_open),
+	cmocka_unit_test(a_signal_leaves_no_sleeper),
 };
 
 CASE_LIST(cases_multi, tests);
