@@ -29,7 +29,7 @@ static struct {
 	uint32_t ports_ever;
 	uint32_t links_ever;
 	bool taken[BOARD_SLOTS];
-	int fd;
+	bool copied;               /* head is a child's copy, of no fd */
 	struct board_head *former; /* of our parent, with what was its */
 	char link[256];
 	char target[64]; /* of the symlink */
@@ -50,10 +50,23 @@ weir_board_wanted(const struct weir_port_config *config)
 
 /* ---- the memory ------------------------------------------------------------ */
 
+/*
+ * Readers of a file that cannot shrink need not fear SIGBUS, and nobody but the
+ * mapping that is there already writes to it: halves have pointers to code.
+ */
+static int
+memory_seal(int fd)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+	if (fcntl(fd, F_ADD_SEALS, seals | F_SEAL_FUTURE_WRITE) == 0)
+		return 0;
+	return -errno;
+}
+
 static int
 memory_new(void)
 {
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 	int fd = memfd_create(BOARD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING |
 						  MFD_NOEXEC_SEAL);
 
@@ -61,9 +74,7 @@ memory_new(void)
 		fd = memfd_create(BOARD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	/* Readers of a file that cannot shrink need not fear SIGBUS. */
-	if (fchmod(fd, 0600) != 0 || ftruncate(fd, BOARD_BYTES) != 0 ||
-	    fcntl(fd, F_ADD_SEALS, seals) != 0) {
+	if (fchmod(fd, 0600) != 0 || ftruncate(fd, BOARD_BYTES) != 0) {
 		int rc = -errno;
 
 		close(fd);
@@ -72,32 +83,65 @@ memory_new(void)
 	return fd;
 }
 
+static void
+on_fork(void)
+{
+	pthread_mutex_lock(&board.lock);
+}
+
+static void
+on_fork_parent(void)
+{
+	pthread_mutex_unlock(&board.lock);
+}
+
+/* What a half or the reader of one needs. */
+static void
+copy_used(struct board_head *to, const struct board_head *from)
+{
+	memcpy(to, from, sizeof(*to));
+	for (uint32_t i = 0; i < BOARD_SLOTS; i++)
+		if (board.taken[i])
+			memcpy(board_slot_at(to, i), board_slot_at(from, i),
+			       BOARD_SLOT);
+}
+
 /*
  * A child gets a copy of its own, at the same place, instead of our halves: as
- * it gets of all other memory.
+ * it gets of all other memory. A child of that child gets its copy without us.
  */
 static void
 on_fork_child(void)
 {
+	struct board_head *copy;
+
 	board.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	if (board.pid == getpid() || board.head == NULL)
+	if (board.head == NULL || board.copied)
 		return;
-	if (mmap(board.head, BOARD_BYTES, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED, board.fd, 0) == MAP_FAILED)
+	copy = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (copy != MAP_FAILED)
+		copy_used(copy, board.head);
+	/* Without memory: rather a child that ends than one that writes to
+	 * its parent's halves. */
+	if (copy == MAP_FAILED ||
+	    mremap(copy, BOARD_BYTES, BOARD_BYTES,
+		   MREMAP_MAYMOVE | MREMAP_FIXED, board.head) == MAP_FAILED)
 		munmap(board.head, BOARD_BYTES);
+	board.copied = true;
 }
 
 static void
 forks_watch(void)
 {
-	pthread_atfork(NULL, NULL, on_fork_child);
+	pthread_atfork(on_fork, on_fork_parent, on_fork_child);
 }
 
 /* With the lock. */
 static int
 board_make(void)
 {
-	int fd = memory_new();
+	int fd = memory_new(), rc;
 	struct board_head *head;
 
 	if (fd < 0)
@@ -107,6 +151,12 @@ board_make(void)
 	if (head == MAP_FAILED) {
 		close(fd);
 		return -ENOMEM;
+	}
+	rc = memory_seal(fd);
+	if (rc != 0) {
+		munmap(head, BOARD_BYTES);
+		close(fd);
+		return rc;
 	}
 	pthread_once(&watch_forks, forks_watch);
 	memcpy(head->magic, BOARD_MAGIC, sizeof(head->magic));
@@ -118,7 +168,7 @@ board_make(void)
 	board.ports = 0;
 	board.next = 0;
 	board.pid = getpid();
-	board.fd = fd;
+	board.copied = false;
 	board.former = board.head; /* our parent's, if any */
 	__atomic_store_n(&board.head, head, __ATOMIC_RELEASE);
 	snprintf(board.target, sizeof(board.target), "/proc/%d/fd/%d",
@@ -326,6 +376,14 @@ weir_board_half_free(void *half)
 		free(half);
 }
 
+static const struct weir_half_counter *
+tx_counters_of(const struct weir_link *link)
+{
+	return link->tx != NULL && link->tx->shared
+		       ? link->driver->tx_shared_counters
+		       : link->driver->tx_counters;
+}
+
 static void
 half_show(struct board_slot *slot, const struct weir_link *link,
 	  const struct weir_half_counter *counters, const char *endpoint)
@@ -373,7 +431,7 @@ weir_board_link_show(struct weir_link *link, const char *endpoint)
 		weir_board_link_peer(link);
 		slot_flip(link->board);
 	}
-	half_show(slot_of(link->tx), link, link->driver->tx_counters, endpoint);
+	half_show(slot_of(link->tx), link, tx_counters_of(link), endpoint);
 	half_show(slot_of(link->rx), link, link->driver->rx_counters, endpoint);
 	pthread_mutex_unlock(&board.lock);
 }

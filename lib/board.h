@@ -18,8 +18,9 @@
  * some ten times a second.
  *
  * Every word has one writer; a reader gets each of them whole, all of them from
- * about the same time. Whoever can read the page is who could attach a debugger:
- * it holds addresses. The memory goes with the process, however that ends; a
+ * about the same time. The file is sealed: nobody else can write to it, or map it
+ * so that he could. Its reader learns addresses: he has the user's number, as
+ * who reads /proc/PID/maps. The memory goes with the process, however that ends; a
  * symlink that is left leads nowhere, and the next who looks removes it.
  *
  * Both ends are of one version: BOARD_VERSION grows with every change here.

@@ -146,6 +146,8 @@ struct weir_driver {
 	size_t rx_size;
 	/** WEIR_HALF_COUNTERS_MAX entries each, for weir stat; or NULL. */
 	const struct weir_half_counter *tx_counters;
+	/** Of halves that several threads share; NULL: there are none. */
+	const struct weir_half_counter *tx_shared_counters;
 	const struct weir_half_counter *rx_counters;
 
 	int (*port_open)(struct weir_port *port,

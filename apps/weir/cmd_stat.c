@@ -67,9 +67,33 @@ half_count(const json_t *link, const char *side, const char *key)
 
 /* ---- list ------------------------------------------------------------------ */
 
+/* @param text 24 bytes. */
+static const char *
+messages_of(const json_t *link, const char *side, char *text)
+{
+	const json_t *half = json_object_get(link, side);
+
+	if (json_object_get(half, "messages") == NULL)
+		return "-"; /* nobody counts them there */
+	snprintf(text, 24, "%lld", count_of(half, "messages"));
+	return text;
+}
+
+static void
+note_hidden(const json_t *process)
+{
+	long long count = count_of(process, "without_place");
+
+	if (count != 0)
+		printf("process %lld: %lld more ports, links and halves have "
+		       "no place to be shown in\n",
+		       count_of(process, "pid"), count);
+}
+
 static void
 list_process(const json_t *process)
 {
+	char sent[24], received[24];
 	json_t *links = json_object_get(process, "links"), *link;
 	size_t i;
 
@@ -77,11 +101,12 @@ list_process(const json_t *process)
 		printf("%8lld %-16s %6s\n", count_of(process, "pid"),
 		       text_of(process, "program"), "-");
 	json_array_foreach(links, i, link) printf(
-		"%8lld %-16s %6lld %-12s %14lld %14lld  %s\n",
+		"%8lld %-16s %6lld %-12s %14s %14s  %s\n",
 		count_of(process, "pid"), text_of(process, "program"),
 		count_of(link, "id"), text_of(link, "state"),
-		half_count(link, "tx", "messages"),
-		half_count(link, "rx", "messages"), text_of(link, "endpoint"));
+		messages_of(link, "tx", sent),
+		messages_of(link, "rx", received), text_of(link, "endpoint"));
+	note_hidden(process);
 }
 
 static void
@@ -159,6 +184,7 @@ show_process(const json_t *process)
 	printf("process %lld %s, weir %s, since %lld s\n",
 	       count_of(process, "pid"), text_of(process, "program"),
 	       text_of(process, "version"), count_of(process, "uptime_s"));
+	note_hidden(process);
 	json_array_foreach(json_object_get(process, "ports"), i, object)
 	{
 		printf("  port %lld %s", count_of(object, "id"),

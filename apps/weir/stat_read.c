@@ -311,6 +311,8 @@ process_json(const struct board_head *head, uint32_t most)
 	if (head->start_ns <= r.now_ns)
 		set_count(process, "uptime_s",
 			  (r.now_ns - head->start_ns) / 1000000000);
+	set_count(process, "without_place",
+		  atomic_load_explicit(&head->refused, memory_order_relaxed));
 	slots_read(&r, false);
 	slots_read(&r, true);
 	json_object_set_new(process, "ports", values_of(r.ports, false));
@@ -359,7 +361,7 @@ process_read(const char *target, int pid, json_t *list)
 	void *head;
 
 	if (fd < 0)
-		return errno == EACCES || errno == EPERM ? CLOSED : DEAD;
+		return errno == ENOENT ? DEAD : CLOSED;
 	verdict = check_file(fd, &size);
 	head = verdict == GOOD ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0)
 			       : MAP_FAILED;

@@ -258,6 +258,35 @@ static const struct weir_half_counter
 			WEIR_HALF_COUNTER(struct mem_tx, counters.discarded),
 		[WEIR_HALF_doorbells] =
 			WEIR_HALF_COUNTER(struct mem_tx, counters.doorbells),
+		[WEIR_HALF_reserve_wait_down] = WEIR_HALF_COUNTER(
+			struct mem_tx, counters.reserve_wait_down),
+		[WEIR_HALF_reserve_wait_credit] = WEIR_HALF_COUNTER(
+			struct mem_tx, counters.reserve_wait_credit),
+		[WEIR_HALF_reserve_wait_small] = WEIR_HALF_COUNTER(
+			struct mem_tx, counters.reserve_wait_small),
+		[WEIR_HALF_reserve_wait_large] = WEIR_HALF_COUNTER(
+			struct mem_tx, counters.reserve_wait_large),
+	};
+
+/* Messages are counted in the lane, which lies elsewhere. */
+static const struct weir_half_counter
+	mem_multi_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct mem_multi, base.tx.status),
+		[WEIR_HALF_copied_bytes] = WEIR_HALF_COUNTER(
+			struct mem_multi, base.tx.copied_bytes),
+		[WEIR_HALF_discarded] =
+			WEIR_HALF_COUNTER(struct mem_multi, discarded),
+		[WEIR_HALF_doorbells] =
+			WEIR_HALF_COUNTER(struct mem_multi, doorbells),
+		[WEIR_HALF_reserve_wait_down] =
+			WEIR_HALF_COUNTER(struct mem_multi, wait_down),
+		[WEIR_HALF_reserve_wait_credit] =
+			WEIR_HALF_COUNTER(struct mem_multi, wait_credit),
+		[WEIR_HALF_reserve_wait_small] =
+			WEIR_HALF_COUNTER(struct mem_multi, wait_small),
+		[WEIR_HALF_reserve_wait_large] =
+			WEIR_HALF_COUNTER(struct mem_multi, wait_large),
 	};
 
 static const struct weir_half_counter
@@ -283,6 +312,7 @@ const struct weir_driver weir_driver_mem = {
 	.tx_size = sizeof(struct mem_multi), /* begins with struct mem_tx */
 	.rx_size = sizeof(struct mem_rx),
 	.tx_counters = mem_tx_counters,
+	.tx_shared_counters = mem_multi_counters,
 	.rx_counters = mem_rx_counters,
 	.port_open = mem_port_open,
 	.port_poll = mem_port_poll,

@@ -207,6 +207,28 @@ static const struct weir_half_counter
 			WEIR_HALF_COUNTER(struct shm_tx, wait_large),
 	};
 
+/* The bytes of messages that are out are in their bodies' states only. */
+static const struct weir_half_counter
+	shm_multi_counters[WEIR_HALF_COUNTERS_MAX] = {
+		[WEIR_HALF_status] =
+			WEIR_HALF_COUNTER(struct shm_multi, base.tx.status),
+		[WEIR_HALF_messages] = WEIR_HALF_COUNTER(struct shm_multi, seq),
+		[WEIR_HALF_copied_bytes] = WEIR_HALF_COUNTER(
+			struct shm_multi, base.tx.copied_bytes),
+		[WEIR_HALF_discarded] =
+			WEIR_HALF_COUNTER(struct shm_multi, discarded),
+		[WEIR_HALF_doorbells] =
+			WEIR_HALF_COUNTER(struct shm_multi, doorbells),
+		[WEIR_HALF_reserve_wait_down] =
+			WEIR_HALF_COUNTER(struct shm_multi, wait_down),
+		[WEIR_HALF_reserve_wait_credit] =
+			WEIR_HALF_COUNTER(struct shm_multi, wait_credit),
+		[WEIR_HALF_reserve_wait_small] =
+			WEIR_HALF_COUNTER(struct shm_multi, wait_small),
+		[WEIR_HALF_reserve_wait_large] =
+			WEIR_HALF_COUNTER(struct shm_multi, wait_large),
+	};
+
 static const struct weir_half_counter
 	shm_rx_counters[WEIR_HALF_COUNTERS_MAX] = {
 		[WEIR_HALF_status] =
@@ -230,6 +252,7 @@ const struct weir_driver weir_driver_shm = {
 	.tx_size = sizeof(struct shm_multi), /* begins with struct shm_tx */
 	.rx_size = sizeof(struct shm_rx),
 	.tx_counters = shm_tx_counters,
+	.tx_shared_counters = shm_multi_counters,
 	.rx_counters = shm_rx_counters,
 	.port_open = shm_port_open,
 	.port_poll = shm_port_poll,

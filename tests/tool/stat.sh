@@ -186,6 +186,14 @@ wait "${PIDS[old]}" 2>/dev/null
 unset 'PIDS[old]'
 rm -f "$WEIR_RUNTIME_DIR"/stat.*
 
+begin 'a send half that several threads share'
+background many perf bw shm: --self -P 2 -t 30s
+many=${PIDS[many]}
+until_true shows "$many in p and len(p[$many]['links']) == 2 and \
+	min(l['tx']['messages'] for l in p[$many]['links']) > 1000"
+kill "$many"
+ended many 130
+
 begin 'wrong usage'
 stat_run 2 lisst
 one_line "$DIR/err" 'did you mean list'
