@@ -17,6 +17,26 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mem_listener *listeners;
 
 static void
+on_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void
+on_forked(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A child may destroy its copies of links and halves, so it must not find the
+ * lock taken by a thread that it does not have. */
+static void
+forks_watch(void)
+{
+	(void)pthread_atfork(on_fork, on_forked, on_forked);
+}
+
+static void
 fds_close(struct mem_pair *pair)
 {
 	if (pair->tx_fd >= 0)
@@ -28,9 +48,11 @@ fds_close(struct mem_pair *pair)
 struct mem_pair *
 weir_mem_pair_create(const char *name, const struct weir_link_config *config)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct mem_pair *pair = calloc(1, sizeof(*pair));
 	uint64_t now_ns = weir_clock_ns();
 
+	(void)pthread_once(&once, forks_watch);
 	if (pair == NULL)
 		return NULL;
 	pair->tx_fd = weir_doorbell_open();

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "shm_lane.h"
+
 static struct shm_fork *entries;
 static pthread_mutex_t entries_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -13,17 +15,20 @@ static void
 prepare(void)
 {
 	pthread_mutex_lock(&entries_lock);
+	weir_shm_orphans_freeze();
 }
 
 static void
 parent(void)
 {
+	weir_shm_orphans_thaw();
 	pthread_mutex_unlock(&entries_lock);
 }
 
 static void
 child(void)
 {
+	weir_shm_orphans_thaw();
 	for (struct shm_fork *e = entries; e != NULL; e = e->next)
 		e->in_child(e);
 	pthread_mutex_unlock(&entries_lock);

@@ -268,4 +268,8 @@ void weir_shm_release(struct weir_store *store, const struct weir_msg *msg);
 /* The receive half is gone: free the session with its last handle. */
 void weir_shm_orphan(struct shm_session *session);
 
+/* Around fork(2), so that the child's list is whole and its lock free. */
+void weir_shm_orphans_freeze(void);
+void weir_shm_orphans_thaw(void);
+
 #endif /* WEIR_SHM_LANE_H */

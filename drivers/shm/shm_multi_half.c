@@ -196,16 +196,19 @@ all_published(const struct shm_multi *mt)
  * Does nobody hold a permit or slot, and is nobody inside commit? Frozen, and
  * stopped: so tokens only go back and outstanding messages only grow. If the
  * tokens, counted second, are as many as the messages, counted first, then
- * each belongs to one, and it stays like that.
+ * each belongs to one, and it stays like that. When nothing is taken, all was
+ * published, unless the peer gave back what it had not received yet: then two
+ * threads may have written a cell in the wrong order, and it stays so for ever.
  */
 static bool
 is_quiet(const struct shm_multi *mt)
 {
-	uint32_t outstanding = 0;
+	uint32_t outstanding = 0, taken;
 
 	for (unsigned int k = 0; k < mt->base.class_count; k++)
 		outstanding += use_of(mt, k).outstanding;
-	return use_of(mt, 0).taken == outstanding && all_published(mt);
+	taken = use_of(mt, 0).taken;
+	return taken == outstanding && (taken == 0 || all_published(mt));
 }
 
 /* Under life. @return as weir_tx_close(). */

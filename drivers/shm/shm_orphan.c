@@ -154,3 +154,15 @@ weir_shm_orphan_flag(void)
 	return atomic_fetch_add_explicit(&next_flag, 1, memory_order_relaxed) %
 	       FLAGS;
 }
+
+void
+weir_shm_orphans_freeze(void)
+{
+	pthread_mutex_lock(&orphans_lock);
+}
+
+void
+weir_shm_orphans_thaw(void)
+{
+	pthread_mutex_unlock(&orphans_lock);
+}
