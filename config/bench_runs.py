@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 
@@ -19,6 +20,7 @@ ENOUGH = 20  # windows, as in apps/weir/tally.h
 AGAIN = 2  # further runs for a placement that was hardly seen
 DEFECT = 4  # exit code of weir perf: messages lost, repeated, corrupt
 KILLS = 11
+PATIENCE_S = 30  # for a killed peer's other side
 
 
 def load_goals(path):
@@ -126,7 +128,10 @@ class Runs:
         for _ in range(AGAIN):
             if not self.worth_another(run, report):
                 break
-            add_placements(report, self.execute(run, command))
+            try:
+                add_placements(report, self.execute(run, command))
+            except NotMeasured:
+                break  # what was seen stands
         (self.output / f"{name_of(run)}.json").write_text(
             json.dumps(report, indent=1) + "\n")
         return report
@@ -136,7 +141,7 @@ class Runs:
         or far."""
         early = time.monotonic() < (self.begin + self.end) / 2
         return early and not self.short and run[:3] in ("lat", "bw ") and \
-            report["floor"] is not None and \
+            report.get("floor") is not None and \
             any(windows_of(report, place) < ENOUGH for place in PLACES)
 
     def execute(self, run, command):
@@ -175,24 +180,35 @@ class Runs:
     def kill_peer(self, endpoint):
         with subprocess.Popen([self.weir, "-v", "perf", "serve", endpoint],
                               stderr=subprocess.PIPE, text=True) as server:
+            patience = threading.Timer(PATIENCE_S, server.kill)
+            patience.start()
             try:
-                for line in server.stderr:
-                    if "listening" in line:
-                        break
+                await_line(server, "listening")
                 with subprocess.Popen(
                         [self.weir, "perf", "lat", endpoint, "-t", "60s"],
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL) as client:
-                    for line in server.stderr:
-                        if "new client" in line:
-                            break
-                    time.sleep(0.3)
-                    start = time.monotonic()
-                    server.send_signal(signal.SIGKILL)
-                    client.wait(timeout=30)
-                    return (time.monotonic() - start) * 1000
+                    try:
+                        await_line(server, "new client")
+                        time.sleep(0.3)
+                        start = time.monotonic()
+                        server.send_signal(signal.SIGKILL)
+                        client.wait(timeout=PATIENCE_S)
+                        return (time.monotonic() - start) * 1000
+                    except subprocess.TimeoutExpired as late:
+                        raise NotMeasured("the survivor did not end") from late
+                    finally:
+                        client.kill()
             finally:
+                patience.cancel()
                 server.kill()
+
+
+def await_line(server, text):
+    for line in server.stderr:
+        if text in line:
+            return
+    raise NotMeasured(f"the server never said {text!r}")
 
 
 def windows_of(report, place):
