@@ -431,7 +431,9 @@ static inline int weir_tx_reserve_burst(struct weir_tx *tx, uint32_t size_hint,
 
 /**
  * As weir_tx_reserve_burst() for one permit, waiting for room. On the owner's
- * thread of a port with a poller it polls meanwhile.
+ * thread of a port with a poller it polls meanwhile. Of a half that several
+ * threads share, 32 can sleep at once; one more looks again and again, and gives
+ * its processor away in between.
  *
  * @return 1; 0 the deadline passed; -ECANCELED woken by weir_tx_cancel();
  *         -EINTR a signal was handled while it slept; else as above.
