@@ -124,9 +124,9 @@ struct weir_port_config {
 enum weir_link_flags {
 	/**
 	 * Several threads may use the send half at once: every call but
-	 * weir_tx_destroy(), which comes when no other is under way. mem and
-	 * shm; -EOPNOTSUPP elsewhere. The peer need not know, and who does not
-	 * ask for it pays nothing.
+	 * weir_tx_destroy(), which comes when no other is under way. mem, shm
+	 * and dpdk; -EOPNOTSUPP elsewhere. The peer need not know, and who does
+	 * not ask for it pays nothing.
 	 *
 	 * Messages arrive in the order of their commits, so those of one thread
 	 * in its own. No thread waits for another one: what is reserved,

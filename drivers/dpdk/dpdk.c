@@ -676,7 +676,8 @@ static const struct weir_half_counter
 
 const struct weir_driver weir_driver_dpdk = {
 	.scheme = "dpdk",
-	.caps = WEIR_CAP_REMOTE | WEIR_CAP_PROCESS | WEIR_CAP_POLLED,
+	.caps = WEIR_CAP_REMOTE | WEIR_CAP_PROCESS | WEIR_CAP_POLLED |
+		WEIR_CAP_MULTI_PRODUCER,
 	.modes = 1u << WEIR_MODE_BARE,
 	.keys = dpdk_keys,
 	.port_size = sizeof(struct dpdk_port),

@@ -10,6 +10,7 @@
  */
 
 #include "dpdk_flow.h"
+#include "dpdk_multi.h"
 #include "dpdk_poison.h"
 #include "dpdk_port.h"
 #include "doorbell.h"
@@ -61,6 +62,7 @@ struct shape {
 	uint32_t commits; /* ring sizes, powers of two */
 	uint32_t backs;
 	uint32_t held;
+	bool multi; /* several threads send */
 };
 
 static struct shape
@@ -70,6 +72,7 @@ shape_of(const struct weir_link_config *config)
 		.credits = config->tx_credits,
 		.large = config->large_count,
 		.held = min_u32(config->tx_credits, WIRE_CREDIT_MAX),
+		.multi = (config->flags & WEIR_LINK_MULTI_PRODUCER) != 0,
 	};
 
 	s.commits = pow2_at_least(s.credits + s.large + 2);
@@ -85,6 +88,25 @@ carve(uint8_t *base, size_t *at, size_t size)
 
 	*at += (size + 63) & ~(size_t)63;
 	return here;
+}
+
+/* What several threads need beside; a word more, since large places begin in
+ * one of their own. */
+static void
+multi_lay_out(struct dpdk_flow *flow, const struct shape *s, uint8_t *base,
+	      size_t *at)
+{
+	size_t words = (s->credits + WEIR_CLAIM_WORD - 1) / WEIR_CLAIM_WORD +
+		       (s->large + WEIR_CLAIM_WORD - 1) / WEIR_CLAIM_WORD;
+	struct dpdk_multi *multi = carve(base, at, sizeof(*multi));
+	void *map = carve(base, at, words * sizeof(*multi->map));
+	void *stamps = carve(base, at, s->commits * sizeof(*multi->stamps));
+
+	if (base == NULL)
+		return;
+	multi->map = map;
+	multi->stamps = stamps;
+	flow->multi = multi;
 }
 
 static size_t
@@ -108,6 +130,8 @@ block_lay_out(struct dpdk_flow *flow, const struct shape *s)
 	flow->owed = carve(base, &at, places * sizeof(*flow->owed));
 	flow->held = carve(base, &at, s->held * sizeof(*flow->held));
 	flow->held_free = carve(base, &at, s->held * sizeof(*flow->held_free));
+	if (s->multi)
+		multi_lay_out(flow, s, base, &at);
 	return at;
 }
 
@@ -262,6 +286,9 @@ weir_dpdk_flow_attach(struct dpdk_flow *flow, struct weir_link *link)
 	flow_get(flow);
 	WEIR_CONTAINER_OF(link->tx, struct dpdk_tx, tx)->flow = flow;
 	link->tx->ops = &weir_dpdk_tx_ops;
+	if (flow->multi != NULL)
+		weir_dpdk_multi_init(
+			WEIR_CONTAINER_OF(link->tx, struct dpdk_tx, tx));
 	flow_get(flow);
 	WEIR_CONTAINER_OF(link->rx, struct dpdk_rx, rx)->flow = flow;
 	link->rx->ops = &weir_dpdk_rx_ops;

@@ -41,6 +41,7 @@
 #include "spsc.h"
 #include "weir_driver.h"
 
+struct dpdk_multi;
 struct dpdk_port;
 struct dpdk_pool;
 struct rte_mbuf;
@@ -74,6 +75,7 @@ struct dpdk_place {
 	struct rte_mbuf *own;  /* set aside: an application's stands in */
 	bool lent;             /* the mbuf itself was sent */
 	bool wrapped;          /* mbuf is an application's, see dpdk_wrap.c */
+	uint8_t phase;         /* of several threads' halves: dpdk_multi.h */
 };
 
 /*
@@ -142,6 +144,7 @@ struct dpdk_flow {
 	/* Tx half to port. */
 	struct weir_spsc commit_q;
 	struct dpdk_commit *commit;
+	struct dpdk_multi *multi; /* NULL: one thread sends */
 	_Atomic uint32_t tx_sleeping;
 	_Atomic int32_t tx_fd;
 
@@ -289,6 +292,12 @@ dpdk_flow_news(struct dpdk_flow *flow)
 
 extern const struct weir_tx_ops weir_dpdk_tx_ops;
 extern const struct weir_rx_ops weir_dpdk_rx_ops;
+
+/* A half's descriptor to sleep on, made on first use. @return it or negative. */
+int weir_dpdk_half_fd(_Atomic int32_t *fd);
+
+/* Wake who sleeps on it, if anybody ever could. Any thread, signal-safe. */
+void weir_dpdk_half_wake(_Atomic int32_t *fd);
 
 /* Learn msg_size_max if the link is up. Half's thread. */
 void weir_dpdk_tx_settle(struct weir_tx *tx);

@@ -7,6 +7,7 @@
 
 #include "dpdk_counters.h"
 #include "dpdk_flow.h"
+#include "dpdk_multi.h"
 #include "dpdk_poison.h"
 #include "dpdk_port.h"
 #include "doorbell.h"
@@ -29,8 +30,8 @@ dpdk_rx_of(struct weir_rx *rx)
 /* ---- descriptors to sleep on ------------------------------------------- */
 
 /* Made on first use; the flow closes it, since the port may ring late. */
-static int
-half_fd(_Atomic int32_t *fd)
+int
+weir_dpdk_half_fd(_Atomic int32_t *fd)
 {
 	int made = atomic_load_explicit(fd, memory_order_relaxed);
 
@@ -42,8 +43,8 @@ half_fd(_Atomic int32_t *fd)
 	return made;
 }
 
-static void
-half_wake(_Atomic int32_t *fd)
+void
+weir_dpdk_half_wake(_Atomic int32_t *fd)
 {
 	/* Sequential: after the store of the cancel flag, see
 	 * weir_wait_sleep(). */
@@ -113,7 +114,9 @@ weir_dpdk_tx_settle(struct weir_tx *tx)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
 
-	if (!dt->up)
+	if (dt->flow->multi != NULL)
+		weir_dpdk_multi_begin(dt);
+	else if (!dt->up)
 		tx_begin(dt);
 }
 
@@ -348,7 +351,7 @@ dpdk_capacity(struct weir_tx *tx, uint32_t size)
 static int
 dpdk_tx_fd(struct weir_tx *tx)
 {
-	return half_fd(&dpdk_tx_of(tx)->flow->tx_fd);
+	return weir_dpdk_half_fd(&dpdk_tx_of(tx)->flow->tx_fd);
 }
 
 /* Could reserve say anything but 0? */
@@ -374,7 +377,7 @@ dpdk_tx_arm(struct weir_tx *tx, uint32_t size)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
 	struct dpdk_flow *flow = dt->flow;
-	int rc = half_fd(&flow->tx_fd);
+	int rc = weir_dpdk_half_fd(&flow->tx_fd);
 
 	if (rc < 0)
 		return 0; /* cannot sleep: try again */
@@ -389,7 +392,7 @@ dpdk_tx_arm(struct weir_tx *tx, uint32_t size)
 static void
 dpdk_tx_wake(struct weir_tx *tx)
 {
-	half_wake(&dpdk_tx_of(tx)->flow->tx_fd);
+	weir_dpdk_half_wake(&dpdk_tx_of(tx)->flow->tx_fd);
 }
 
 /* Outstanding is counted, not what is left over: a lost place shows. */
@@ -575,7 +578,7 @@ weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg)
 static int
 dpdk_rx_fd(struct weir_rx *rx)
 {
-	return half_fd(&dpdk_rx_of(rx)->flow->rx_fd);
+	return weir_dpdk_half_fd(&dpdk_rx_of(rx)->flow->rx_fd);
 }
 
 static int
@@ -583,7 +586,7 @@ dpdk_rx_arm(struct weir_rx *rx)
 {
 	struct dpdk_rx *dr = dpdk_rx_of(rx);
 	struct dpdk_flow *flow = dr->flow;
-	int rc = half_fd(&flow->rx_fd);
+	int rc = weir_dpdk_half_fd(&flow->rx_fd);
 
 	if (rc < 0)
 		return 0;
@@ -598,7 +601,7 @@ dpdk_rx_arm(struct weir_rx *rx)
 static void
 dpdk_rx_wake(struct weir_rx *rx)
 {
-	half_wake(&dpdk_rx_of(rx)->flow->rx_fd);
+	weir_dpdk_half_wake(&dpdk_rx_of(rx)->flow->rx_fd);
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #include "dpdk_flow.h"
 #include "dpdk_hdr.h"
+#include "dpdk_multi.h"
 #include "dpdk_poison.h"
 #include "dpdk_pool.h"
 #include "weir_dpdk.h"
@@ -88,6 +89,13 @@ check_fit(const struct weir_permit *permit, const struct dpdk_flow *flow,
 
 /* ---- messages from mbufs -------------------------------------------------- */
 
+static bool
+is_dpdk(const struct weir_tx *tx)
+{
+	return tx != NULL && (tx->ops == &weir_dpdk_tx_ops ||
+			      tx->ops == &weir_dpdk_multi_ops);
+}
+
 static struct dpdk_flow *
 tx_flow(struct weir_tx *tx)
 {
@@ -102,7 +110,7 @@ weir_dpdk_permit_wrap(struct weir_permit *permit, struct rte_mbuf *mbuf,
 	struct dpdk_flow *flow;
 	int rc;
 
-	if (permit->tx == NULL || permit->tx->ops != &weir_dpdk_tx_ops)
+	if (!is_dpdk(permit->tx))
 		return weir_fail(-EOPNOTSUPP,
 				 "mbuf: only links of the dpdk driver take it");
 	flow = tx_flow(permit->tx);
@@ -127,7 +135,7 @@ weir_dpdk_slot_unwrap(struct weir_slot *slot)
 	struct dpdk_flow *flow;
 	struct rte_mbuf *mbuf;
 
-	if (slot->tx == NULL || slot->tx->ops != &weir_dpdk_tx_ops)
+	if (!is_dpdk(slot->tx))
 		return NULL;
 	flow = tx_flow(slot->tx);
 	place = &flow->places[slot->cookie];

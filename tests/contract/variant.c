@@ -59,6 +59,11 @@ static const struct variant variants[] = {
 	{ "mem+shm", 0, 1, 2, { MEM, SHM } },
 #ifdef CONTRACT_DPDK
 	{ "dpdk-ring", VARIANT_POLLED | VARIANT_ADDRESS, 4, 1, { RING } },
+	{ "dpdk-ring-multi",
+	  VARIANT_POLLED | VARIANT_ADDRESS | VARIANT_MULTI,
+	  4,
+	  1,
+	  { RING } },
 	{ "dpdk-memif",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_TRUSTED,
 	  4,
