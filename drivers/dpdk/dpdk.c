@@ -686,6 +686,7 @@ const struct weir_driver weir_driver_dpdk = {
 	.tx_size = sizeof(struct dpdk_tx),
 	.rx_size = sizeof(struct dpdk_rx),
 	.tx_counters = dpdk_tx_counters,
+	.tx_shared_counters = dpdk_tx_counters, /* kept there too */
 	.rx_counters = dpdk_rx_counters,
 	.port_open = dpdk_port_open,
 	.port_poll = weir_dpdk_poll,
