@@ -339,6 +339,8 @@ weir_shm_segment_attach(int fd, uint64_t size, uint64_t epoch,
 
 	if (rc != 0)
 		return rc;
+	/* Of a file of huge pages this sets aside those that it lacks, and the
+	 * seals keep holes out: so none is missing when we read (SIGBUS). */
 	base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return errno == ENOMEM ? -ENOMEM : -EPROTO;

@@ -55,16 +55,44 @@ choose_sizes(uint8_t byte)
 	};
 }
 
+/* Something that may even be allowed: a peer chooses its classes. */
+static void
+change_class(struct fuzz_in *in)
+{
+	struct shm_header *h = &segment.front->header;
+	uint8_t how = fuzz_u8(in);
+	struct shm_class *c = &h->classes[how % SHM_CLASSES_MAX];
+
+	switch (how >> 3 & 3) {
+	case 0:
+		c->first += (how >> 5) * SHM_GROUP_SIZE;
+		h->body_limit += (how >> 5) * SHM_GROUP_SIZE;
+		break;
+	case 1:
+		c->count += fuzz_near(in);
+		break;
+	case 2:
+		c->offset += fuzz_near(in) * UINT64_C(8);
+		break;
+	default:
+		c->stride += fuzz_near(in) * 8;
+		c->size += fuzz_near(in);
+	}
+}
+
 static void
 lie_in_header(struct fuzz_in *in)
 {
 	uint8_t *header = (uint8_t *)&segment.front->header;
+	uint8_t lies = fuzz_u8(in);
 
-	for (uint8_t lies = fuzz_u8(in) & 3; lies > 0; lies--) {
-		uint8_t at = fuzz_u8(in), what = fuzz_u8(in);
+	for (uint8_t n = lies & 3; n > 0; n--) {
+		uint8_t at = fuzz_u8(in);
 
-		header[at] = what;
+		header[at] = fuzz_u8(in);
 	}
+	for (uint8_t n = lies >> 2 & 3; n > 0; n--)
+		change_class(in);
 }
 
 /* Its hello, and then ours or the other way round. */

@@ -204,6 +204,40 @@ only_a_memfd_will_do(void **state)
 	unmake(&own);
 }
 
+/* A file of huge pages that nobody has put aside: to read it must not kill. */
+static void
+missing_huge_pages_are_no_trap(void **state)
+{
+	const uint64_t sizes[] = { UINT64_C(2) << 20, UINT64_C(64) << 20,
+				   UINT64_C(2) << 30 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		int rc, fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB |
+							  MFD_ALLOW_SEALING);
+		struct shm_segment peer;
+
+		if (fd < 0) {
+			print_message("skipped: no huge pages at all\n");
+			skip();
+		}
+		assert_int_equal(ftruncate(fd, (off_t)sizes[i]), 0);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS,
+				       F_SEAL_SHRINK | F_SEAL_GROW |
+					       F_SEAL_FUTURE_WRITE |
+					       F_SEAL_SEAL),
+				 0);
+		rc = weir_shm_segment_attach(fd, sizes[i], 0, &peer);
+		assert_true(rc == -EPROTO || rc == -ENOMEM);
+		assert_int_equal(
+			fallocate(fd,
+				  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				  2 << 20),
+			-1);
+		close(fd);
+	}
+}
+
 /* One lie each; the arithmetic ones would overflow 32 bits. */
 #define LIE(field, value)                                                  \
 	do {                                                               \
@@ -300,6 +334,7 @@ main(void)
 			the_size_and_the_epoch_must_be_the_announced_ones),
 		cmocka_unit_test(every_seal_is_needed),
 		cmocka_unit_test(only_a_memfd_will_do),
+		cmocka_unit_test(missing_huge_pages_are_no_trap),
 		cmocka_unit_test(every_lie_in_a_header_is_refused),
 		cmocka_unit_test(huge_pages_are_taken_or_refused),
 	};
