@@ -31,7 +31,8 @@ g++ -std=gnu++20 -O1 -w -fpermissive -fno-sized-deallocation \
 	-I"$work" -I. -I../../../lib ring.cpp -o "$work/ring" || exit 1
 
 for test in publish hold returns close abort orphan-order orphan doorbell \
-	doorbell-fence close-asleep abort-asleep; do
+	doorbell-fence close-asleep abort-asleep several several-asleep \
+	several-close; do
 	verdict=holds
 	timeout 600 "$work/ring" $test $runs >"$work/out" 2>&1 || {
 		verdict=FAILS
@@ -41,7 +42,7 @@ for test in publish hold returns close abort orphan-order orphan doorbell \
 	[ $verdict = holds ] || grep -v ") init_" "$work/out" | tail -n 40
 done
 while IFS=$'\t' read -r number test file wrong; do
-	timeout 100 "$work/ring" "$test" 20000 "$number" >"$work/out" 2>&1
+	timeout 100 "$work/ring" "$test" 100000 "$number" >"$work/out" 2>&1
 	if [ $? = 1 ]; then
 		by=$(sed -n 's/^iteration: \([0-9]*\).*/found in run \1/p' \
 			"$work/out" | head -n 1)

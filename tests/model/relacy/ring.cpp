@@ -28,6 +28,7 @@ template <class T> static T &unused_static()
 	return *(T *)(void *)place;
 }
 
+#include "claim.h"
 #include "shm_tx.c"
 #include "shm_tx_half.c"
 #include "shm_rx.c"
@@ -43,6 +44,12 @@ struct bell {
 
 	void drain() { rung.exchange(0, rl::mo_seq_cst, $); }
 	void ring() { rung.store(1, rl::mo_seq_cst, $); }
+	// Several who wait are all woken, until one of them drains it.
+	void wait_until_drained()
+	{
+		while (rung.load(rl::mo_seq_cst, $) == 0)
+			rl::yield(1, $);
+	}
 	void wait()
 	{
 		while (rung.exchange(0, rl::mo_seq_cst, $) == 0)
@@ -55,13 +62,19 @@ static rl::var<int> *life; // of the receiver's session
 static unsigned freed;
 
 void weir_shm_bell_ring(int door) { bells[door]->ring(); }
-void weir_shm_bell_wake(struct shm_bell *) {}
-static struct shm_bell *receivers_bell;
-// The sender's rings on: its sleeps end early, which they may.
+static struct shm_bell *receivers_bell, *senders_bell;
+void weir_shm_bell_wake(struct shm_bell *own)
+{
+	if (own == senders_bell)
+		bells[0]->ring();
+}
+// That of one sender rings on: its sleeps end early, which they may.
 void weir_shm_bell_drain(struct shm_bell *own)
 {
 	if (own == receivers_bell)
 		bells[1]->drain();
+	if (own == senders_bell)
+		bells[0]->drain();
 }
 int weir_shm_sleep_fd(struct shm_sleep *, struct shm_session *,
 		      const struct shm_bell *) { return 0; }
@@ -403,6 +416,8 @@ template <bool counted> struct orphan : lane<orphan<counted>, 2> {
 	}
 };
 
+#include "several.h"
+
 template <class test> static bool
 run(rl::iteration_t iterations)
 {
@@ -430,6 +445,9 @@ static const struct {
 	{ "doorbell-fence", false, run<doorbell<true>> },
 	{ "close-asleep", true, run<ending<false, true>> },
 	{ "abort-asleep", true, run<ending<true, true>> },
+	{ "several", false, run<several> },
+	{ "several-asleep", true, run<several_asleep> },
+	{ "several-close", false, run<several_close> },
 };
 
 int

@@ -15,7 +15,10 @@ import re
 import sys
 
 FILES = [
+    "lib/claim.h",
     "lib/doorbell.h",
+    "lib/sleepers.h",
+    "lib/sleepers.c",
     "drivers/shm/shm_lane.h",
     "drivers/shm/shm_bell.h",
     "drivers/shm/shm_fork.h",
@@ -27,6 +30,9 @@ FILES = [
     "drivers/shm/shm_tx_half.c",
     "drivers/shm/shm_rx.c",
     "drivers/shm/shm_orphan.c",
+    "drivers/shm/shm_multi.h",
+    "drivers/shm/shm_tx_multi.c",
+    "drivers/shm/shm_multi_half.c",
 ]
 
 # file, test, what is wrong, where (once in the file; white space is free), and
@@ -81,6 +87,29 @@ DEFECTS = [
      "bool early = defect(@) && atomic_load_explicit(&flags[flag], "
      "memory_order_relaxed) != 0; mark_done(s, cookie); if (defect(@) ? "
      "early : weir_doorbell_wanted(&flags[flag], false))"),
+    ("shm_tx_multi.c", "several", "the word is published in no order",
+     "(seq + 1) << 32 | len, memory_order_release", None),
+    ("shm_tx_multi.c", "several", "a return is read in no order",
+     "&mt->base.returns[body], memory_order_acquire", None),
+    ("claim.h", "several", "what is given back is in no order",
+     "atomic_fetch_or(word, bits);",
+     "word->fetch_or(bits, defect(@) ? rl::mo_relaxed : rl::mo_seq_cst, $);"),
+    ("claim.h", "several", "a claim takes what another one took meanwhile",
+     "while (!atomic_compare_exchange_weak(word, &seen, seen & ~got));",
+     "while (defect(@) ? (atomic_fetch_and(word, ~got), false) : "
+     "!atomic_compare_exchange_weak(word, &seen, seen & ~got));"),
+    ("shm_tx_multi.c", "several-close",
+     "reserve does not look for a close after its claim",
+     "return (int)unless_stopped(mt, permits, got);",
+     "if (defect(@)) return (int)got; %s;"),
+    ("shm_multi_half.c", "several-close",
+     "close does not wait for who is inside commit",
+     "(taken == 0 || all_published(mt))", "(defect(@) || %s)"),
+    ("shm_tx_multi.c", "several-asleep",
+     "who drained the bell does not pass on what it was for",
+     "else if (slept)", "else if (slept && !defect(@))"),
+    ("shm_multi_half.c", "several-asleep", "a sender does not look after arming",
+     "(weir_shm_multi_room(mt) & 1u << k) == 0", "(defect(@) || %s)"),
 ]
 
 # The loads and stores themselves stay as they are: see relacy.h.
@@ -99,6 +128,16 @@ RULES = [
     (r"static pthread_mutex_t (\w+) = PTHREAD_MUTEX_INITIALIZER;",
      r"static rl::mutex *\1;"),
     (r"pthread_mutex_(lock|unlock)\(&(\w+)\)", r"\2->\1($)"),
+    (r"pthread_mutex_t life;", "rl::mutex life;"),
+    (r"pthread_mutex_(lock|unlock)\(&mt->life\)", r"mt->life.\1($)"),
+    (r"pthread_mutex_(init|destroy)\(.*\);", ""),
+    (r"sched_yield\(\)", "rl::yield(1, $)"),
+    # Its threads are all in one of ours.
+    (r"static _Thread_local char self;",
+     "static char selves[8];\n"
+     "#define self (selves[rl::ctx().threadx_->index_])"),
+    # Bodies that there are not are always free, so nobody need look at them.
+    (r"(bits = )~", r"\1((1u << CELLS) - 1) & ~"),
     (r"_Atomic (\w+)", r"rl::atomic<\1>"),
     (r"_Alignas", "alignas"),
     (r"\bclass\b(?!_)", "class_"),
