@@ -18,13 +18,13 @@
 #define atomic_fetch_sub_explicit(at, n, order) ((at)->fetch_sub(n, order))
 
 /* The short forms are sequentially consistent. */
-#define atomic_init(at, value)        ((at)->store(value, rl::mo_relaxed, $))
-#define atomic_load(at)               ((at)->load(rl::mo_seq_cst, $))
-#define atomic_store(at, value)       ((at)->store(value, rl::mo_seq_cst, $))
-#define atomic_exchange(at, value)    ((at)->exchange(value, rl::mo_seq_cst, $))
-#define atomic_fetch_add(at, n)       ((at)->fetch_add(n, rl::mo_seq_cst, $))
-#define atomic_fetch_or(at, bits)     ((at)->fetch_or(bits, rl::mo_seq_cst, $))
-#define atomic_fetch_and(at, bits)    ((at)->fetch_and(bits, rl::mo_seq_cst, $))
+#define atomic_init(at, value)     ((at)->store(value, rl::mo_relaxed, $))
+#define atomic_load(at)            ((at)->load(rl::mo_seq_cst, $))
+#define atomic_store(at, value)    ((at)->store(value, rl::mo_seq_cst, $))
+#define atomic_exchange(at, value) ((at)->exchange(value, rl::mo_seq_cst, $))
+#define atomic_fetch_add(at, n)    ((at)->fetch_add(n, rl::mo_seq_cst, $))
+#define atomic_fetch_or(at, bits)  ((at)->fetch_or(bits, rl::mo_seq_cst, $))
+#define atomic_fetch_and(at, bits) ((at)->fetch_and(bits, rl::mo_seq_cst, $))
 #define atomic_compare_exchange_weak(at, seen, value) \
 	((at)->compare_exchange_weak(*(seen), value, rl::mo_seq_cst, $))
 

@@ -14,7 +14,8 @@
 #define publish               publish_wants
 
 #include "sleepers.c"
-namespace multi {
+namespace multi
+{
 #include "shm_multi.h"
 #include "shm_tx_multi.c"
 #include "shm_multi_half.c"
@@ -42,9 +43,9 @@ struct shared_lane : lane<derived, threads> {
 		map[0].store((1u << CELLS) - 1, rl::mo_relaxed, $);
 		for (auto &word : state)
 			word.store(0, rl::mo_relaxed, $);
-		for (auto *word : { &mt.seq, &mt.wait_down, &mt.wait_credit,
-				    &mt.wait_small, &mt.wait_large,
-				    &mt.discarded, &mt.doorbells })
+		for (auto *word :
+		     { &mt.seq, &mt.wait_down, &mt.wait_credit, &mt.wait_small,
+		       &mt.wait_large, &mt.discarded, &mt.doorbells })
 			word->store(0, rl::mo_relaxed, $);
 		this->zero(mt.stop);
 		this->zero(mt.collecting);
@@ -137,8 +138,7 @@ struct several_asleep : shared_lane<several_asleep, 3> {
 		for (int k = 0; i < 2 && k < 2; k++)
 			send_sleeping();
 		for (int k = 0; i == 2 && k < 4; k++) {
-			while (k == 2 &&
-			       committed.load(rl::mo_relaxed, $) < 4)
+			while (k == 2 && committed.load(rl::mo_relaxed, $) < 4)
 				rl::yield(1, $);
 			RL_ASSERT(take() == 1);
 		}
@@ -155,9 +155,9 @@ struct several_close : shared_lane<several_close, 3> {
 			do
 				rc = try_send();
 			while (rc == 0 ? (rl::yield(1, $), true)
-				       : rc == 1 && committed.load(
-							    rl::mo_relaxed,
-							    $) < 3);
+				       : rc == 1 &&
+						 committed.load(rl::mo_relaxed,
+								$) < 3);
 			RL_ASSERT(rc == 1 || rc == -EPIPE);
 		} else if (i == 1) {
 			while ((rc = multi::close_now(&mt)) == -EBUSY)
