@@ -16,7 +16,8 @@
  * are read again by the receiver's prefetcher before they are written. */
 #define CLAIM_CELLS 16u
 
-/* Of larger messages the copy into the slot overlaps well enough by itself. */
+/* The rest of a larger message overlaps well enough by itself, when it is copied
+ * into the slot. */
 #define CLAIM_BYTES 4096u
 
 /* ---- collect ----------------------------------------------------------------- */
@@ -306,8 +307,10 @@ claim_body(struct shm_tx *st, uint32_t body, uint32_t len)
 	volatile uint8_t *bytes;
 	uint32_t next;
 
-	if (free == 0 || len > CLAIM_BYTES)
+	if (free == 0)
 		return;
+	if (len > CLAIM_BYTES)
+		len = CLAIM_BYTES;
 	next = (c->word_first + c->word_hint) * SHM_GROUP_SIZE +
 	       (uint32_t)__builtin_ctzll(free);
 	bytes = c->bytes + (uint64_t)(next - c->first) * c->stride;
