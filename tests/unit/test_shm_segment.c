@@ -298,6 +298,32 @@ every_lie_in_a_header_is_refused(void **state)
 	LIE(classes[3].count, good.classes[3].count + 64);
 }
 
+/* Several lies that agree with each other, so that one rule alone finds them. */
+static void
+lies_that_agree_are_refused(void **state)
+{
+	struct shm_header h = geometry(48, 64, 2);
+
+	(void)state;
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), 0);
+	h.cell_count = h.classes[0].count = 63; /* no mask */
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), -EPROTO);
+	h = geometry(48, 64, 2);
+	h.classes[0].count = 32; /* cells 32 to 63 lie anywhere */
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), -EPROTO);
+	h = geometry(48, 64, 2);
+	h.cells_offset += 8; /* words across cache lines */
+	h.classes[0].offset += 8;
+	h.segment_size += 4096;
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), -EPROTO);
+	h = geometry(4096, 64, 2);
+	h.body_limit += 64; /* a gap is allowed, an overlap is not */
+	h.classes[3].first += 64;
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), 0);
+	h.classes[3].first = h.classes[2].first;
+	assert_int_equal(weir_shm_header_check(&h, h.segment_size, 0), -EPROTO);
+}
+
 /* Whether there are huge pages or not, require means require. */
 static void
 huge_pages_are_taken_or_refused(void **state)
@@ -336,6 +362,7 @@ main(void)
 		cmocka_unit_test(only_a_memfd_will_do),
 		cmocka_unit_test(missing_huge_pages_are_no_trap),
 		cmocka_unit_test(every_lie_in_a_header_is_refused),
+		cmocka_unit_test(lies_that_agree_are_refused),
 		cmocka_unit_test(huge_pages_are_taken_or_refused),
 	};
 
