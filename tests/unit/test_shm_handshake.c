@@ -753,5 +753,5 @@ main(void)
 		cmocka_unit_test(a_squatter_is_found_out),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, own_names, NULL);
 }

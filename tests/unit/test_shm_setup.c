@@ -405,5 +405,5 @@ main(void)
 		cmocka_unit_test(an_end_right_after_setup_comes_after_up),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, own_names, NULL);
 }
