@@ -466,6 +466,9 @@ static inline void weir_slot_discard(struct weir_slot *slot);
 /**
  * Transmit what was committed now, if called on the port owner's thread;
  * elsewhere the port's next poll does it. mem and shm publish on commit.
+ * Between two polls it sends at most 32 packets of a half while other links of
+ * the port are in use, and none while the device has no room: what is more
+ * waits for the poll, so that flushing gets no link more than its turn.
  */
 static inline void weir_tx_flush(struct weir_tx *tx);
 

@@ -11,10 +11,15 @@
 #define WAIT_STEP_NS 50000000u   /* how soon a signal is noticed */
 #define GOODBYE_NS   2000000000u /* the peer closes too, or not */
 
-/* With --links: short messages, and few signs of life. */
+/*
+ * With --links: short messages, few signs of life, and time to get up. A server
+ * gives up a link whose client is silent for so long; a client that believes it
+ * is up may have no processor meanwhile, and the server waits for it in vain.
+ */
 #define LINKS_SIZE         1024u
 #define LINKS_KEEPALIVE_NS UINT64_C(2000000000)
 #define LINKS_DEAD_NS      UINT64_C(20000000000)
+#define LINKS_CONNECT_NS   UINT64_C(60000000000)
 
 void
 weir_side_config(const struct weir_perf_args *args,
@@ -31,6 +36,7 @@ weir_side_config(const struct weir_perf_args *args,
 	config->tx_credits = WEIR_LINKS_CREDITS;
 	config->keepalive_ns = LINKS_KEEPALIVE_NS;
 	config->dead_timeout_ns = LINKS_DEAD_NS;
+	config->connect_timeout_ns = LINKS_CONNECT_NS;
 }
 
 static int

@@ -5,11 +5,13 @@ losses, and of the calls on mem and shm links per message of 48 bytes.
 
     budget.py STREAM    (tests/perf/stream.c, built with the flags of a release)
     budget.py --lanes LANE    (tests/perf/lane.c, likewise)
+    budget.py --parts PARTS   (tests/perf/parts.c: a whole dpdk link)
 
 Counted by callgrind, so the same on every run and machine. What the program
 itself does, the loop that stands for a driver, is not counted; everything that
 it calls is: push, next, encode, timers, acknowledgements both ways, pop. Of a
-lane all is counted: the calls are inline, and the loop around them is short.
+lane all is counted: the calls are inline, and the loop around them is short. So
+it is of a dpdk link, with the polls and the rings that stand for a device.
 
 The limits stand here and nowhere else. Above them a change needs either less
 code on the data path or a good reason; below them by much, lower ones.
@@ -48,6 +50,23 @@ LANES = {
 }
 
 
+PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
+
+# messages per burst, may they share packets: instructions per message of each
+# part, see parts.c. With one at a time a part that polls pays a whole poll.
+PARTS_BUDGET = {
+    (32, "single"): (126, 340, 330, 21, 39, 98, 126),
+    (32, "coalesce"): (126, 174, 115, 21, 39, 84, 121),
+    (1, "single"): (242, 1145, 1158, 80, 57, 970, 880),
+}
+
+# A poll of a port that nobody uses: links, of which all but one may be asleep,
+# and how much more than with one link it may cost.
+IDLE_LINKS = 33
+IDLE_POLLS = 2000
+IDLE_MORE = 1.05
+
+
 def count(out, side, inclusive):
     """Instructions of a function of STREAM as callgrind_annotate tells them."""
     text = subprocess.run(
@@ -55,17 +74,19 @@ def count(out, side, inclusive):
          "--inclusive=" + inclusive, out],
         check=True, capture_output=True, text=True).stdout
     for line in text.splitlines():
-        match = re.match(r"\s*([\d,]+) .*:" + side + r"(\.\S+)?( \[.*)?$", line)
+        match = re.match(r"\s*([\d,]+) .*\.c:" + side + r"(\.\S+)?( \[.*)?$",
+                         line)
         if match:
             return int(match[1].replace(",", ""))
     sys.exit("callgrind does not know " + side)
 
 
-def run_counted(out, *command):
-    """@return messages, packets."""
+def run_counted(out, *command, below=None):
+    """All, or what a function calls. @return messages, packets."""
+    collect = ["--toggle-collect=%s*" % below] if below else []
     run = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out,
-         *command],
+         *collect, *command],
         capture_output=True, text=True, timeout=100)
     match = re.match(r"(\d+) messages (\d+) packets", run.stdout)
     if run.returncode != 0 or not match:
@@ -100,12 +121,39 @@ def lanes(program):
     return bad
 
 
+def idle_poll(program, links):
+    with tempfile.NamedTemporaryFile(prefix="weir-callgrind-") as out:
+        polls, _ = run_counted(out.name, program, "idle", str(links),
+                               str(IDLE_POLLS), below="measured_idle")
+        return count(out.name, "measured_idle", "yes") / polls
+
+
+def parts(program):
+    bad = 0
+    print("burst packets %s" % "".join("%15s" % part for part in PARTS))
+    for (burst, packets), limits in PARTS_BUDGET.items():
+        with tempfile.NamedTemporaryFile(prefix="weir-callgrind-") as out:
+            messages, _ = run_counted(out.name, program, str(burst),
+                                      str(ROUNDS // 16 if burst == 1
+                                          else ROUNDS // burst), packets,
+                                      below="measured")
+            got = [count(out.name, "part_" + part, "yes") / messages
+                   for part in PARTS]
+        print("%5d %-8s" % (burst, packets) +
+              "".join("%9.1f %5d" % pair for pair in zip(got, limits)))
+        bad += sum(seen > limit for seen, limit in zip(got, limits))
+    one, many = idle_poll(program, 1), idle_poll(program, IDLE_LINKS)
+    print("idle poll: %.0f with 1 link, %.0f with %d, limit %.0f"
+          % (one, many, IDLE_LINKS, one * IDLE_MORE))
+    return bad + (many > one * IDLE_MORE)
+
+
 def main():
     if not shutil.which("valgrind") or not shutil.which("callgrind_annotate"):
         print("skipped: valgrind is not installed")
         return 77
-    if sys.argv[1] == "--lanes":
-        bad = lanes(sys.argv[2])
+    if sys.argv[1] in ("--lanes", "--parts"):
+        bad = (lanes if sys.argv[1] == "--lanes" else parts)(sys.argv[2])
         if bad:
             print("%d above the limit" % bad)
         return 1 if bad else 0
