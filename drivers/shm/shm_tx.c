@@ -12,8 +12,9 @@
 /* Permits given back unused between two looks for a dead peer. */
 #define BACKED_OUT_LOOK 64u
 
-/* Cells that are claimed at once, a power of two. Fewer overlap less; more
- * are read again by the receiver's prefetcher before they are written. */
+/* Cells that are claimed at once, a power of two. Fewer overlap less; more,
+ * or cells farther ahead, are read again by the receiver's prefetcher before
+ * they are written. */
 #define CLAIM_CELLS 16u
 
 /* The rest of a larger message overlaps well enough by itself, when it is copied
@@ -22,13 +23,15 @@
 
 /* ---- collect ----------------------------------------------------------------- */
 
+/* Bodies of one group; a bit each. */
 static void
-body_free(struct shm_tx *st, unsigned int k, uint32_t body)
+bodies_free(struct shm_tx *st, uint32_t group, uint64_t bits)
 {
-	st->free_map[body / SHM_GROUP_SIZE] |= UINT64_C(1)
-					       << body % SHM_GROUP_SIZE;
-	st->class_free[k]++;
-	st->free_credits++;
+	uint32_t count = (uint32_t)__builtin_popcountll(bits);
+
+	st->free_map[group] |= bits;
+	st->class_free[st->group_class[group]] += count;
+	st->free_credits += count;
 }
 
 /* A body is back when the peer's return word names the generation that we
@@ -38,21 +41,21 @@ body_free(struct shm_tx *st, unsigned int k, uint32_t body)
 static void
 collect_group(struct shm_tx *st, uint32_t group)
 {
-	unsigned int k = st->group_class[group];
+	const _Atomic uint16_t *returns = &st->returns[group * SHM_GROUP_SIZE];
+	const uint16_t *generation = &st->generation[group * SHM_GROUP_SIZE];
+	uint64_t out = st->out_map[group], back = 0;
 
-	for (uint64_t bits = st->out_map[group]; bits != 0; bits &= bits - 1) {
-		uint32_t body = group * SHM_GROUP_SIZE +
-				(uint32_t)__builtin_ctzll(bits);
+	for (uint64_t bits = out; bits != 0; bits &= bits - 1) {
+		int i = __builtin_ctzll(bits);
 
 		/* Acquire: the releaser's reads of the body are over before
 		 * we write it again. Pairs with weir_shm_release(). */
-		if (atomic_load_explicit(&st->returns[body],
-					 memory_order_acquire) !=
-		    st->generation[body])
-			continue;
-		st->out_map[group] &= ~(bits & -bits);
-		body_free(st, k, body);
+		if (atomic_load_explicit(&returns[i], memory_order_acquire) ==
+		    generation[i])
+			back |= bits & -bits;
 	}
+	st->out_map[group] = out & ~back;
+	bodies_free(st, group, back);
 }
 
 /* all: also groups whose word has not changed. A word is the number of the
@@ -286,9 +289,9 @@ weir_shm_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 static void
 claim_ahead(struct shm_tx *st)
 {
-	if (st->free_credits < 2 * CLAIM_CELLS)
+	if (st->free_credits < CLAIM_CELLS)
 		return;
-	for (uint64_t i = CLAIM_CELLS; i < UINT64_C(2) * CLAIM_CELLS; i++)
+	for (uint64_t i = 0; i < CLAIM_CELLS; i++)
 		atomic_store_explicit(
 			&st->cells[(st->seq + i) & st->mask].claim, 0,
 			memory_order_relaxed);
@@ -378,7 +381,8 @@ weir_shm_discard(struct weir_tx *tx, const struct weir_slot *slot)
 	struct shm_tx *st = shm_tx_of(tx);
 	uint32_t body = (uint32_t)slot->cookie;
 
-	body_free(st, st->group_class[body / SHM_GROUP_SIZE], body);
+	bodies_free(st, body / SHM_GROUP_SIZE,
+		    UINT64_C(1) << body % SHM_GROUP_SIZE);
 	st->cursor--;
 	st->discarded++;
 	backed_out(st);

@@ -174,8 +174,8 @@ MUTANTS = [
      'msgs[i].len = desc->len;', 'msgs[i].len = (desc->len + 7u) & ~7u;'),
 
     ('shm: leak on discard', ('shm',), SHM_TX,
-     'body_free(st, st->group_class[body / SHM_GROUP_SIZE], body);\n'
-     '\tst->cursor--;', '(void)body;\n\tst->cursor--;'),
+     'bodies_free(st, body / SHM_GROUP_SIZE,\n\t\t    '
+     'UINT64_C(1) << body % SHM_GROUP_SIZE);\n\tst->cursor--;', '(void)body;\n\tst->cursor--;'),
     ('shm: EOF before drain', SHM_ALL, SHM_RX,
      'if ((uint32_t)end == (uint32_t)sr->seq) {', 'if (1) {'),
     ('shm: an abort looks like a close', SHM_ALL, SHM_HALF,

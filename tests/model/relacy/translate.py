@@ -48,7 +48,7 @@ DEFECTS = [
      "&s->returns[body], (uint16_t)(cookie >> 16), memory_order_release",
      None),
     ("shm_tx.c", "publish", "a return is read in no order",
-     "&st->returns[body], memory_order_acquire", None),
+     "&returns[i], memory_order_acquire", None),
     ("shm_orphan.c", "returns", "the group word overtakes the return",
      "(uint32_t)(cookie >> 32), memory_order_release", None),
     ("shm_tx.c", "returns", "the group word is read in no order",
