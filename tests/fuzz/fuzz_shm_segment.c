@@ -9,8 +9,9 @@
  * Operations of the peer and calls of ours come in any order; half of what the
  * peer does is right. Every message is read wholly, when it comes and again
  * when it is released, which may be after the link is gone. Held messages are
- * apart, so are our slots, our books add up, an error is the last word, and
- * nothing is left open or mapped.
+ * apart; so are our slots, from each other and from what was sent and never
+ * returned; our books add up, an error is the last word, and nothing is left
+ * open or mapped.
  */
 #include <poll.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "weir_stats.h"
 
 #define HELD_MAX 16u
+#define OUT_MAX  128u /* as many credits as we ask for at most */
 
 static struct shm_victim victim;
 static struct shm_session *session;
@@ -37,6 +39,15 @@ static struct weir_permit permits[HELD_MAX];
 static struct weir_slot slots[HELD_MAX];
 static unsigned int held_count, permit_count, slot_count;
 static int tx_last, rx_last; /* negative: for ever */
+
+/* Committed messages of ours that the peer has never returned. */
+static struct {
+	const uint8_t *from, *to;
+	uint32_t body;
+	uint16_t generation;
+} out[OUT_MAX];
+static unsigned int out_count;
+static uint64_t committed;
 
 /* --- set-up --------------------------------------------------------------- */
 
@@ -293,6 +304,19 @@ peer_on_socket(struct fuzz_in *in)
 		shm_victim_leave(&victim);
 }
 
+/* Whether it was right or a lie: these bytes are ours again. */
+static void
+see_returns(void)
+{
+	for (unsigned int i = 0; i < out_count;) {
+		if (atomic_load(&segment.front->returns[out[i].body]) ==
+		    out[i].generation)
+			out[i] = out[--out_count];
+		else
+			i++;
+	}
+}
+
 /* --- we ------------------------------------------------------------------------ */
 
 static void
@@ -399,6 +423,28 @@ check_slot(const struct weir_slot *slot)
 		FUZZ_CHECK(from != other);
 		FUZZ_CHECK(to <= other || other + slots[i].len <= from);
 	}
+	for (unsigned int i = 0; i < out_count; i++)
+		FUZZ_CHECK(to <= out[i].from || out[i].to <= from);
+}
+
+static void
+we_commit(struct weir_slot *slot)
+{
+	const struct shm_header *h = &session->own.header;
+	const struct shm_cell *cell =
+		(const struct shm_cell *)(session->own.bytes +
+					  h->cells_offset) +
+		(committed++ & (h->cell_count - 1));
+
+	FUZZ_CHECK(out_count < h->cell_count);
+	out[out_count].from = slot->data;
+	out[out_count].to = (const uint8_t *)slot->data + slot->len;
+	weir_slot_commit(slot);
+	FUZZ_CHECK((uint32_t)(atomic_load(&cell->word) >> 32) ==
+		   (uint32_t)committed);
+	out[out_count].body = atomic_load(&cell->body);
+	out[out_count++].generation = atomic_load(&cell->generation);
+	see_returns();
 }
 
 static void
@@ -437,7 +483,7 @@ we_finish_slot(struct fuzz_in *in)
 	if (how & 1)
 		weir_slot_discard(&slots[i]);
 	else
-		weir_slot_commit(&slots[i]);
+		we_commit(&slots[i]);
 	slots[i] = slots[--slot_count];
 }
 
@@ -463,8 +509,10 @@ we_forward(struct fuzz_in *in)
 		return;
 	permit = permits[--permit_count];
 	i %= held_count;
-	if (weir_msg_forward(&held[i], &permit) == 0)
-		held[i] = held[--held_count];
+	if (weir_msg_forward(&held[i], &permit) != 0)
+		return;
+	held[i] = held[--held_count];
+	committed++; /* and not followed any further */
 }
 
 static void
@@ -575,6 +623,7 @@ peer_step(struct fuzz_in *in, uint8_t op)
 	default:
 		peer_on_socket(in);
 	}
+	see_returns();
 }
 
 static void
@@ -649,7 +698,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	shm_stage_begin();
 	held_count = permit_count = slot_count = 0;
 	tx_last = rx_last = 0;
-	taken = 0;
+	taken = committed = 0;
+	out_count = 0;
 	up = set_up(&in);
 	while (up && fuzz_left(&in) > 0) {
 		uint8_t op = fuzz_u8(&in) % 18;
