@@ -181,7 +181,7 @@ shm_link_destroy(struct weir_link *link)
 	weir_shm_session_unref(session_of(link));
 }
 
-static const char *const shm_keys[] = { "fd", "path", "uid", NULL };
+static const char *const shm_keys[] = { "fd", "path", "trust", "uid", NULL };
 
 /* What weir stat can read, wherever the half lies. */
 static const struct weir_half_counter
@@ -236,6 +236,8 @@ static const struct weir_half_counter
 		[WEIR_HALF_messages] = WEIR_HALF_COUNTER(struct shm_rx, seq),
 		[WEIR_HALF_payload_bytes] =
 			WEIR_HALF_COUNTER(struct shm_rx, payload_bytes),
+		[WEIR_HALF_copied_bytes] =
+			WEIR_HALF_COUNTER(struct shm_rx, copied_bytes),
 	};
 
 const struct weir_driver weir_driver_shm = {

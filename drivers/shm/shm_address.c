@@ -119,6 +119,21 @@ handed_fd(const struct weir_endpoint *ep, struct shm_address *a)
 	return 0;
 }
 
+static int
+trust(const struct weir_endpoint *ep, struct shm_address *a)
+{
+	const char *whom = weir_endpoint_get(ep, "trust");
+
+	a->trust_none = whom != NULL && strcmp(whom, "none") == 0;
+	if (whom == NULL || a->trust_none || strcmp(whom, "peer") == 0)
+		return 0;
+	return weir_fail(
+		-EINVAL,
+		"endpoint 'shm:%s': trust=%s is neither peer nor none; "
+		"none has each message copied before you read it",
+		ep->address, whom);
+}
+
 int
 weir_shm_address(const struct weir_endpoint *ep, struct shm_address *address)
 {
@@ -128,6 +143,8 @@ weir_shm_address(const struct weir_endpoint *ep, struct shm_address *address)
 	int rc;
 
 	rc = weir_endpoint_u64(ep, "uid", 0, UINT32_MAX - 1, &uid);
+	if (rc == 0)
+		rc = trust(ep, &a);
 	if (rc != 0)
 		return rc;
 	a.uid = (int64_t)uid;

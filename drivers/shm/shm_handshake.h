@@ -67,10 +67,11 @@ struct shm_creds {
 struct shm_address {
 	struct sockaddr_un sun;
 	socklen_t len;
-	bool file;     /* a path in a file system */
-	int fd;        /* handed over by the application, or -1 */
-	int64_t uid;   /* who may listen there besides root */
-	char name[64]; /* printable */
+	bool file;       /* a path in a file system */
+	int fd;          /* handed over by the application, or -1 */
+	int64_t uid;     /* who may listen there besides root */
+	bool trust_none; /* what the peer sends is copied first: shm_trust.c */
+	char name[64];   /* printable */
 };
 
 /* Who may connect. */

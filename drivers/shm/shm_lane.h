@@ -54,7 +54,10 @@ struct shm_session {
 	_Atomic uint32_t broken;  /* the peer's memory held what cannot be */
 	struct shm_segment own;
 	struct shm_segment peer;
-	uint8_t *group_class;    /* of the peer's bodies */
+	uint8_t *group_class; /* of the peer's bodies */
+	uint8_t *places;      /* NULL, or private ones: shm_trust.c */
+	uint64_t places_size;
+	uint64_t places_offset[SHM_CLASSES_MAX];
 	struct shm_bell tx_bell; /* ours */
 	struct shm_bell rx_bell;
 	uint64_t cycles_per_ms;
@@ -165,6 +168,8 @@ struct shm_rx {
 	uint32_t body_limit;
 	uint64_t payload_bytes;
 	uint64_t holes; /* numbers without a message, see shm_rx.c */
+	uint64_t copied_bytes;
+	struct weir_rx_ops private_ops; /* see shm_trust.c */
 	struct shm_watch watch;
 	struct shm_sleep sleep;
 };
@@ -248,6 +253,16 @@ int weir_shm_tx_init(struct shm_tx *st, struct shm_session *session);
 /* The session is up: swap the tables. */
 void weir_shm_tx_attach(struct shm_tx *st);
 void weir_shm_rx_attach(struct shm_rx *sr);
+
+/* ---- shm_trust.c ------------------------------------------------------------------ */
+
+/* If the peer is not trusted: a private place for each body of its segment.
+ * @return 0; -ENOMEM. */
+int weir_shm_places_make(struct shm_session *session);
+void weir_shm_places_free(struct shm_session *session);
+
+/* Have a half that is up copy what it receives there. */
+void weir_shm_rx_distrust(struct shm_rx *sr);
 
 /* ---- shm_multi_half.c: a send half of several threads ---------------------------- */
 

@@ -172,8 +172,9 @@ weir_shm_listener_close(struct weir_listener *listener)
 /* Answer a hello. @return 1; -ENOMEM, -EMFILE ours; -EPROTO, -ECONNRESET
  * theirs. Consumes fds, not sock. */
 static int
-build(struct weir_link *link, int sock, const struct shm_hello *hello,
-      int fds[SHM_FDS], const struct shm_creds *creds)
+build(struct weir_link *link, const struct shm_address *address, int sock,
+      const struct shm_hello *hello, int fds[SHM_FDS],
+      const struct shm_creds *creds)
 {
 	struct shm_session *s;
 	int rc;
@@ -187,6 +188,7 @@ build(struct weir_link *link, int sock, const struct shm_hello *hello,
 		weir_shm_close_fds(fds);
 		return rc;
 	}
+	s->address.trust_none = address->trust_none;
 	rc = weir_shm_session_adopt(s, hello, fds, creds);
 	if (rc == 0)
 		rc = weir_shm_session_bind(s, link);
@@ -232,7 +234,7 @@ try_pending(struct shm_listener *l, struct weir_link *link, unsigned int i,
 		return 0;
 	pending_take(l, i);
 	if (rc == 1)
-		rc = build(link, sock, &hello, fds, &creds);
+		rc = build(link, &l->address, sock, &hello, fds, &creds);
 	if (rc == 1) {
 		(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, sock, &none);
 		return 1;

@@ -357,6 +357,7 @@ shm_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats)
 
 	stats->messages = stats->released = sr->seq - sr->holes;
 	stats->payload_bytes = sr->payload_bytes;
+	stats->copied_bytes = sr->copied_bytes;
 	stats->doorbells = atomic_load_explicit(&sr->session->release_bells,
 						memory_order_relaxed);
 	for (uint32_t b = 0; b < sr->body_limit; b++)
@@ -404,7 +405,7 @@ early_recv(struct weir_rx *rx, struct weir_msg *msgs, uint16_t n)
 	if (rc != 1)
 		return rc;
 	weir_shm_rx_attach(sr);
-	return shm_recv(rx, msgs, n);
+	return rx->ops->recv(rx, msgs, n);
 }
 
 static int
@@ -452,6 +453,8 @@ weir_shm_rx_attach(struct shm_rx *sr)
 	sr->track = s->track;
 	sr->peer = s->peer_tx;
 	sr->rx.ops = &weir_shm_rx_ops;
+	if (s->places != NULL)
+		weir_shm_rx_distrust(sr);
 	/* Rung to say that the link is up. */
 	weir_shm_bell_drain(&s->rx_bell);
 }

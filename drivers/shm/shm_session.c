@@ -46,6 +46,7 @@ session_free(struct shm_session *s)
 	weir_shm_segment_close_fd(&s->own);
 	weir_shm_segment_unmap(&s->own);
 	weir_shm_segment_unmap(&s->peer);
+	weir_shm_places_free(s);
 	free((void *)s->track);
 	free(s->group_class);
 	pthread_mutex_destroy(&s->lock);
@@ -207,6 +208,8 @@ weir_shm_session_adopt(struct shm_session *s, const struct shm_hello *hello,
 					     &s->peer);
 	if (rc == 0)
 		rc = make_tracks(s);
+	if (rc == 0)
+		rc = weir_shm_places_make(s);
 	if (rc != 0) {
 		weir_shm_close_fds(fds);
 		return rc;

@@ -56,6 +56,11 @@ static const struct variant variants[] = {
 	  1,
 	  1,
 	  { SHM } },
+	{ "shm-trust-none",
+	  VARIANT_CHILD | VARIANT_COPIES,
+	  1,
+	  1,
+	  { { "shm:contract-%,trust=none", NULL } } },
 	{ "mem+shm", 0, 1, 2, { MEM, SHM } },
 #ifdef CONTRACT_DPDK
 	{ "dpdk-ring", VARIANT_POLLED | VARIANT_ADDRESS, 4, 1, { RING } },

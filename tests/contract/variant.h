@@ -22,6 +22,7 @@ enum variant_flags {
 	VARIANT_ADDRESS = 1u << 6,  /* slot and message have one address */
 	VARIANT_MEMFD = 1u << 7,    /* payload lies in a mapped memfd */
 	VARIANT_MULTI = 1u << 8,    /* every send half is multi-producer */
+	VARIANT_COPIES = 1u << 9,   /* what is received is copied first */
 };
 
 /* Endpoints of one driver; '%' stands for a tag of this run. */

@@ -57,14 +57,16 @@ own_names(void **state)
 	return setenv("WEIR_RUNTIME_DIR", dir, 1);
 }
 
+/* @param keys of both ends' endpoints, "" or with a comma first. */
 static inline void
-pair_open(struct pair *p, const struct weir_link_config *config)
+pair_open_with(struct pair *p, const char *keys,
+	       const struct weir_link_config *config)
 {
 	struct weir_listener *listener;
 	char endpoint[64];
 
 	memset(p, 0, sizeof(*p));
-	snprintf(endpoint, sizeof(endpoint), "shm:unit-%d", getpid());
+	snprintf(endpoint, sizeof(endpoint), "shm:unit-%d%s", getpid(), keys);
 	assert_int_equal(weir_port_open(endpoint, NULL, &p->port), 0);
 	assert_int_equal(
 		weir_listener_open(p->port, endpoint, config, &listener), 0);
@@ -76,6 +78,12 @@ pair_open(struct pair *p, const struct weir_link_config *config)
 	weir_listener_close(listener);
 	assert_int_equal(weir_link_split(p->a_link, &p->a_tx, &p->a_rx), 0);
 	assert_int_equal(weir_link_split(p->b_link, &p->b_tx, &p->b_rx), 0);
+}
+
+static inline void
+pair_open(struct pair *p, const struct weir_link_config *config)
+{
+	pair_open_with(p, "", config);
 }
 
 static inline void
