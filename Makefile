@@ -3,7 +3,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: build demo check check-long check-versions coverage fuzz kill-matrix model mutants \
+.PHONY: build demo check check-long check-nic check-versions coverage fuzz kill-matrix model mutants \
 	bench bench-short install clean help
 
 build:
@@ -17,6 +17,7 @@ help:
 	@echo "make check       every test on five builds; about 13 minutes"
 	@echo "make check-long  the same with repeats and valgrind; hours"
 	@echo "make check-versions  do newer DPDKs take it? Fetches and links them"
+	@echo "make check-nic   the drivers of real NICs, in an emulated machine; NIC=e1000"
 	@echo "make model       models of the wire protocol, the ring under relacy"
 	@echo "make mutants     planted defects, and the seed that finds each of them"
 	@echo "make coverage    lines and branches of the wire protocol under test"
@@ -44,6 +45,15 @@ check:
 check-long:
 	@config/packages.sh check
 	@config/check.sh --long
+
+# NIC="e1000 virtio" NIC_TESTS="cat loss" take a part: tests/nic/run.sh.
+check-nic:
+	@config/packages.sh nic
+	@config/setup.sh build-nic -Dbuildtype=release -Ddpdk=enabled \
+		-Dtool=enabled -Dman=disabled
+	@ninja -C build-nic tests/contract/contract-dpdk apps/weir/weir \
+		>build-nic/ninja.txt
+	@NIC="$(NIC)" NIC_TESTS="$(NIC_TESTS)" tests/nic/run.sh build-nic
 
 check-versions:
 	@config/packages.sh build

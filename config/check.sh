@@ -132,6 +132,10 @@ if [ "$long" = yes ]; then
 	config/dpdk_versions.sh || failures+=("a newer DPDK: does not build")
 fi
 if [ "$long" = yes ]; then
+	say "NIC drivers"
+	make -s check-nic || failures+=("a NIC's driver, see above")
+fi
+if [ "$long" = yes ]; then
 	say "planted faults"
 	python3 tests/contract/mutants.py . ||
 		failures+=("a planted fault was not found")

@@ -3,7 +3,7 @@
 #
 # What weir needs from Debian 12, for each thing that can be made of it.
 #
-#     config/packages.sh [--check] build|demo|check|peers
+#     config/packages.sh [--check] build|demo|check|peers|nic
 #
 # As root it installs what is missing. Otherwise, or with --check, it prints
 # the one command that would and exits with 3. Silent when nothing is missing.
@@ -21,6 +21,9 @@ check="clang libclang-rt-14-dev g++ libcmocka-dev clang-format-14 procps spin
 # Plots, and what "make bench" compares weir with.
 peers="gnuplot-nox ucx-utils libfabric-bin"
 
+# An emulated machine; its kernel is fetched and unpacked by tests/nic/image.sh.
+nic="qemu-system-x86 busybox-static cpio"
+
 only_check=no
 if [ "${1:-}" = --check ]; then
 	only_check=yes
@@ -31,8 +34,9 @@ build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 check) wanted="$build $demo $check" ;;
 peers) wanted=$peers ;;
+nic) wanted="$build libcmocka-dev $nic" ;;
 *)
-	echo "usage: config/packages.sh [--check] build|demo|check|peers" >&2
+	echo "usage: config/packages.sh [--check] build|demo|check|peers|nic" >&2
 	exit 2
 	;;
 esac

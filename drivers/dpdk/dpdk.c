@@ -646,9 +646,9 @@ dpdk_link_destroy(struct weir_link *link)
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
 static const char *const dpdk_keys[] = {
-	"dev",       "dev.",     "local", "peer-mac",  "queue", "mtu",
-	"mbufs",     "vlan",     "pcp",   "ttl-min",   "crc",   "cookie",
-	"reset-key", "coalesce", "cc",    "cc-target", NULL,
+	"dev",       "dev.",     "local", "peer-mac",  "queue",   "mtu",
+	"mbufs",     "vlan",     "pcp",   "ttl-min",   "crc",     "cookie",
+	"reset-key", "coalesce", "cc",    "cc-target", "offload", NULL,
 };
 
 /* What weir stat can read, wherever the half lies. */

@@ -30,6 +30,7 @@ struct driver_facts {
 	bool retains;  /* keeps mbufs after tx_burst returned */
 	bool one_pool; /* sends without copy only from its rx pool */
 	bool direct;   /* sends only direct mbufs of that pool */
+	bool rx_pow2;  /* uses a power of two of each rx buffer */
 	bool linear;   /* corrupts what has two segments */
 };
 
@@ -38,10 +39,11 @@ struct dpdk_dev_private {
 	struct dpdk_memif *memif;
 	struct dpdk_ring_pair *pair;
 	int side;
-	char vdev[64];    /* made by us, to be removed; or "" */
-	bool is_ours;     /* configured by us: to be stopped and closed */
-	bool promiscuous; /* for dpdk_group.c: to be taken back */
-	int group_fd;     /* holds a membership of the interface, or -1 */
+	char vdev[64];          /* made by us, to be removed; or "" */
+	struct rte_device *pci; /* found and closed by us, to be probed anew */
+	bool is_ours;           /* configured by us: to be stopped and closed */
+	bool promiscuous;       /* for dpdk_group.c: to be taken back */
+	int group_fd;           /* holds a membership of the interface, or -1 */
 	bool memif_zero_copy;
 	char iface[IF_NAMESIZE]; /* kernel interface beneath, or "" */
 	struct dpdk_xdp_socket xdp;

@@ -34,8 +34,12 @@ static const struct driver_facts facts_table[] = {
 	{ .name = "net_virtio_user", .same_host = true, .retains = true },
 };
 
-/* A real NIC: keeps mbufs until its ring comes round. */
-static const struct driver_facts facts_default = { .retains = true };
+/*
+ * A real NIC: keeps mbufs until its ring comes round. Many (e1000, ixgbe, igb)
+ * use of a buffer only a power of two, and spread longer frames over several.
+ */
+static const struct driver_facts facts_default = { .retains = true,
+						   .rx_pow2 = true };
 
 bool
 weir_dpdk_driver_is(const struct dpdk_dev *dev, const char *name)
@@ -91,7 +95,8 @@ learn_mtu(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 }
 
 static void
-learn_offloads(struct dpdk_dev *dev, const struct rte_eth_dev_info *info)
+learn_offloads(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
+	       const struct rte_eth_dev_info *info)
 {
 	uint64_t tx = info->tx_offload_capa;
 	uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM |
@@ -111,6 +116,8 @@ learn_offloads(struct dpdk_dev *dev, const struct rte_eth_dev_info *info)
 			      ? rxq.conf.offloads
 			      : 0;
 	}
+	if (spec->plain)
+		tx = rx = 0;
 	dev->tx_segs_max = 1;
 	if ((tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 &&
 	    !dev->priv->facts->linear)
@@ -153,7 +160,7 @@ weir_dpdk_learn(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 			return rc;
 	}
 	dev->mtu = (uint16_t)(dev->frame_max - DPDK_ETHER_LEN - spec->tag_len);
-	learn_offloads(dev, &info);
+	learn_offloads(dev, spec, &info);
 	if (!priv->facts->direct && !priv->memif_zero_copy)
 		dev->refer_end = UINTPTR_MAX;
 

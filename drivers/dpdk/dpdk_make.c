@@ -271,7 +271,6 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	return init_vdev(dev, spec->name, args);
 }
 
-/* A device that EAL knows; one that the application runs is only borrowed. */
 /* A device of weir's own has one queue pair. */
 static int
 refuse_queue(const struct dpdk_dev_spec *spec)
@@ -299,6 +298,7 @@ check_queue(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 	return 0;
 }
 
+/* A device that EAL knows; one that the application runs is only borrowed. */
 static int
 find_existing(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
@@ -326,6 +326,8 @@ find_existing(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		return weir_fail(rc, "dpdk %s: does not describe itself",
 				 spec->name);
 	dev->priv->is_ours = info.nb_rx_queues == 0;
+	if (dev->priv->is_ours && spec->is_pci)
+		dev->priv->pci = info.device;
 	return dev->priv->is_ours ? refuse_queue(spec)
 				  : check_queue(dev, spec, &info);
 }
@@ -366,6 +368,22 @@ weir_dpdk_make(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	}
 }
 
+/*
+ * A closed port does not come back while EAL takes its device for probed: let
+ * go of that too, so that the next open finds it. Unless it has more ports.
+ */
+static void
+forget_pci(struct rte_device *device)
+{
+	uint16_t port_id;
+
+	RTE_ETH_FOREACH_DEV_OF(port_id, device)
+	{
+		return;
+	}
+	rte_dev_remove(device);
+}
+
 void
 weir_dpdk_unmake(struct dpdk_dev *dev)
 {
@@ -373,12 +391,15 @@ weir_dpdk_unmake(struct dpdk_dev *dev)
 
 	if (priv->is_ours)
 		rte_eth_dev_close(dev->port_id);
+	if (priv->pci != NULL)
+		forget_pci(priv->pci);
 	if (priv->vdev[0] != '\0')
 		rte_vdev_uninit(priv->vdev);
 	weir_dpdk_xdp_close(&priv->xdp);
 	if (priv->pair != NULL)
 		weir_dpdk_ring_close(priv->pair, priv->side);
 	priv->is_ours = false;
+	priv->pci = NULL;
 	priv->vdev[0] = '\0';
 	priv->pair = NULL;
 }

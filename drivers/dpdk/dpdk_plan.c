@@ -22,6 +22,9 @@
 /* mbufs in bursts on the way between device and link. */
 #define BURST_MBUFS 64
 
+/* What a NIC counts into the length of a frame: checksum and two VLAN tags. */
+#define NIC_FRAME_EXTRA (RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
+
 static uint32_t
 data_room_of(const struct dpdk_dev *dev)
 {
@@ -30,6 +33,9 @@ data_room_of(const struct dpdk_dev *dev)
 
 	if (weir_dpdk_driver_is(dev, "net_af_xdp"))
 		rx_room += XDP_HEADROOM;
+	if (dev->priv->facts->rx_pow2)
+		rx_room = RTE_PKTMBUF_HEADROOM +
+			  rte_align32pow2(dev->frame_max + NIC_FRAME_EXTRA);
 	/* af_packet wants to be sure that a whole slot fits. */
 	rx_room =
 		RTE_MAX(rx_room, dev->priv->packet_slot + RTE_PKTMBUF_HEADROOM);

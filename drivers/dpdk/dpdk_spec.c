@@ -173,6 +173,20 @@ take_memif_args(struct dpdk_dev_spec *spec)
 		spec->args[0] = '\0';
 }
 
+static int
+read_offload(const struct weir_endpoint *ep, bool *plain)
+{
+	const char *text = weir_endpoint_get(ep, "offload");
+
+	*plain = text != NULL && strcmp(text, "off") == 0;
+	if (text == NULL || *plain || strcmp(text, "on") == 0)
+		return 0;
+	return weir_fail(-EINVAL,
+			 "dpdk: offload=%s is neither on nor off; write "
+			 "offload=off to use none of the device's",
+			 text);
+}
+
 int
 weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 			 struct dpdk_dev_spec *spec)
@@ -191,6 +205,8 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				       &mbufs);
 	if (rc == 0)
 		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
+	if (rc == 0)
+		rc = read_offload(ep, &spec->plain);
 	if (rc != 0)
 		return rc;
 	if (spec->kind == DPDK_DEV_MEMIF)

@@ -12,15 +12,21 @@
 
 #include "fixture.h"
 
-/* What a case may take in all. Most take milliseconds; a broken release shows
- * as a hang. */
-#define CASE_LIMIT_S 60
+/* What a case may take in all, in limits of one step. Most take milliseconds; a
+ * broken release shows as a hang. */
+#define CASE_LIMIT_STEPS 3
 
 static struct fixture fixture;
 static char runtime_dir[64];
 static const char *volatile case_name = "set-up";
 
 /* ---- time limit ------------------------------------------------------------ */
+
+static unsigned int
+case_limit_s(void)
+{
+	return (unsigned int)(CASE_LIMIT_STEPS * peer_limit_ns() / 1000000000);
+}
 
 static void
 on_alarm(int signal)
@@ -165,7 +171,7 @@ fixture_end(void)
 	int failures = 0;
 
 	case_name = "the end";
-	alarm(CASE_LIMIT_S);
+	alarm(case_limit_s());
 	failures += side_end(&fixture.b);
 	failures += side_end(&fixture.a);
 	alarm(0);
@@ -182,7 +188,7 @@ int
 case_setup(void **state)
 {
 	case_name = ((const struct CMUnitTest *)*state)->name;
-	alarm(CASE_LIMIT_S);
+	alarm(case_limit_s());
 	peers_make();
 	fixture.tx = NULL;
 	fixture.rx = NULL;

@@ -38,6 +38,15 @@
 			",dev.iface=v0,local=fd00:9::2/64,vlan=9,pcp=3" \
 	}
 
+/* Two NICs wired together, at the places that tests/nic/run.sh gives them. */
+#define NIC(keys)                                             \
+	{                                                     \
+		"dpdk:10.9.0.1:7400,dev=0000:00:10.0"         \
+		",local=10.9.0.1/24" keys,                    \
+			"dpdk:10.9.0.1:7400,dev=0000:00:11.0" \
+			",local=10.9.0.2/24" keys             \
+	}
+
 static const struct variant variants[] = {
 	{ "mem", VARIANT_ADDRESS, 1, 1, { MEM } },
 	{ "mem-connect", VARIANT_ADDRESS | VARIANT_CONNECTS, 1, 1, { MEM } },
@@ -95,6 +104,16 @@ static const struct variant variants[] = {
 	  40,
 	  1,
 	  { VETH6("net_af_packet0") } },
+	{ "dpdk-nic",
+	  VARIANT_POLLED | VARIANT_CHILD,
+	  40,
+	  1,
+	  { NIC(",offload=on") } },
+	{ "dpdk-nic-plain",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_CONNECTS,
+	  40,
+	  1,
+	  { NIC(",offload=off") } },
 	{ "shm+dpdk-ring", VARIANT_POLLED, 4, 2, { SHM, RING } },
 #endif
 };

@@ -26,7 +26,8 @@ while read -r file; do
 		complain "$file: no comment on what it is for comes first"
 done < <(find lib drivers apps tests -name '*.[ch]' -o -name '*.cpp' | sort)
 
-scripts=$(find config tests apps .ci -name '*.sh' -o -path .ci/run | sort)
+scripts=$(find config tests apps .ci -name '*.sh' -o -path .ci/run -o \
+	-path tests/nic/init | sort)
 for file in $scripts $(find config tests apps -name '*.py' | sort); do
 	head -n 3 "$file" | grep -q 'SPDX-License-Identifier: BSD-3-Clause' ||
 		complain "$file: no licence line"

@@ -752,6 +752,7 @@ fail_in_every_way(int side, int meet_fd)
 	expect_failure("dpdk:a,dev=net_ring,dev.x=1", -EINVAL, "dev.");
 	expect_failure("dpdk:a,mtu=100", -EINVAL, "mtu");
 	expect_failure("dpdk:a,mbufs=1", -EINVAL, "mbufs");
+	expect_failure("dpdk:a,offload=no", -EINVAL, "offload");
 	if (other_netns >= 0)
 		expect_failure("dpdk:a,dev=net_af_packet0,dev.iface=v0,"
 			       "mtu=9000",
