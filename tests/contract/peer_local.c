@@ -120,6 +120,23 @@ peer_limit_ns(void)
 
 uint32_t peer_link_flags;
 
+/*
+ * Where a step may take long (an emulated processor), a link may too before it
+ * gives up. Cases about these times set them themselves.
+ */
+static void
+be_patient(struct weir_link_config *config)
+{
+	uint64_t limit_ns = peer_limit_ns(), patience_ns = limit_ns / 4;
+
+	if (limit_ns <= LIMIT_S_DEFAULT * UINT64_C(1000000000))
+		return;
+	if (config->connect_timeout_ns == 0)
+		config->connect_timeout_ns = patience_ns;
+	if (config->dead_timeout_ns == 0)
+		config->dead_timeout_ns = patience_ns;
+}
+
 void
 peer_start(struct peer *peer, const struct order *order)
 {
@@ -128,6 +145,7 @@ peer_start(struct peer *peer, const struct order *order)
 			 order->step, peer->order.step);
 	peer->order = *order;
 	peer->order.config.size = sizeof(peer->order.config);
+	be_patient(&peer->order.config);
 	peer->order.config.flags |= peer_link_flags;
 	peer->answer = (struct answer){ 0 };
 	peer->busy = true;
