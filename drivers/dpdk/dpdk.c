@@ -547,13 +547,14 @@ static int
 dpdk_port_fd(struct weir_port *port)
 {
 	(void)port;
-	return -EOPNOTSUPP;
+	return weir_fail(-EOPNOTSUPP, "dpdk: rx interrupts are not used; poll "
+				      "the port instead of sleeping on it");
 }
 
 static int
 dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 {
-	/* No device here wakes us: poll. */
+	/* Rx interrupts are not used, so nothing wakes us: poll. */
 	(void)port;
 	(void)deadline_ns;
 	return 0;
