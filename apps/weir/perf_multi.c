@@ -9,6 +9,9 @@
  *
  * Both links are open all the time, one carries messages at a time. Rates are
  * by the wall clock: with more threads than processors that is what counts.
+ *
+ * On a dpdk link a thread of weir's own polls the senders' port, and the
+ * receiver polls its own.
  */
 
 #include <pthread.h>
@@ -75,6 +78,7 @@ struct producers {
 
 struct receiver {
 	struct page *page;
+	struct weir_port *port; /* to be polled, or NULL */
 	struct weir_rx *rx[2];
 	uint64_t next[2][WEIR_PERF_PRODUCERS_MAX];
 };
@@ -119,6 +123,8 @@ receive_all(struct receiver *r)
 	int a = 0, b = 0;
 
 	while (a >= 0 || b >= 0) {
+		if (r->port != NULL)
+			(void)weir_port_poll(r->port);
 		a = a < 0 ? a : take(r, 0);
 		b = b < 0 ? b : take(r, 1);
 		idle = a > 0 || b > 0 ? 0 : idle + 1;
@@ -142,6 +148,8 @@ receiver_run(const struct weir_perf_args *args, struct page *page,
 		rc = weir_side_accept(&side[i], NULL);
 		r.rx[i] = side[i].test.rx;
 	}
+	if (weir_perf_polled(endpoint))
+		r.port = side[0].port;
 	if (rc == 0)
 		receive_all(&r);
 	side[1].listener = NULL;
@@ -284,7 +292,13 @@ open_links(struct producers *all)
 	struct weir_link_config config = { .size = sizeof(config) };
 	struct weir_port_config port = { sizeof(port),
 					 .spin_ns = WEIR_FOREVER };
-	int rc = weir_tool_port_open(all->endpoint, &port, &all->port);
+	int rc, cpus[2];
+
+	if (weir_perf_polled(all->endpoint) && weir_cpus_choose(cpus) == 0) {
+		port.poll_start = 1;
+		port.poll_cpu = (uint32_t)cpus[0];
+	}
+	rc = weir_tool_port_open(all->endpoint, &port, &all->port);
 
 	if (all->size > WEIR_MSG_SIZE_DEFAULT)
 		config.msg_size_max = all->size;
@@ -442,8 +456,10 @@ weir_perf_producers(const struct weir_perf_args *args)
 	all->args = args;
 	all->size = args->sizes[0];
 	rc = weir_tool_endpoint(args->endpoint, own);
-	if (rc == 0 && strncmp(own, "shm:", 4) != 0) {
-		weir_tool_error("%s: -P is for shm: links; leave it out", own);
+	if (rc == 0 && weir_self_in_process(own)) {
+		weir_tool_error("%s: -P is for links of two processes, shm: "
+				"or dpdk: but for net_ring; use one of these",
+				own);
 		rc = WEIR_EXIT_USAGE;
 	}
 	if (rc == 0) {

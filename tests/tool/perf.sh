@@ -90,6 +90,8 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 	done
 	self dpdk: bw -s 64 --verify --coalesce=off
 	self dpdk: lat -s 64 --verify --links 40
+	"$WEIR" perf bw dpdk:,dev=net_ring --self -P 2 2>"$DIR/err"
+	equal 'exit code of -P in one process' 2 $?
 fi
 
 # One CPU for both: a sender that never yields runs out of credits for sure.
