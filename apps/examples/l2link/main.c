@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * l2link: a forwarder of layer 2, like DPDK's l2fwd, whose second port is a
- * link of weir: frames that come in here go out there, all of them and in order.
+ * link of weir: frames that come in here go out there, in order. The link loses
+ * none; what does not fit into it, or the other port does not take, is dropped
+ * as l2fwd drops it, and counted.
  *
  *     wire -- port 0 (access)                        port 0 -- wire
  *                |                                      |
@@ -52,9 +54,11 @@ static struct {
 static struct {
 	uint64_t to_link;
 	uint64_t to_wire;
-	uint64_t no_room;  /* the link takes no more: dropped, as l2fwd does */
-	uint64_t too_long; /* for one packet of the link: dropped */
-	uint64_t no_wire;  /* the access port takes no more: dropped */
+	/* Dropped: */
+	uint64_t no_room;   /* the link takes no more */
+	uint64_t unfit;     /* too long for a packet of the link, or it ended */
+	uint64_t no_wire;   /* the access port takes no more */
+	uint64_t not_alone; /* shares its packet: the peer batches messages */
 } frames;
 
 static void
@@ -158,7 +162,7 @@ forward_in(struct weir_tx *tx)
 		if (rc == 0)
 			frames.no_room++;
 		else
-			frames.too_long++;
+			frames.unfit++;
 		rte_pktmbuf_free(mbufs[i]);
 	}
 }
@@ -172,11 +176,14 @@ forward_out(struct weir_rx *rx)
 	uint16_t sent, n = 0;
 	int rc = weir_rx_recv_burst(rx, msgs, BURST);
 
-	for (int i = 0; i < rc; i++)
-		if (weir_dpdk_msg_unwrap(&msgs[i], &mbufs[n]) == 0)
+	for (int i = 0; i < rc; i++) {
+		if (weir_dpdk_msg_unwrap(&msgs[i], &mbufs[n]) == 0) {
 			n++; /* the mbuf is ours now */
-		else
-			weir_msg_release(&msgs[i]);
+			continue;
+		}
+		frames.not_alone++;
+		weir_msg_release(&msgs[i]);
+	}
 	sent = rte_eth_tx_burst(ACCESS_PORT, 0, mbufs, n);
 	frames.to_wire += sent;
 	frames.no_wire += n - sent;
@@ -218,10 +225,11 @@ print_frames(struct weir_tx *tx, struct weir_rx *rx)
 	weir_tx_stats(tx, &tx_stats, sizeof(tx_stats));
 	weir_rx_stats(rx, &rx_stats, sizeof(rx_stats));
 	printf("to the link %" PRIu64 ", to the wire %" PRIu64
-	       ", dropped %" PRIu64 " %" PRIu64 " %" PRIu64
+	       ", dropped %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
 	       ", bytes copied %" PRIu64 "\n",
-	       frames.to_link, frames.to_wire, frames.no_room, frames.too_long,
-	       frames.no_wire, tx_stats.copied_bytes + rx_stats.copied_bytes);
+	       frames.to_link, frames.to_wire, frames.no_room, frames.unfit,
+	       frames.no_wire, frames.not_alone,
+	       tx_stats.copied_bytes + rx_stats.copied_bytes);
 }
 
 /* ---- main ------------------------------------------------------------------ */
