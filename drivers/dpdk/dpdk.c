@@ -560,23 +560,6 @@ dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 	return 0;
 }
 
-/* Flows, connections, the objects of the API, and large buffers. */
-static uint64_t
-links_bytes(const struct dpdk_port *port)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < port->flow_count; i++) {
-		const struct dpdk_flow *flow = port->flows[i];
-
-		bytes += flow->bytes + dpdk_large_bytes(&flow->rx_large) +
-			 dpdk_large_bytes(&flow->tx_large) +
-			 sizeof(struct dpdk_link) + sizeof(struct dpdk_tx) +
-			 sizeof(struct dpdk_rx);
-	}
-	return bytes;
-}
-
 static void
 dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 {
@@ -584,7 +567,7 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 
 	*stats = port->stats;
 	stats->links = port->flow_count;
-	stats->link_bytes = links_bytes(port);
+	stats->link_bytes = port->link_bytes;
 	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
 			      port->gate.counts, stats);
 	if (port->dev == NULL)

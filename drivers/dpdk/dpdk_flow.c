@@ -145,7 +145,8 @@ block_new(const struct shape *s)
 		return NULL;
 	memset(flow, 0, size);
 	block_lay_out(flow, s);
-	flow->bytes = size;
+	flow->bytes = size + sizeof(struct dpdk_link) + sizeof(struct dpdk_tx) +
+		      sizeof(struct dpdk_rx);
 	weir_spsc_init(&flow->commit_q, s->commits);
 	weir_spsc_init(&flow->back_q, s->backs);
 	weir_spsc_init(&flow->ready_q, pow2_at_least(s->held));
@@ -229,6 +230,7 @@ port_enter(struct dpdk_port *port, struct dpdk_flow *flow)
 		return rc;
 	flow->slot = port->flow_count;
 	port->flows[port->flow_count++] = flow;
+	port->link_bytes += flow->bytes;
 	weir_dpdk_run_add(&port->run, flow);
 	return 0;
 }
@@ -240,8 +242,39 @@ port_leave(struct dpdk_port *port, struct dpdk_flow *flow)
 
 	port->flows[flow->slot] = last;
 	last->slot = flow->slot;
+	port->link_bytes -= flow->bytes;
 	port->table[flow->index] = NULL;
 	weir_dpdk_run_forget(&port->run, flow);
+}
+
+/* A flow of the port takes more memory than it did. */
+static void
+flow_takes(struct dpdk_flow *flow, size_t bytes)
+{
+	flow->bytes += bytes;
+	flow->port->link_bytes += bytes;
+}
+
+/* Large buffers of one direction. @return 0 or -ENOMEM. */
+static int
+large_make(struct dpdk_flow *flow, struct dpdk_large *large, uint32_t size)
+{
+	uint32_t count = min_u32(flow->config.large_count, DPDK_LARGE_MAX);
+	int rc = weir_dpdk_large_map(large, size, count);
+
+	if (rc == 0)
+		flow_takes(flow, dpdk_large_bytes(large));
+	return rc;
+}
+
+static void
+large_drop(struct dpdk_flow *flow, struct dpdk_large *large)
+{
+	size_t bytes = dpdk_large_bytes(large);
+
+	flow->bytes -= bytes;
+	flow->port->link_bytes -= bytes;
+	weir_dpdk_large_unmap(large);
 }
 
 /* ---- references -------------------------------------------------------------- */
@@ -459,7 +492,7 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 	flow->conn_mem = aligned_alloc(CONN_ALIGN, size);
 	if (flow->conn_mem == NULL)
 		return weir_fail(-ENOMEM, "link: out of memory; free some");
-	flow->bytes += size;
+	flow_takes(flow, size);
 	flow->conn = weir_conn_init(flow->conn_mem, &c);
 	flow->token = c.token;
 	flow->rx_pool = port->dev->rx_pool;
@@ -567,10 +600,9 @@ places_make(struct dpdk_flow *flow)
 	uint32_t small = flow->tx_capacity, large = 0;
 
 	if (flow->msg_size_max > flow->frag_size) {
-		large = min_u32(flow->config.large_count, DPDK_LARGE_MAX);
-		if (weir_dpdk_large_map(&flow->tx_large, flow->msg_size_max,
-					large) != 0)
+		if (large_make(flow, &flow->tx_large, flow->msg_size_max) != 0)
 			return -ENOMEM;
+		large = flow->tx_large.count;
 	}
 	flow->large_count = large;
 	flow->place_count = small + large;
@@ -616,9 +648,8 @@ weir_dpdk_flow_up(struct dpdk_flow *flow)
 	wrap_settle(flow);
 	rc = places_make(flow);
 	if (rc == 0 && flow->config.msg_size_max > flow->frag_size)
-		rc = weir_dpdk_large_map(
-			&flow->rx_large, flow->config.msg_size_max,
-			min_u32(flow->config.large_count, DPDK_LARGE_MAX));
+		rc = large_make(flow, &flow->rx_large,
+				flow->config.msg_size_max);
 	if (rc != 0)
 		return rc;
 	flow->phase = DPDK_PHASE_UP;
@@ -726,7 +757,7 @@ tx_reclaim(struct dpdk_flow *flow)
 		flow->places[i].mbuf = NULL;
 		flow->places[i].own = NULL;
 	}
-	weir_dpdk_large_unmap(&flow->tx_large);
+	large_drop(flow, &flow->tx_large);
 	flow->owed_count = 0;
 	if (flow->tx_admitted != 0)
 		weir_dpdk_dev_dismiss(flow->port->dev, flow->tx_admitted, 0);
@@ -752,7 +783,7 @@ weir_dpdk_ready_drop(struct dpdk_flow *flow)
 static void
 rx_reclaim(struct dpdk_flow *flow)
 {
-	weir_dpdk_large_unmap(&flow->rx_large);
+	large_drop(flow, &flow->rx_large);
 	if (flow->rx_admitted != 0)
 		weir_dpdk_dev_dismiss(flow->port->dev, 0, flow->rx_admitted);
 	flow->rx_admitted = 0;

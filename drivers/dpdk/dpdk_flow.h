@@ -176,7 +176,7 @@ struct dpdk_flow {
 	_Alignas(64) struct dpdk_port *port;
 	struct weir_conn *conn;
 	void *conn_mem;
-	size_t bytes;   /* of the flow and its connection */
+	size_t bytes;   /* all that this link takes; the port sums them up */
 	uint64_t token; /* ours; of another index while there is no conn */
 	uint64_t deadline_ns;
 	struct dpdk_run_node run;

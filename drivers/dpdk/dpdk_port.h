@@ -89,6 +89,7 @@ struct dpdk_port {
 	struct dpdk_flow **flows;
 	uint32_t flow_count;
 	uint32_t flow_room;
+	uint64_t link_bytes; /* sum of their bytes */
 	struct dpdk_run run; /* those that a poll looks at */
 
 	/* Transmit. */

@@ -560,6 +560,36 @@ a_link_survives_a_device_that_loses_its_link(void **state)
 	}
 }
 
+/* ---- memory ------------------------------------------------------------------------ */
+
+static uint64_t
+link_bytes(const struct end *e)
+{
+	struct weir_port_stats stats;
+
+	weir_port_stats(e->port, &stats, sizeof(stats));
+	return stats.link_bytes;
+}
+
+static void
+memory_of_links_is_counted_until_they_are_gone(void **state)
+{
+	const struct weir_link_config large = { .size = sizeof(large),
+						.msg_size_max = 1u << 20 };
+	struct pair *p = *state;
+
+	ports_open(p, RING);
+	assert_int_equal(link_bytes(&p->a), 0);
+	link_up(p, &large);
+	exchange(p, 10);
+	/* A large buffer of each direction is the least. */
+	assert_true(link_bytes(&p->a) > 2u << 20);
+	assert_true(link_bytes(&p->b) > 2u << 20);
+	end_down(&p->b);
+	end_down(&p->a);
+	PUMP_UNTIL(p, link_bytes(&p->a) == 0 && link_bytes(&p->b) == 0);
+}
+
 /* ---- peers that vanish ------------------------------------------------------------------ */
 
 static const struct weir_link_config short_lived = {
@@ -746,6 +776,7 @@ main(void)
 		CASE(a_link_survives_a_full_ring),
 		CASE(a_link_survives_a_device_that_stops),
 		CASE(a_link_survives_a_device_that_loses_its_link),
+		CASE(memory_of_links_is_counted_until_they_are_gone),
 		CASE(nobody_answers_a_handshake),
 		CASE(a_peer_vanishes_under_data),
 		CASE(a_peer_vanishes_without_data),
