@@ -5,7 +5,7 @@
  *
  *     /weir/port/list          numbers of ports
  *     /weir/port/stats,N       counters of one, WEIR_PORT_COUNTERS and _REASONS
- *     /weir/link/list[,N]      numbers of links, above N: 512 fit an answer
+ *     /weir/link/list[,N]      the lowest 512 numbers of links above N
  *     /weir/link/stats,N       WEIR_LINK_COUNTERS, and tx_... rx_... of halves
  *
  * Answers are flat dictionaries of integers. The socket's thread reads what the
@@ -97,11 +97,11 @@ number_read(const char *params, uint32_t *number)
 	return *end == '\0' && value <= UINT32_MAX;
 }
 
-typedef void (*slot_fn)(struct rte_tel_data *data,
-			const struct board_slot *slot, uint32_t number);
+typedef void (*slot_fn)(void *into, const struct board_slot *slot,
+			uint32_t number);
 
 static void
-each_slot(struct rte_tel_data *data, slot_fn fn, uint32_t number)
+each_slot(void *into, slot_fn fn, uint32_t number)
 {
 	const struct board_head *head = weir_board();
 	uint64_t copy[BOARD_SLOT / 8];
@@ -112,37 +112,60 @@ each_slot(struct rte_tel_data *data, slot_fn fn, uint32_t number)
 	used = atomic_load_explicit(&head->used, memory_order_acquire);
 	for (uint32_t i = 0; i < used; i++)
 		if (board_read(board_slot_at(head, i), copy))
-			fn(data, (const struct board_slot *)(void *)copy,
+			fn(into, (const struct board_slot *)(void *)copy,
 			   number);
 }
 
+/*
+ * The lowest numbers above one, in order: slots are used again, so theirs is
+ * not that of numbers. Who asks on, above the last one of a full answer, gets
+ * all of them.
+ */
+struct numbers {
+	uint32_t count;
+	uint32_t value[RTE_TEL_MAX_ARRAY_ENTRIES];
+};
+
 static void
-list_port(struct rte_tel_data *data, const struct board_slot *slot,
-	  uint32_t above)
+numbers_add(struct numbers *n, uint32_t value)
+{
+	uint32_t at = n->count;
+
+	if (at == RTE_DIM(n->value)) {
+		if (value >= n->value[at - 1])
+			return;
+		at--; /* the highest goes */
+	} else {
+		n->count++;
+	}
+	for (; at > 0 && n->value[at - 1] > value; at--)
+		n->value[at] = n->value[at - 1];
+	n->value[at] = value;
+}
+
+static void
+list_port(void *into, const struct board_slot *slot, uint32_t above)
 {
 	if (slot->kind == BOARD_PORT && slot->port > above)
-		dpdk_tel_add_array_u64(data, slot->port);
+		numbers_add(into, slot->port);
 }
 
 static void
-list_link(struct rte_tel_data *data, const struct board_slot *slot,
-	  uint32_t above)
+list_link(void *into, const struct board_slot *slot, uint32_t above)
 {
 	if (slot->kind == BOARD_LINK && slot->link > above)
-		dpdk_tel_add_array_u64(data, slot->link);
+		numbers_add(into, slot->link);
 }
 
 static void
-tell_port(struct rte_tel_data *data, const struct board_slot *slot,
-	  uint32_t number)
+tell_port(void *data, const struct board_slot *slot, uint32_t number)
 {
 	if (slot->kind == BOARD_PORT && slot->port == number)
 		add_fields(data, slot, port_fields, RTE_DIM(port_fields));
 }
 
 static void
-tell_link(struct rte_tel_data *data, const struct board_slot *slot,
-	  uint32_t number)
+tell_link(void *data, const struct board_slot *slot, uint32_t number)
 {
 	if (slot->kind == BOARD_PORT || slot->link != number)
 		return;
@@ -160,12 +183,15 @@ tell_link(struct rte_tel_data *data, const struct board_slot *slot,
 static int
 answer_list(const char *params, struct rte_tel_data *data, slot_fn fn)
 {
+	struct numbers found = { 0 };
 	uint32_t above = 0;
 
 	if (params != NULL && !number_read(params, &above))
 		return -EINVAL;
+	each_slot(&found, fn, above);
 	rte_tel_data_start_array(data, DPDK_TEL_U64);
-	each_slot(data, fn, above);
+	for (uint32_t i = 0; i < found.count; i++)
+		dpdk_tel_add_array_u64(data, found.value[i]);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 
 #include <rte_eal.h>
 
+#include "board.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
 
@@ -163,6 +164,89 @@ ports_and_links_are_listed(void **state)
 			    "{\"/weir/link/list\":[]}");
 }
 
+/* ---- more links than an answer holds --------------------------------------- */
+
+#define MEM     "mem:telemetry-test"
+#define MANY    300u /* links of two ends: 600 numbers */
+#define PER_END 3u   /* places of the board: a link and its halves */
+
+struct crowd {
+	struct weir_port *port;
+	struct weir_listener *listener;
+	struct weir_link *ends[2 * MANY];
+};
+
+static void
+crowd_link(struct crowd *c, uint32_t i)
+{
+	int rc = 0;
+
+	must(weir_link_connect(c->port, MEM, NULL, &c->ends[i]), "connect");
+	while (rc == 0)
+		rc = weir_link_accept(c->listener, &c->ends[i + 1]);
+	must(rc, "accept");
+}
+
+static void
+crowd_unlink(struct crowd *c, uint32_t i)
+{
+	weir_link_destroy(c->ends[i]);
+	weir_link_destroy(c->ends[i + 1]);
+}
+
+/* The last answer's numbers must go up from there. @return how many they are. */
+static uint32_t
+count_listed(uint64_t *last)
+{
+	const char *at = strchr(answer, '[');
+	uint32_t count = 0;
+
+	assert_non_null(at);
+	while (at[1] >= '0' && at[1] <= '9') {
+		char *end;
+		uint64_t number = strtoull(at + 1, &end, 10);
+
+		assert_true(number > *last);
+		*last = number;
+		count++;
+		at = end;
+	}
+	return count;
+}
+
+/* Half of them lie in front of the others, where older ones have been. */
+static void
+many_links_are_listed_in_order_and_all(void **state)
+{
+	static struct crowd c;
+	const struct weir_port_config config = { .size = sizeof(config),
+						 .stats = 1 };
+	uint32_t before = BOARD_SLOTS / (2 * PER_END) - MANY / 2;
+	uint64_t last = 0;
+	char command[64];
+
+	(void)state;
+	must(weir_port_open(MEM, &config, &c.port), "open");
+	must(weir_listener_open(c.port, MEM, NULL, &c.listener), "listen");
+	for (uint32_t i = 0; i < before; i++) {
+		crowd_link(&c, 0);
+		crowd_unlink(&c, 0);
+	}
+	for (uint32_t i = 0; i < 2 * MANY; i += 2)
+		crowd_link(&c, i);
+	ask("/weir/link/list");
+	assert_int_equal(count_listed(&last), 512);
+	snprintf(command, sizeof(command), "/weir/link/list,%llu",
+		 (unsigned long long)last);
+	ask(command);
+	/* The two of the group are there as well. */
+	assert_int_equal(count_listed(&last), 2 * MANY + 2 - 512);
+	for (uint32_t i = 0; i < 2 * MANY; i += 2)
+		crowd_unlink(&c, i);
+	weir_listener_close(c.listener);
+	assert_int_equal(weir_port_close(c.port), 0);
+}
+
 static void
 counters_of_a_port_follow_it(void **state)
 {
@@ -239,6 +323,7 @@ main(void)
 		cmocka_unit_test(counters_of_a_link_follow_it),
 		cmocka_unit_test(every_value_is_an_integer),
 		cmocka_unit_test(what_is_not_there_is_told_so),
+		cmocka_unit_test(many_links_are_listed_in_order_and_all),
 	};
 	char dir[] = "/tmp/weir-telemetry-XXXXXX";
 	int rc;
