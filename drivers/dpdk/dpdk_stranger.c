@@ -19,6 +19,10 @@
 /* Links of one peer that a stranger's INIT can have us look at. */
 #define FORMER_LOOK 64u
 
+/* Links that are looked at for a token their peers chose. An honest one has 48
+ * random bits: hardly ever do two of them share one. */
+#define TOKEN_LOOK 8u
+
 /* Nobody needs more of these. */
 #define REJECT_EVERY_NS UINT64_C(100000)
 #define REJECT_BURST    256u
@@ -160,18 +164,28 @@ comes_from(const struct dpdk_flow *flow, const struct dpdk_hdr_in *in)
 	       flow->init_port == in->src.port;
 }
 
-/* The flow that this INIT made earlier. */
+/*
+ * The flow that this INIT made earlier.
+ *
+ * @param crowded set if so many links have its token that not all of them were
+ *        looked at, or that one more would not be
+ */
 static struct dpdk_flow *
 flow_of_init(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-	     const struct conn_init *init)
+	     const struct conn_init *init, bool *crowded)
 {
 	struct dpdk_flow *flow =
 		weir_dpdk_peer_find(&port->gate, init->params.token);
+	uint32_t seen = 0;
 
-	while (flow != NULL && (flow->connector || !comes_from(flow, in) ||
-				!weir_conn_is_same_init(flow->conn, init)))
+	for (; flow != NULL && seen < TOKEN_LOOK; seen++) {
+		if (!flow->connector && comes_from(flow, in) &&
+		    weir_conn_is_same_init(flow->conn, init))
+			return flow;
 		flow = weir_dpdk_peer_next(flow);
-	return flow;
+	}
+	*crowded = seen == TOKEN_LOOK;
+	return NULL;
 }
 
 /* Is this a link of a former life of this INIT's sender? */
@@ -289,9 +303,10 @@ on_good_init(struct dpdk_port *port, struct dpdk_listener *l,
 	     const struct dpdk_hdr_in *in, const struct wire_hdr *hdr,
 	     struct conn_init *init)
 {
-	struct dpdk_flow *flow = flow_of_init(port, in, init);
 	bool full = l->half_open + l->waiting_count >= DPDK_BACKLOG ||
 		    port->now_ns < port->gate.busy_until_ns;
+	bool crowded = false;
+	struct dpdk_flow *flow = flow_of_init(port, in, init, &crowded);
 
 	if (flow != NULL) {
 		count(port, DPDK_INIT_AGAIN);
@@ -299,7 +314,7 @@ on_good_init(struct dpdk_port *port, struct dpdk_listener *l,
 		weir_conn_on_packet(flow->conn, hdr, NULL, port->now_ns);
 		return WIRE_E_NONE;
 	}
-	if (full && !cookie_wanted(l)) {
+	if (crowded || (full && !cookie_wanted(l))) {
 		count(port, DPDK_INIT_NO_ROOM);
 		return WIRE_E_BUSY;
 	}
@@ -366,7 +381,10 @@ on_gone(struct dpdk_port *port, const struct wire_hdr *hdr)
 	struct dpdk_flow *flow = weir_dpdk_peer_find(&port->gate, hdr->token);
 	enum dpdk_stranger what = DPDK_GONE_UNKNOWN;
 
-	for (; flow != NULL; flow = weir_dpdk_peer_next(flow)) {
+	/* A server can give all links that we open the same token: those that
+	 * are not looked at miss their peer a little later. */
+	for (uint32_t i = 0; flow != NULL && i < TOKEN_LOOK;
+	     i++, flow = weir_dpdk_peer_next(flow)) {
 		what = DPDK_GONE_FORGED;
 		if (!weir_conn_on_gone(flow->conn, hdr, port->now_ns))
 			continue;

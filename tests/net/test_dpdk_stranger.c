@@ -750,6 +750,34 @@ a_link_does_not_notice_forged_packets(void **state)
 	weir_link_destroy(link);
 }
 
+/* So that nobody can have us look at thousands of links for one packet. */
+static void
+a_token_is_worth_only_a_few_links(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x620000), 1);
+	struct wire_params other = params(UINT64_C(0x630000), 1);
+	uint32_t most;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++)
+		send_init(OUR_IP + i, OUR_PORT, &p, NULL);
+	/* Those that are there are found, and another token is welcome. */
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	send_init(OUR_IP, OUR_PORT, &other, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) + happened(DPDK_INIT_NO_ROOM) +
+			   happened(DPDK_INIT_AGAIN) ==
+		   42);
+	most = (uint32_t)happened(DPDK_INIT_WELCOME);
+	assert_in_range(most, 2, 16);
+	assert_int_equal(happened(DPDK_INIT_AGAIN), 1);
+	wait_for(WIRE_REJECT);
+	/* Nobody confirms. Once they are gone, their token is free. */
+	dpdk_port_of(port_a)->ns_base += 60 * SECOND_NS;
+	TURN_UNTIL(links() == 0);
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == most + 1);
+}
+
 /* ---- CRC32C ----------------------------------------------------------------------------- */
 
 struct flipper {
@@ -1096,6 +1124,7 @@ main(void)
 		MANY(who_has_many_links_may_have_old_ones),
 		RAW(accept_is_repeated_only_to_who_is_known_to_be_there),
 		PRESSURE(the_same_init_from_elsewhere_is_another),
+		MANY(a_token_is_worth_only_a_few_links),
 		RAW(gone_needs_its_proof),
 		RAW(who_asks_for_a_link_that_is_gone_is_told_with_proof),
 		RAW(the_promised_proof_is_the_one_that_comes),
