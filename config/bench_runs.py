@@ -324,6 +324,17 @@ def copied_of(report, packet):
             f"{messages} messages of our side, and {again} packets sent again")
 
 
+def producers_of(report, burst):
+    """It takes turns with itself, wherever the processors are."""
+    if report["windows"] < ENOUGH:
+        raise NotMeasured("fewer than 20 windows")
+    for run in report["runs"]:
+        if run["burst"] == burst:
+            return (run["ratio"], run["several_per_s"], run["one_per_s"],
+                    "msg/s", f"{report['windows']} windows")
+    raise NotMeasured(f"no windows with bursts of {burst}")
+
+
 def without_place(goal, runs):
     value = goal["value"]
     if value == "dead_peer":
@@ -332,6 +343,8 @@ def without_place(goal, runs):
     report = runs.get(goal["run"])
     if value == "slow":
         return slow_of(report)
+    if value == "producers":
+        return producers_of(report, goal["burst"])
     if value == "copied":
         one_packet = goal["any"] != ""
         return copied_of(report, report["test"]["size"] if one_packet else 0)
