@@ -339,15 +339,16 @@ refused(struct shm_session *s, int reason)
 	}
 }
 
-/* Stopped between connect and hello for longer than a listener waits: we live,
- * so we try again. Or the listener is short of something, and may have it
+/* Stopped between connect and hello for longer than a listener waits, or pushed
+ * out of its door meanwhile: we live, so we try again. Or the listener is short of something, and may have it
  * soon. */
 static bool
 not_now(const struct shm_hello *hello)
 {
 	return hello->type == SHM_REFUSE &&
-	       (hello->reason == -ETIMEDOUT || hello->reason == -EMFILE ||
-		hello->reason == -ENFILE || hello->reason == -ENOMEM);
+	       (hello->reason == -ETIMEDOUT || hello->reason == -EBUSY ||
+		hello->reason == -EMFILE || hello->reason == -ENFILE ||
+		hello->reason == -ENOMEM);
 }
 
 /* Once more from the beginning, unless that was tried for long enough. */

@@ -546,10 +546,9 @@ a_refusal_has_a_reason(void **state)
 	assert_int_equal(weir_port_close(port), 0);
 }
 
-/* The listener gave up on one who was stopped between connecting and his hello;
- * he lives, and comes again. */
+/* One whom the listener sent away for no fault of his lives, and comes again. */
 static void
-who_comes_late_tries_again(void **state)
+comes_again_after(int reason)
 {
 	struct weir_endpoint ep = { .address = "unit-late" };
 	struct shm_policy policy = { .access_mode = 0600, .gid = -1 };
@@ -559,13 +558,12 @@ who_comes_late_tries_again(void **state)
 	struct weir_port *port;
 	int door;
 
-	(void)state;
 	assert_int_equal(weir_port_open("shm:", NULL, &port), 0);
 	assert_int_equal(weir_shm_address(&ep, &address), 0);
 	door = weir_shm_listen(&address, &policy);
 	assert_true(door >= 0);
 	assert_int_equal(weir_link_connect(port, "shm:unit-late", NULL, &a), 0);
-	weir_shm_refuse(accept(door, NULL, NULL), -ETIMEDOUT);
+	weir_shm_refuse(accept(door, NULL, NULL), reason);
 	close(door);
 	assert_int_equal(
 		weir_listener_open(port, "shm:unit-late", NULL, &listener), 0);
@@ -577,6 +575,22 @@ who_comes_late_tries_again(void **state)
 	weir_link_destroy(b);
 	weir_listener_close(listener);
 	assert_int_equal(weir_port_close(port), 0);
+}
+
+/* He was stopped between connecting and his hello. */
+static void
+who_comes_late_tries_again(void **state)
+{
+	(void)state;
+	comes_again_after(-ETIMEDOUT);
+}
+
+/* So many strangers knocked meanwhile that he lost his place. */
+static void
+who_is_pushed_out_tries_again(void **state)
+{
+	(void)state;
+	comes_again_after(-EBUSY);
 }
 
 /* ---- other users; needs root to become one ----------------------------------------- */
@@ -749,6 +763,7 @@ main(void)
 		cmocka_unit_test(silent_strangers_keep_nobody_out),
 		cmocka_unit_test(a_refusal_has_a_reason),
 		cmocka_unit_test(who_comes_late_tries_again),
+		cmocka_unit_test(who_is_pushed_out_tries_again),
 		cmocka_unit_test(other_users_need_the_listeners_leave),
 		cmocka_unit_test(a_squatter_is_found_out),
 	};
