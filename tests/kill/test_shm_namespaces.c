@@ -12,6 +12,7 @@
  * pidfd, and the hang-up of the socket is all that tells of a death.
  */
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -145,6 +146,35 @@ live(enum role role, const struct how *how, int end)
 
 /* ---- keepers ---------------------------------------------------------------------- */
 
+static bool
+put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0;
+}
+
+/* In a user namespace of our own if we are not root. Who has no user id there
+ * cannot tell it to anybody. */
+static bool
+enter_spaces(void)
+{
+	unsigned int uid = geteuid(), gid = getegid();
+	char users[32], groups[32];
+
+	if (unshare(spaces_flags) == 0)
+		return true;
+	snprintf(users, sizeof(users), "0 %u 1", uid);
+	snprintf(groups, sizeof(groups), "0 %u 1", gid);
+	return unshare(CLONE_NEWUSER | spaces_flags) == 0 &&
+	       put("/proc/self/setgroups", "deny") &&
+	       put("/proc/self/uid_map", users) &&
+	       put("/proc/self/gid_map", groups);
+}
+
 /* Never returns. Whoever keeps an end of the socket keeps it from hanging up. */
 static void
 keep(enum role role, const struct how *how, int ends[2])
@@ -153,8 +183,7 @@ keep(enum role role, const struct how *how, int ends[2])
 	int status;
 
 	alarm(LIFE_S);
-	if (unshare(spaces_flags) != 0 &&
-	    unshare(CLONE_NEWUSER | spaces_flags) != 0) {
+	if (!enter_spaces()) {
 		atomic_store(&told[role].refused, (uint32_t)errno);
 		_exit(0);
 	}
