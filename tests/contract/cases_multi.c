@@ -36,7 +36,7 @@ length_of(const struct head *head)
 }
 
 static struct fixture *
-multi_up(void **state, uint32_t credits, uint32_t most)
+multi_link(void **state, const struct weir_link_config *config)
 {
 	struct fixture *f = fixture_of(state);
 
@@ -44,9 +44,15 @@ multi_up(void **state, uint32_t credits, uint32_t most)
 		if ((f->as->ports[k]->driver->caps & WEIR_CAP_MULTI_PRODUCER) ==
 		    0)
 			case_skip(f, "a driver of this has no such send half");
-	return link_up(state,
-		       CONFIG(.tx_credits = credits, .msg_size_max = most,
-			      .flags = WEIR_LINK_MULTI_PRODUCER));
+	return link_up(state, config);
+}
+
+static struct fixture *
+multi_up(void **state, uint32_t credits, uint32_t most)
+{
+	return multi_link(state,
+			  CONFIG(.tx_credits = credits, .msg_size_max = most,
+				 .flags = WEIR_LINK_MULTI_PRODUCER));
 }
 
 /* ---- senders ------------------------------------------------------------------- */
@@ -477,7 +483,9 @@ a_death_ends_every_wait(void **state)
 	if ((f->v->flags & VARIANT_CHILD) == 0)
 		case_skip(f, "the peer lives in this process: it cannot die "
 			     "alone");
-	f = multi_up(state, 4, 0);
+	f = multi_link(state, CONFIG(.tx_credits = 4, .keepalive_ns = 100000000,
+				     .dead_timeout_ns = 1000000000,
+				     .flags = WEIR_LINK_MULTI_PRODUCER));
 	take_all(f, permits, 4);
 	waiters_start(waiters, 4, f);
 	let_all_sleep();

@@ -85,7 +85,8 @@ port_open(struct fixture *f, struct peer **side, unsigned int k)
 	snprintf(order.endpoint, sizeof(order.endpoint), "%s",
 		 endpoint_of(f, k, *side == listener_of(f)));
 	peer_start(*side, &order);
-	if (peer_try_finish(*side, in_ms(20000)) && (*side)->answer.rc == 0) {
+	if (peer_try_finish(*side, weir_now_ns() + peer_limit_ns()) &&
+	    (*side)->answer.rc == 0) {
 		(*side)->ports |= 1u << k;
 		return 0;
 	}
@@ -156,7 +157,7 @@ side_end(struct peer **side)
 		return 0; /* it was killed */
 	for (uint64_t k = 0; k < fixture.v->carriers; k++) {
 		peer_start(*side, ORDER(.step = STEP_PORT_CLOSE, .k = k));
-		if (!peer_try_finish(*side, in_ms(5000)) ||
+		if (!peer_try_finish(*side, weir_now_ns() + peer_limit_ns()) ||
 		    (*side)->answer.rc != 0) {
 			fprintf(stderr, "contract: %s: port %d: close: %d\n",
 				(*side)->name, (int)k, (int)(*side)->answer.rc);
@@ -213,7 +214,7 @@ side_reset(struct peer **side)
 	}
 	if (!(*side)->busy && !(*side)->gone) {
 		peer_start(*side, ORDER(.step = STEP_RESET));
-		if (peer_try_finish(*side, in_ms(5000)))
+		if (peer_try_finish(*side, weir_now_ns() + peer_limit_ns()))
 			return;
 	}
 	side_drop(side);

@@ -121,16 +121,15 @@ peer_limit_ns(void)
 uint32_t peer_link_flags;
 
 /*
- * Where a step may take long (an emulated processor), a link may too before it
- * gives up. Cases about these times set them themselves.
+ * A link does not give up in seconds: the other process may be kept waiting
+ * for a processor for seconds, or the processor be an emulated one. Cases about
+ * these times set them themselves.
  */
 static void
 be_patient(struct weir_link_config *config)
 {
-	uint64_t limit_ns = peer_limit_ns(), patience_ns = limit_ns / 4;
+	uint64_t patience_ns = peer_limit_ns() / 2;
 
-	if (limit_ns <= LIMIT_S_DEFAULT * UINT64_C(1000000000))
-		return;
 	if (config->connect_timeout_ns == 0)
 		config->connect_timeout_ns = patience_ns;
 	if (config->dead_timeout_ns == 0)
