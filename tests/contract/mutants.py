@@ -5,6 +5,7 @@ Does the suite have teeth? Plants one fault at a time into a copy of the tree,
 builds the suite against it and expects it to fail.
 
     tests/contract/mutants.py SOURCE_ROOT [PATTERN]
+    tests/contract/mutants.py --pieces SOURCE_ROOT      is the table up to date?
 
 A fault is a piece of source and what to put in its place. A piece that is no
 longer there is an error of its own: the table below is out of date. Faults in
@@ -41,7 +42,7 @@ MUTANTS = [
      '!__atomic_compare_exchange_n(status, &first, rc, false,',
      '!__atomic_compare_exchange_n(status, &first, *status, false,'),
     ('everything is latched', ('mem',), ERROR,
-     'if (!is_passing(rc))', 'if (is_passing(rc) || 1)'),
+     'if (!is_passing(rc) &&', 'if ('),
     ('close with slots out', ('mem',), TX,
      'now.permitted + now.allocated != 0', 'now.permitted > 1000'),
     ('a second close is fine', ('mem',), TX,
@@ -49,8 +50,8 @@ MUTANTS = [
     ('send does not count its copy', ('mem',), TX,
      'count_copy(tx, len);', ''),
     ('cancel is not forgotten', ('mem',), 'lib/wait.c',
-     '!__atomic_compare_exchange_n(wait->cancel, &count, count - 1,',
-     '!__atomic_compare_exchange_n(wait->cancel, &count, count,'),
+     'wait->cancel, &count, count - 1, true,',
+     'wait->cancel, &count, count, true,'),
     ('cancel does not wake', ('mem',), TX,
      'tx->ops->wake(tx);', ''),
     ('a wait gives up early', ('mem',), 'lib/wait.c',
@@ -83,14 +84,15 @@ MUTANTS = [
     ('shm multi: a drop wakes nobody', ('shm',), SHM_MULTI,
      'wake_if_any(mt);\n\tif (count', 'if (count'),
     ('shm multi: who drains passes nothing on', ('shm',), SHM_MULTI,
-     'else if (slept)\n\t\twake_if_any(mt);', 'else\n\t\t(void)slept;'),
+     'else if (slept)\n\t\tpass_on(mt);', 'else if (0)\n\t\tpass_on(mt);'),
     ('shm multi: an error wakes nobody else', ('shm',), SHM_MULTI,
-     'weir_shm_multi_wake_all(mt);', ';'),
+     'if (rc < 0)\n\t\tweir_shm_multi_wake_all(mt);\n\telse if (slept)',
+     'if (slept && rc >= 0)'),
     ('shm multi: a close wakes nobody', ('shm',), SHM_MULTI_HALF,
      'pthread_mutex_unlock(&mt->life);\n\tweir_shm_multi_wake_all(mt);',
      'pthread_mutex_unlock(&mt->life);'),
     ('shm multi: close with slots out', ('shm',), SHM_MULTI_HALF,
-     'use_of(mt, 0).taken == outstanding && all_published(mt)',
+     'taken == outstanding && (taken == 0 || all_published(mt))',
      'all_published(mt)'),
     ('shm multi: bytes that came back are not counted', ('shm',), SHM_MULTI,
      'mt->payload_returned += shm_state_len(state);', ''),
@@ -150,8 +152,8 @@ MUTANTS = [
      '\t       mem_tx_trouble(mt) == 0;', 'return 1;'),
     ('mem: a release rings nobody', ('mem',), MEM,
      'if (weir_doorbell_wanted(&lane->tx_sleeping, lane->fence))\n'
-     '\t\tweir_doorbell_ring(lane->tx_fd);\n\t/* Last',
-     '/* Last'),
+     '\t\tweir_doorbell_ring(lane->tx_fd);\n\tweir_mem_released(lane);',
+     'weir_mem_released(lane);'),
     ('mem: an end rings nobody', ('mem',), MEM,
      'if (weir_doorbell_wanted(sleeping, lane->fence))\n'
      '\t\tweir_doorbell_ring(fd);', '(void)sleeping;\n\t(void)fd;'),
@@ -167,8 +169,8 @@ MUTANTS = [
     ('mem: payload bytes are not counted', ('mem',), MEM,
      'mt->counters.payload_bytes += slot->len;', ''),
     ('mem: cells overlap', ('mem',), LANE,
-     'lane->credits = config->tx_credits;\n\tlane->small_size = size <',
-     'lane->credits = config->tx_credits;\n\tsize -= 64;\n'
+     'WEIR_LINK_MULTI_PRODUCER) != 0;\n\tlane->small_size = size <',
+     'WEIR_LINK_MULTI_PRODUCER) != 0;\n\tsize -= 64;\n'
      '\tlane->small_size = size <'),
     ('mem: the length is lost', ('mem',), MEM,
      'msgs[i].len = desc->len;', 'msgs[i].len = (desc->len + 7u) & ~7u;'),
@@ -179,15 +181,16 @@ MUTANTS = [
     ('shm: EOF before drain', SHM_ALL, SHM_RX,
      'if ((uint32_t)end == (uint32_t)sr->seq) {', 'if (1) {'),
     ('shm: an abort looks like a close', SHM_ALL, SHM_HALF,
-     'end_sending(st, SHM_END_ABORTED);', 'end_sending(st, SHM_END_CLOSED);'),
+     'SHM_END_ABORTED, st->seq);', 'SHM_END_CLOSED, st->seq);'),
     ('shm: close is ignored', ('shm',), SHM_HALF,
-     'return weir_shm_peer_gone(st);\n\tend_sending(st, SHM_END_CLOSED);',
+     'return weir_shm_peer_gone(st);\n'
+     '\tweir_shm_end_sending(st->session, SHM_END_CLOSED, st->seq);',
      'return weir_shm_peer_gone(st);'),
     ('shm: double use of a body', SHM_ALL, SHM_TX,
      '\t*word &= *word - 1;\n', ''),
     ('shm: a body held is used again', SHM_ALL, SHM_TX,
-     'st->generation[body])\n\t\t\tcontinue;',
-     'st->generation[body] && body % 7 != 3)\n\t\t\tcontinue;'),
+     'generation[i])\n\t\t\tback |=',
+     'generation[i] || i % 7 == 3)\n\t\t\tback |='),
     ('shm: the dead are silent', ('shm-process',), SHM_RX,
      'return end >> 32 != SHM_END_OPEN ? ended(sr, end) : -ETIMEDOUT;',
      'return end >> 32 != SHM_END_OPEN ? ended(sr, end) : 0;'),
@@ -195,7 +198,7 @@ MUTANTS = [
      'ended(sr, end) : -ETIMEDOUT;', 'ended(sr, end) : WEIR_EOF;'),
     ('shm: a commit rings nobody', SHM_ALL, SHM_TX,
      'weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))\n'
-     '\t\tring_peer(st);', '0, 0))\n\t\tring_peer(st);'),
+     '\t\tring_and_claim(', '0, 0))\n\t\tring_and_claim('),
     ('shm: an end rings nobody', SHM_ALL, SHM_HALF,
      'weir_doorbell_wanted(&s->peer.front->rx.sleeping, s->fence))', '0)'),
     ('shm: arm does not look again (receive)', SHM_ALL, SHM_RX,
@@ -271,7 +274,21 @@ def plant(where, root, mutant):
     return result
 
 
+def pieces(root):
+    stale = 0
+    for name, _, path, piece, _ in MUTANTS:
+        with open(os.path.join(root, path)) as file:
+            count = file.read().count(piece)
+        if count != 1:
+            print(f'{name}: the piece is there {count} times in {path}')
+            stale += 1
+    print(f'{len(MUTANTS)} planted faults, {stale} out of date')
+    return stale != 0
+
+
 def main():
+    if sys.argv[1] == '--pieces':
+        return pieces(sys.argv[2])
     root = os.path.abspath(sys.argv[1])
     pattern = sys.argv[2] if len(sys.argv) > 2 else ''
     bad = 0
