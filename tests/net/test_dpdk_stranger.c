@@ -64,6 +64,20 @@ must(int rc, const char *what)
 			 weir_last_error());
 }
 
+/* Pools of ports that were just closed are kept for a moment: there may be no
+ * room for new ones meanwhile. */
+static int
+open_port(const char *endpoint, struct weir_port **port)
+{
+	uint64_t end_ns = weir_now_ns() + LIMIT_NS;
+	int rc;
+
+	while ((rc = weir_port_open(endpoint, NULL, port)) == -ENOMEM &&
+	       weir_now_ns() < end_ns)
+		sched_yield();
+	return rc;
+}
+
 static void
 count_line(enum weir_log_level level, const char *text)
 {
@@ -979,7 +993,7 @@ open_with_key(const char *path, struct siphash_key *secret)
 
 	snprintf(endpoint, sizeof(endpoint),
 		 "dpdk:stranger-key,dev=net_ring,reset-key=%s", path);
-	rc = weir_port_open(endpoint, NULL, &port);
+	rc = open_port(endpoint, &port);
 	if (rc != 0)
 		return rc;
 	*secret = dpdk_port_of(port)->gate.secret;
@@ -1051,8 +1065,8 @@ open_ports(const char *keys, uint32_t credits)
 	config.tx_credits = credits;
 	config.msg_size_max = credits != 0 ? 1000 : 0;
 	snprintf(endpoint, sizeof(endpoint), RING "%s", keys);
-	must(weir_port_open(RING, NULL, &port_a), "open");
-	must(weir_port_open(RING, NULL, &port_b), "open");
+	must(open_port(RING, &port_a), "open");
+	must(open_port(RING, &port_b), "open");
 	must(weir_listener_open(port_a, endpoint, &config, &listener),
 	     "listen");
 	assert_int_equal(weir_dpdk_port_queue(port_b, &queue), 0);
