@@ -153,12 +153,18 @@ parts_open(struct parts *p, bool coalesce, uint32_t flags)
 		.connect_timeout_ns = 50 * SECOND_NS,
 	};
 
+	/* Others may be holding all there are. */
+	const struct weir_port_config config = {
+		.size = sizeof(config),
+		.hugepages = WEIR_HUGEPAGES_NEVER,
+	};
+
 	p->endpoint = coalesce ? "dpdk:parts,dev=net_ring,mbufs=8192"
 			       : "dpdk:parts,dev=net_ring,mbufs=8192,"
 				 "coalesce=off";
 	demand(weir_driver_register(&weir_driver_dpdk), "register");
-	demand(weir_port_open(p->endpoint, NULL, &p->a), "open");
-	demand(weir_port_open(p->endpoint, NULL, &p->b), "open");
+	demand(weir_port_open(p->endpoint, &config, &p->a), "open");
+	demand(weir_port_open(p->endpoint, &config, &p->b), "open");
 	demand(weir_listener_open(p->b, p->endpoint, &accepted, &p->listener),
 	       "listen");
 	link_open(p, flags, p->link);
