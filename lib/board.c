@@ -29,8 +29,9 @@ static struct {
 	uint32_t ports_ever;
 	uint32_t links_ever;
 	bool taken[BOARD_SLOTS];
-	bool copied;               /* head is a child's copy, of no fd */
-	struct board_head *former; /* of our parent, with what was its */
+	bool copied;                 /* head is a child's copy, of no fd */
+	struct board_head *snapshot; /* for the child, while we fork */
+	struct board_head *former;   /* of our parent, with what was its */
 	char link[256];
 	char target[64]; /* of the symlink */
 } board = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -83,18 +84,6 @@ memory_new(void)
 	return fd;
 }
 
-static void
-on_fork(void)
-{
-	pthread_mutex_lock(&board.lock);
-}
-
-static void
-on_fork_parent(void)
-{
-	pthread_mutex_unlock(&board.lock);
-}
-
 /* What a half or the reader of one needs. */
 static void
 copy_used(struct board_head *to, const struct board_head *from)
@@ -108,26 +97,46 @@ copy_used(struct board_head *to, const struct board_head *from)
 
 /*
  * A child gets a copy of its own, at the same place, instead of our halves: as
- * it gets of all other memory. A child of that child gets its copy without us.
+ * it gets of all other memory. It is made before the fork: afterwards the parent
+ * goes on writing to the original. A child of that child gets its copy without
+ * us.
  */
+static void
+on_fork(void)
+{
+	pthread_mutex_lock(&board.lock);
+	if (board.head == NULL || board.copied)
+		return;
+	board.snapshot = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (board.snapshot != MAP_FAILED)
+		copy_used(board.snapshot, board.head);
+}
+
+static void
+on_fork_parent(void)
+{
+	if (board.snapshot != NULL && board.snapshot != MAP_FAILED)
+		munmap(board.snapshot, BOARD_BYTES);
+	board.snapshot = NULL;
+	pthread_mutex_unlock(&board.lock);
+}
+
 static void
 on_fork_child(void)
 {
-	struct board_head *copy;
+	struct board_head *copy = board.snapshot;
 
 	board.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	if (board.head == NULL || board.copied)
+	if (copy == NULL)
 		return;
-	copy = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (copy != MAP_FAILED)
-		copy_used(copy, board.head);
 	/* Without memory: rather a child that ends than one that writes to
 	 * its parent's halves. */
 	if (copy == MAP_FAILED ||
 	    mremap(copy, BOARD_BYTES, BOARD_BYTES,
 		   MREMAP_MAYMOVE | MREMAP_FIXED, board.head) == MAP_FAILED)
 		munmap(board.head, BOARD_BYTES);
+	board.snapshot = NULL;
 	board.copied = true;
 }
 
