@@ -95,8 +95,9 @@ fi
 if build build-asan CC=gcc CXX=g++ $everything -Doptimization=1 \
 	-Dmisuse_checks=enabled \
 	-Db_sanitize=address,undefined; then
+	# What is about figures, or written in Python, has been run by now.
 	run_tests build-asan 0 --no-suite lint --no-suite consumers \
-		--no-suite model \
+		--no-suite model --no-suite figures --no-suite wire \
 		--timeout-multiplier 3 $repeat
 fi
 if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \

@@ -127,7 +127,7 @@ on_fork_child(void)
 {
 	struct board_head *copy = board.snapshot;
 
-	board.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_unlock(&board.lock);
 	if (copy == NULL)
 		return;
 	/* Without memory: rather a child that ends than one that writes to
@@ -437,12 +437,13 @@ weir_board_link_show(struct weir_link *link, const char *endpoint)
 		atomic_store_explicit(&link->board->status, -EINPROGRESS,
 				      memory_order_relaxed);
 		slot_name(link->board, link->driver, endpoint);
-		weir_board_link_peer(link);
 		slot_flip(link->board);
 	}
 	half_show(slot_of(link->tx), link, tx_counters_of(link), endpoint);
 	half_show(slot_of(link->rx), link, link->driver->rx_counters, endpoint);
 	pthread_mutex_unlock(&board.lock);
+	/* Drivers have locks of their own, which come first. */
+	weir_board_link_peer(link);
 }
 
 void
