@@ -54,8 +54,11 @@ set_count(json_t *object, const char *name, uint64_t value)
 static void
 set_age(json_t *object, const struct reading *r, uint64_t updated_ns)
 {
-	if (updated_ns != 0 && updated_ns <= r->now_ns)
-		set_count(object, "age_ms", (r->now_ns - updated_ns) / 1000000);
+	/* It may have been made anew since we looked at the clock. */
+	uint64_t age_ns = updated_ns < r->now_ns ? r->now_ns - updated_ns : 0;
+
+	if (updated_ns != 0)
+		set_count(object, "age_ms", age_ns / 1000000);
 }
 
 struct part_filter {
