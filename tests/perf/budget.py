@@ -54,14 +54,18 @@ PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
 
 # messages per burst, may they share packets: instructions per message of each
 # part, see parts.c. With one at a time a part that polls pays a whole poll.
+# Of the two polls of one end the limit holds for the sum: an acknowledgement
+# whose time has come on a busy machine leaves with the first instead.
 PARTS_BUDGET = {
     (32, "single"): (126, 340, 330, 21, 39, 98, 126),
     (32, "coalesce"): (126, 174, 115, 21, 39, 84, 121),
     (1, "single"): (242, 1145, 1158, 80, 57, 970, 880),
 }
+TOGETHER = (("transmit", "ack"), ("receive", "answer"))
 
-# A poll of a port that nobody uses: links, of which all but one may be asleep,
-# and how much more than with one link it may cost.
+# Instructions of a poll of a port that nobody uses, with one link that is awake.
+# With many links, of which one may be awake, it may cost 5 % more than these.
+IDLE_BUDGET = 347
 IDLE_LINKS = 33
 IDLE_POLLS = 2000
 IDLE_MORE = 1.05
@@ -128,6 +132,14 @@ def idle_poll(program, links):
         return count(out.name, "measured_idle", "yes") / polls
 
 
+def above(got, limits):
+    """How many parts, or pairs of them, are above their limit."""
+    groups = list(TOGETHER)
+    groups += [(part,) for part in PARTS if part not in sum(TOGETHER, ())]
+    return sum(sum(got[part] for part in group) >
+               sum(limits[part] for part in group) for group in groups)
+
+
 def parts(program):
     bad = 0
     print("burst packets %s" % "".join("%15s" % part for part in PARTS))
@@ -141,11 +153,12 @@ def parts(program):
                    for part in PARTS]
         print("%5d %-8s" % (burst, packets) +
               "".join("%9.1f %5d" % pair for pair in zip(got, limits)))
-        bad += sum(seen > limit for seen, limit in zip(got, limits))
+        bad += above(dict(zip(PARTS, got)), dict(zip(PARTS, limits)))
     one, many = idle_poll(program, 1), idle_poll(program, IDLE_LINKS)
+    limit = IDLE_BUDGET * IDLE_MORE
     print("idle poll: %.0f with 1 link, %.0f with %d, limit %.0f"
-          % (one, many, IDLE_LINKS, one * IDLE_MORE))
-    return bad + (many > one * IDLE_MORE)
+          % (one, many, IDLE_LINKS, limit))
+    return bad + (max(one, many) > limit)
 
 
 def main():
