@@ -120,6 +120,22 @@ arq_rx_is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
 	       rx->started != rx->credit.told;
 }
 
+/** Into its place. offset holds the header's mlo until it is in order. */
+static inline void
+arq_rx_store(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
+	     void *ref)
+{
+	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
+
+	packet->ref = ref;
+	packet->payload = hdr->payload;
+	packet->len = hdr->payload_len;
+	packet->offset = hdr->mlo;
+	packet->flags = hdr->flags & (WIRE_F_FIRST | WIRE_F_LAST);
+	if (wire_hdr_type(hdr) == WIRE_BATCH)
+		packet->flags = CONN_RX_BATCH;
+}
+
 /** The whole message of a packet that is smooth and plain. */
 static inline int
 arq_rx_take_plain(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
@@ -149,6 +165,17 @@ arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
 		return weir_arq_rx_data(rx, seq, hdr, ref);
 	return arq_rx_take_plain(rx, seq, hdr, ref);
+}
+
+/** Park a packet right behind the newest one; the window has a place for it. */
+static inline void
+arq_rx_park_newest(struct arq_rx *rx, const struct wire_hdr *hdr, void *ref)
+{
+	arq_rx_store(rx, rx->hi, hdr, ref);
+	bitring_set(&rx->bits, rx->hi);
+	rx->parked++;
+	rx->reordered++;
+	rx->hi++;
 }
 
 /** @return how many SACK words the next packet needs, at most `most`. */

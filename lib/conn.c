@@ -130,6 +130,16 @@ learn_limits(struct weir_conn *conn, const struct wire_hdr *hdr)
 	return credit_learn(&conn->peer_credit, hdr->credit) || grew;
 }
 
+/* A repair, or news of what was sent before it, may leave a hole to be watched. */
+static void
+watch_hole(struct weir_conn *conn)
+{
+	uint64_t at_ns = conn_hole_probe_ns(conn);
+
+	if (at_ns < conn->timers.at[TIMER_LOSS])
+		timer_set(&conn->timers, TIMER_LOSS, at_ns);
+}
+
 int
 weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    uint64_t now_ns)
@@ -171,6 +181,7 @@ weir_conn_apply_ack(struct weir_conn *conn, const struct wire_hdr *hdr,
 
 		if (again < conn->timers.at[TIMER_LOSS])
 			timer_set(&conn->timers, TIMER_LOSS, again);
+		watch_hole(conn);
 		weir_conn_cc_losses(conn, now_ns);
 	}
 	if (__builtin_expect(tx->controlled, 0))
@@ -409,10 +420,13 @@ stream_begin(struct weir_conn *conn, const struct wire_hdr *hdr,
 	if (conn->state != CONN_OPEN || hdr->flags != usual ||
 	    hdr->hlen != WIRE_HDR_LEN / 8 || hdr->ts != conn->echo_ts ||
 	    conn->echo_ns != now_ns || ack_has_news(conn, hdr, now_ns) ||
-	    rx->parked != 0 || rx->fin_known || rx->stopped || rx->msg_open)
+	    rx->fin_known || rx->stopped || rx->msg_open)
 		return;
 	conn->stream_hdr = *hdr;
-	conn->stream_ns = now_ns;
+	if (rx->parked == 0)
+		conn->stream_ns = now_ns;
+	else
+		conn->hole_ns = now_ns;
 }
 
 static inline bool
@@ -421,23 +435,30 @@ same_bytes(const void *a, const void *b, size_t size)
 	return __builtin_memcmp(a, b, size) == 0;
 }
 
+/* Does it say the same as the one before, but for its number and length? */
+static inline bool
+says_the_same(const struct wire_hdr *hdr, const struct wire_hdr *last)
+{
+	return same_bytes(hdr, last, 4) &&
+	       same_bytes(&hdr->token, &last->token, 8) &&
+	       same_bytes(&hdr->ack, &last->ack, 8) &&
+	       same_bytes(&hdr->ts, &last->ts, 8) &&
+	       same_bytes(&hdr->credit, &last->credit, 4) &&
+	       hdr->marked == last->marked;
+}
+
 /* Is this the packet that a stream goes on with? Nor is it the last one that the
  * peer may send, or the first since our last acknowledgement. */
 static inline bool
 stream_goes_on(const struct weir_conn *conn, const struct wire_hdr *hdr,
 	       uint64_t now_ns)
 {
-	const struct wire_hdr *last = &conn->stream_hdr;
 	const struct arq_rx *rx = &conn->rx;
 
-	return conn->stream_ns == now_ns && same_bytes(hdr, last, 4) &&
-	       hdr->seq == (uint32_t)rx->nxt &&
-	       same_bytes(&hdr->token, &last->token, 8) &&
-	       same_bytes(&hdr->ack, &last->ack, 8) &&
-	       same_bytes(&hdr->ts, &last->ts, 8) &&
-	       same_bytes(&hdr->credit, &last->credit, 4) &&
-	       hdr->marked == last->marked && hdr->payload_len == hdr->mlo &&
-	       hdr->mlo <= rx->plain_max && rx->nxt + 1 < rx->window.told &&
+	return conn->stream_ns == now_ns && hdr->seq == (uint32_t)rx->nxt &&
+	       says_the_same(hdr, &conn->stream_hdr) &&
+	       hdr->payload_len == hdr->mlo && hdr->mlo <= rx->plain_max &&
+	       rx->nxt + 1 < rx->window.told &&
 	       rx->started + 1 < rx->credit.told && conn->unacked != 0;
 }
 
@@ -450,6 +471,30 @@ stream_take(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref)
 	if (++conn->unacked >= CONN_ACK_EVERY)
 		conn->due |= DUE_ACK;
 	arq_rx_take_plain(&conn->rx, conn->rx.nxt, hdr, ref);
+	return 1;
+}
+
+/* The same behind a hole: the next one after the newest, to be parked? What it
+ * is to its message is looked at when the hole is closed. */
+static inline bool
+hole_goes_on(const struct weir_conn *conn, const struct wire_hdr *hdr,
+	     uint64_t now_ns)
+{
+	const struct arq_rx *rx = &conn->rx;
+
+	return conn->hole_ns == now_ns && hdr->seq == (uint32_t)rx->hi &&
+	       rx->hi < rx->window.told &&
+	       says_the_same(hdr, &conn->stream_hdr);
+}
+
+static inline int
+hole_take(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref)
+{
+	conn_end_burst(conn);
+	conn->stats.rx_packets++;
+	conn->ce_count += hdr->marked;
+	conn->due |= DUE_ACK;
+	arq_rx_park_newest(&conn->rx, hdr, ref);
 	return 1;
 }
 
@@ -475,7 +520,7 @@ any_packet(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 		weir_conn_on_stop(conn, now_ns);
 	if (wire_hdr_type(hdr) == WIRE_DATA) {
 		kept = on_data(conn, hdr, ref, now_ns);
-		if (conn->unacked > 1)
+		if (conn->unacked > 1 || conn->rx.parked != 0)
 			stream_begin(conn, hdr, now_ns);
 		return kept;
 	}
@@ -491,6 +536,8 @@ weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 {
 	if (stream_goes_on(conn, hdr, now_ns))
 		return stream_take(conn, hdr, ref);
+	if (hole_goes_on(conn, hdr, now_ns))
+		return hole_take(conn, hdr, ref);
 	return any_packet(conn, hdr, ref, now_ns);
 }
 
@@ -821,7 +868,8 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 		conn->due &= ~(uint32_t)DUE_TLP;
 		slot = weir_arq_tx_resend_last(&conn->tx, now_ns, &seq);
 		conn->stats.tlp += slot != NULL;
-		if (conn->config.tlp_learns && slot != NULL)
+		if (conn->config.tlp_learns && slot != NULL &&
+		    seq + 1 == conn->tx.nxt)
 			conn->probed_ns = now_ns;
 	}
 	if (slot == NULL && arq_tx_can_resend(&conn->tx) &&
@@ -830,6 +878,7 @@ next_again(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 	if (slot == NULL)
 		return 0;
 	conn->stats.tx_retx++;
+	watch_hole(conn);
 	if (slot->type == WIRE_FIN) {
 		emit_fin(conn, slot, seq, now_ns, out);
 	} else {

@@ -102,6 +102,7 @@ struct weir_conn {
 	/* The packet before, if one that differs from it in number and length
 	 * alone has nothing else to say, see stream_begin(). */
 	uint64_t stream_ns; /* when it came, CONN_NEVER: it does not help */
+	uint64_t hole_ns;   /* the same, of a stream behind a hole */
 	struct wire_hdr stream_hdr;
 
 	uint64_t pace_ns;  /* the next packet may leave */
@@ -171,6 +172,26 @@ conn_patience(const struct weir_conn *conn, uint32_t times, uint64_t most_ns)
 	return rtt_backoff(conn_rto(conn), times, most_ns);
 }
 
+/*
+ * The newest packet has arrived, and the repair of a hole before it is silent: no
+ * later packet will tell that it was lost. The peer is awake, for he told of the
+ * newest, and answers a repair at once; so a round trip is patience enough, more
+ * with each try. @return when the repair is given up, or TIMER_NEVER.
+ */
+static inline uint64_t
+conn_hole_probe_ns(const struct weir_conn *conn)
+{
+	const struct arq_tx *tx = &conn->tx;
+	const struct tx_slot *slot = arq_tx_slot(tx, tx->una);
+
+	if (tx->sacked == 0 || tx->lost != 0 || slot->tries == 0 ||
+	    !bitring_test(&tx->sacked_bits, tx->nxt - 1))
+		return TIMER_NEVER;
+	return slot->sent_ns + rtt_backoff(rtt_pto(&conn->rtt, 0, 0),
+					   slot->tries - 1u,
+					   conn->config.rto_max_ns);
+}
+
 /* Something changed that the next packet depends on. */
 static inline void
 conn_end_burst(struct weir_conn *conn)
@@ -183,6 +204,7 @@ static inline void
 conn_end_stream(struct weir_conn *conn)
 {
 	conn->stream_ns = CONN_NEVER;
+	conn->hole_ns = CONN_NEVER;
 }
 
 /* conn.c: what the other files need of it */

@@ -30,11 +30,22 @@ sooner(uint64_t a, uint64_t b)
 
 /* --- loss ------------------------------------------------------------- */
 
+/* @return when to look at a silent repair again, see conn_hole_probe_ns(). */
+static uint64_t
+hole_probe(struct weir_conn *conn, uint64_t at_ns, uint64_t now_ns)
+{
+	if (at_ns > now_ns)
+		return at_ns;
+	conn->due |= DUE_TLP;
+	return now_ns + rtt_pto(&conn->rtt, 0, 0);
+}
+
 /* @return when the tail-loss probe is due, or never. */
 static uint64_t
 tail_probe(struct weir_conn *conn, uint64_t now_ns)
 {
 	const struct arq_tx *tx = &conn->tx;
+	uint64_t hole_ns = conn_hole_probe_ns(conn);
 	uint64_t base_ns =
 		later(conn->progress_ns, arq_tx_slot(tx, tx->nxt - 1)->sent_ns);
 	uint64_t at_ns = base_ns +
@@ -42,6 +53,8 @@ tail_probe(struct weir_conn *conn, uint64_t now_ns)
 				 conn->patience_ns) +
 			 arq_tx_in_flight(tx) * CONN_TLP_PACKET_NS;
 
+	if (hole_ns != TIMER_NEVER)
+		return hole_probe(conn, hole_ns, now_ns);
 	if (conn->tlp_done || tx->lost != 0)
 		return TIMER_NEVER;
 	if (at_ns > now_ns)

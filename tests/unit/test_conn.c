@@ -339,6 +339,45 @@ probes_that_find_losses_learn_to_come_sooner(void **state)
 	assert_in_range(patient, 9 * MS, 10 * MS + 2 * US);
 }
 
+/*
+ * Nothing is sent after the repair of a hole, and it is lost as well: the peer,
+ * who told of all the rest, is asked again after a round trip, not after the
+ * patience that a peer who says nothing gets. Each try takes longer.
+ */
+static void
+a_lost_repair_that_was_the_last_is_sent_again_soon(void **state)
+{
+	struct pair *pair = *state;
+	uint64_t gap = 0;
+
+	pair->a.config.tlp_min_ns = 10 * MS;
+	pair->a.config.rto_min_ns = 40 * MS;
+	pair_open(pair);
+	send_one(pair, true);
+	for (int i = 0; i < 4; i++)
+		send_one(pair, false);
+	pair_deliver(pair, &pair->a, &pair->b);
+	pair_flush(pair, &pair->b);
+	pair_deliver(pair, &pair->b, &pair->a);
+	assert_int_equal(pair_flush(pair, &pair->a), 1);
+	for (uint64_t i = 0; i < 4; i++) {
+		uint64_t start = pair->now, last = gap;
+
+		while (pair_stats(&pair->a).tlp == i) {
+			pair_wait(pair, US / 4);
+			pair_flush(pair, &pair->a);
+		}
+		assert_true(pair_last(&pair->a).flags & WIRE_F_RETX);
+		assert_int_equal(pair_last(&pair->a).seq, pair->a.config.isn);
+		gap = pair->now - start;
+		assert_in_range(gap + US, 2 * last, MS);
+	}
+	pair->a.delivered = pair->a.sent - 1;
+	pair_run(pair, 50 * US);
+	assert_int_equal(pair_read(&pair->b), 5);
+	assert_int_equal(pair_stats(&pair->a).rto, 0);
+}
+
 static void
 silence_doubles_the_timeout(void **state)
 {
@@ -1108,6 +1147,7 @@ main(void)
 		CASE(a_lost_packet_is_sent_once_more),
 		CASE(a_lost_tail_is_found_by_a_probe),
 		CASE(probes_that_find_losses_learn_to_come_sooner),
+		CASE(a_lost_repair_that_was_the_last_is_sent_again_soon),
 		CASE(silence_doubles_the_timeout),
 		CASE(a_slow_acknowledger_is_not_a_loss),
 		CASE(a_slow_acknowledgement_may_be_crossed),
