@@ -326,6 +326,21 @@ weir_link_connect(struct weir_port *port, const char *endpoint,
 	return 0;
 }
 
+/* The last words of a link's halves, even of one that was moved out. */
+static int
+tx_status_of(const struct weir_link *link)
+{
+	return link->tx == NULL
+		       ? link->tx_status
+		       : __atomic_load_n(&link->tx->status, __ATOMIC_RELAXED);
+}
+
+static int
+rx_status_of(const struct weir_link *link)
+{
+	return link->rx == NULL ? link->rx_status : link->rx->status;
+}
+
 int
 weir_link_split(struct weir_link *link, struct weir_tx **tx,
 		struct weir_rx **rx)
@@ -334,10 +349,12 @@ weir_link_split(struct weir_link *link, struct weir_tx **tx,
 	    (rx != NULL && link->rx == NULL))
 		return -EALREADY;
 	if (tx != NULL) {
+		link->tx_status = tx_status_of(link);
 		*tx = link->tx;
 		link->tx = NULL;
 	}
 	if (rx != NULL) {
+		link->rx_status = rx_status_of(link);
 		*rx = link->rx;
 		link->rx = NULL;
 	}
@@ -363,10 +380,7 @@ weir_link_join(struct weir_tx *tx, struct weir_rx *rx, struct weir_link **link)
 static int
 joined_status(const struct weir_link *link)
 {
-	int tx_status = link->tx == NULL ? 0
-					 : __atomic_load_n(&link->tx->status,
-							   __ATOMIC_RELAXED);
-	int rx_status = link->rx != NULL ? link->rx->status : 0;
+	int tx_status = tx_status_of(link), rx_status = rx_status_of(link);
 
 	if (tx_status != 0 && tx_status != -EPIPE)
 		return tx_status;

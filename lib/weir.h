@@ -372,7 +372,8 @@ WEIR_API int weir_link_split(struct weir_link *link, struct weir_tx **tx,
 
 /**
  * Put a link together from two halves, of different links or drivers even.
- * On success it owns both; its status is the first error of either.
+ * On success it owns both; its status is the first error of either. Of a
+ * half that was split out again it keeps what that one's was then.
  *
  * @return 0; -ENOMEM, -EINVAL a half is NULL: the caller keeps both.
  */

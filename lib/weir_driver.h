@@ -130,6 +130,9 @@ struct weir_link {
 	struct weir_rx *rx;
 	const struct weir_driver *driver;
 	struct board_slot *board; /* where weir stat reads; or NULL */
+	/* Of a joined link: what its halves' were when they were moved out. */
+	int tx_status;
+	int rx_status;
 };
 
 struct weir_driver {

@@ -372,6 +372,12 @@ weir_dpdk_life_next(const struct dpdk_flow *flow)
 	return flow_of_life(same_hash(flow->of_life.next, flow->of_life.hash));
 }
 
+void
+weir_dpdk_life_leave(struct dpdk_flow *flow)
+{
+	table_leave(&flow->port->gate.lives, &flow->of_life);
+}
+
 /* ---- both --------------------------------------------------------------------- */
 
 void
@@ -398,5 +404,5 @@ weir_dpdk_peer_leave(struct dpdk_flow *flow)
 	struct dpdk_gate *gate = &flow->port->gate;
 
 	table_leave(&gate->peers, &flow->of_peer);
-	table_leave(&gate->lives, &flow->of_life);
+	weir_dpdk_life_leave(flow);
 }

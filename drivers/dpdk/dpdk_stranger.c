@@ -217,17 +217,22 @@ may_have_former(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	return false;
 }
 
-/* These links end as if the peer had been silent. */
+/* These links end as if the peer had been silent, and are looked at no more: of
+ * more than are looked at here the next INITs find the rest. */
 static void
 end_former(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	   const struct conn_init *init)
 {
-	struct dpdk_flow *flow = weir_dpdk_life_find(&port->gate, &in->src,
-						     init->params.instance);
+	struct dpdk_flow *next,
+		*flow = weir_dpdk_life_find(&port->gate, &in->src,
+					    init->params.instance);
 
-	for (; flow != NULL; flow = weir_dpdk_life_next(flow)) {
+	for (uint32_t i = 0; flow != NULL && i < FORMER_LOOK;
+	     i++, flow = next) {
+		next = weir_dpdk_life_next(flow);
 		if (!is_former(flow, in, init))
 			continue;
+		weir_dpdk_life_leave(flow);
 		weir_conn_supersede(flow->conn, port->now_ns);
 		dpdk_flow_touch(port, flow);
 		count(port, DPDK_SUPERSEDED);

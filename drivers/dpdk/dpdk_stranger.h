@@ -129,6 +129,9 @@ struct dpdk_flow *weir_dpdk_life_find(const struct dpdk_gate *gate,
 				      uint64_t instance);
 struct dpdk_flow *weir_dpdk_life_next(const struct dpdk_flow *flow);
 
+/* Not among these any more. */
+void weir_dpdk_life_leave(struct dpdk_flow *flow);
+
 /* A log line that strangers can cause: @return false when there were enough. */
 bool weir_dpdk_may_log(struct dpdk_port *port);
 

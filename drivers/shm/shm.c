@@ -86,6 +86,8 @@ shm_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 	int rc = weir_shm_address(ep, &address);
 
 	if (rc == 0)
+		rc = weir_shm_have_identity(address.name);
+	if (rc == 0)
 		rc = weir_shm_session_create(link, &s);
 	if (rc != 0)
 		return rc;

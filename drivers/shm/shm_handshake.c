@@ -82,6 +82,28 @@ weir_shm_send(int sock, const struct shm_hello *hello, const int *fds)
 	return n < 0 ? -errno : 0;
 }
 
+/* Asked of the kernel by a hello to ourselves: an id that looks like nobody's
+ * may be one. Without descriptors for that it is not known, and others say so. */
+int
+weir_shm_have_identity(const char *name)
+{
+	const struct shm_hello hello = { .magic = SHM_HELLO_MAGIC };
+	int ends[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return 0;
+	rc = weir_shm_send(ends[0], &hello, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	if (rc != -EINVAL && rc != -EPERM)
+		return 0;
+	return weir_fail(-EACCES,
+			 "shm:%s: this process has no user or group id in its "
+			 "user namespace, and no peer would know who it is; "
+			 "write /proc/PID/uid_map and gid_map",
+			 name);
+}
+
 void
 weir_shm_refuse(int sock, int reason)
 {

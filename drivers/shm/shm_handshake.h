@@ -104,6 +104,11 @@ int weir_shm_admit(int sock, const struct shm_policy *policy);
  * @return 0; negative errno. */
 int weir_shm_send(int sock, const struct shm_hello *hello, const int *fds);
 
+/* Can this process tell anybody who it is? Not without a user and a group id in
+ * its user namespace: the kernel refuses its hellos.
+ * @return 0; -EACCES (weir_fail). */
+int weir_shm_have_identity(const char *name);
+
 /* Sends a REFUSE and closes. */
 void weir_shm_refuse(int sock, int reason);
 

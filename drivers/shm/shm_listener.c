@@ -97,6 +97,8 @@ weir_shm_listener_open(struct weir_listener *listener,
 	struct epoll_event event = { .events = EPOLLIN };
 	int rc = weir_shm_address(ep, &l->address);
 
+	if (rc == 0)
+		rc = weir_shm_have_identity(l->address.name);
 	if (rc != 0)
 		return rc;
 	l->policy.access_mode = listener->config.access_mode;

@@ -231,6 +231,12 @@ a_joined_link_has_the_first_error(void **state)
 	f->tx = joined->tx;
 	send_one(f, 12, pattern_seed(SEED, 0));
 	peer_finish(f->b);
+	/* Nor does it forget when the halves go their ways again. */
+	assert_int_equal(weir_link_split(joined, &f->tx, &f->rx), 0);
+	assert_int_equal(weir_link_status(joined), -ECONNRESET);
+	weir_tx_destroy(f->tx);
+	weir_rx_destroy(f->rx);
+	assert_int_equal(weir_link_status(joined), -ECONNRESET);
 	weir_link_destroy(joined);
 }
 

@@ -310,7 +310,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_props();
 	memset(&props[PROP_VICTIMS], 0xff, sizeof(int) * SHM_FDS);
 	shm_stage_begin();
-	shm_victim_open(&victim, (how & 1) != 0, &config);
+	shm_victim_open(&victim, (how & 1) != 0, "", &config);
 	props[PROP_OWN_END] = victim.sock;
 	if (victim.listener == NULL)
 		FUZZ_CHECK(hear() == SHM_HELLO);

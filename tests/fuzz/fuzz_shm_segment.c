@@ -11,7 +11,8 @@
  * when it is released, which may be after the link is gone. Held messages are
  * apart; so are our slots, from each other and from what was sent and never
  * returned; our books add up, an error is the last word, and nothing is left
- * open or mapped.
+ * open or mapped. With trust=none (0x40 of the first byte) what was received lies
+ * in private memory, and its bytes are the same when it is released.
  */
 #include <poll.h>
 #include <string.h>
@@ -35,9 +36,11 @@ static int doors[2];   /* of the victim's bells */
 static uint64_t taken; /* messages that the peer received */
 
 static struct weir_msg held[HELD_MAX];
+static uint64_t held_sum[HELD_MAX]; /* of the bytes as they came */
 static struct weir_permit permits[HELD_MAX];
 static struct weir_slot slots[HELD_MAX];
 static unsigned int held_count, permit_count, slot_count;
+static bool distrusts;       /* trust=none */
 static int tx_last, rx_last; /* negative: for ever */
 
 /* Committed messages of ours that the peer has never returned. */
@@ -135,11 +138,13 @@ set_up(struct fuzz_in *in)
 	bool listens = (byte & 0x20) != 0;
 	int rc;
 
+	distrusts = (byte & 0x40) != 0;
 	choose_sizes(byte);
 	FUZZ_CHECK(weir_shm_segment_create(&config, WEIR_HUGEPAGES_NEVER,
 					   &segment) == 0);
 	lie_in_header(in);
-	shm_victim_open(&victim, listens, &config);
+	shm_victim_open(&victim, listens, distrusts ? ",trust=none" : "",
+			&config);
 	shake_hands(listens);
 	rc = shm_victim_step(&victim);
 	FUZZ_CHECK(rc == 0 || rc == -EPROTO);
@@ -319,13 +324,26 @@ see_returns(void)
 
 /* --- we ------------------------------------------------------------------------ */
 
-static void
+/* @return a sum (FNV-1a): another one if a byte has changed. */
+static uint64_t
 read_wholly(const struct weir_msg *msg)
 {
 	const volatile uint8_t *bytes = msg->data;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
 	for (uint32_t i = 0; i < msg->len; i++)
-		(void)bytes[i];
+		sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+/* Where the bytes of a class lie for us: our own copies, if we do not trust. */
+static const uint8_t *
+bytes_of_class(unsigned int k)
+{
+	return session->places != NULL
+		       ? session->places + session->places_offset[k]
+		       : session->peer.bytes +
+				 session->peer.header.classes[k].offset;
 }
 
 /* Wholly inside one body that nobody holds. */
@@ -335,18 +353,18 @@ check_msg(const struct weir_msg *msg)
 	const struct shm_header *h = &session->peer.header;
 	uint16_t body = (uint16_t)msg->cookie;
 	const struct shm_class *c = &h->classes[0];
-	const uint8_t *from;
 
 	while (body - c->first >= c->count)
 		FUZZ_CHECK(++c < &h->classes[h->class_count]);
-	from = session->peer.bytes + c->offset +
-	       (uint64_t)c->stride * (body - c->first);
-	FUZZ_CHECK(msg->data == from);
+	FUZZ_CHECK(msg->data ==
+		   bytes_of_class((unsigned int)(c - h->classes)) +
+			   (uint64_t)c->stride * (body - c->first));
 	FUZZ_CHECK(msg->len <= c->size && msg->len <= h->msg_size_max);
-	FUZZ_CHECK(from + msg->len <= session->peer.bytes + segment.size);
+	FUZZ_CHECK(session->places != NULL ||
+		   (const uint8_t *)msg->data + msg->len <=
+			   session->peer.bytes + segment.size);
 	for (unsigned int i = 0; i < held_count; i++)
 		FUZZ_CHECK((uint16_t)held[i].cookie != body);
-	read_wholly(msg);
 }
 
 static void
@@ -373,8 +391,17 @@ we_receive(struct fuzz_in *in)
 	last_word(&rx_last, rc);
 	for (int i = 0; i < rc; i++) {
 		check_msg(&msgs[i]);
+		held_sum[held_count] = read_wholly(&msgs[i]);
 		held[held_count++] = msgs[i];
 	}
+}
+
+static void
+held_drop(unsigned int i)
+{
+	held_count--;
+	held[i] = held[held_count];
+	held_sum[i] = held_sum[held_count];
 }
 
 static void
@@ -383,9 +410,9 @@ we_release(unsigned int i)
 	if (held_count == 0)
 		return;
 	i %= held_count;
-	read_wholly(&held[i]);
+	FUZZ_CHECK(read_wholly(&held[i]) == held_sum[i] || !distrusts);
 	weir_msg_release(&held[i]);
-	held[i] = held[--held_count];
+	held_drop(i);
 }
 
 static void
@@ -511,7 +538,7 @@ we_forward(struct fuzz_in *in)
 	i %= held_count;
 	if (weir_msg_forward(&held[i], &permit) != 0)
 		return;
-	held[i] = held[--held_count];
+	held_drop(i);
 	committed++; /* and not followed any further */
 }
 

@@ -51,7 +51,7 @@ map_alone(size_t size, int prot, int flags, int fd, off_t offset)
 void *
 __wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	if (addr == NULL && (flags & MAP_SHARED) != 0)
+	if (addr == NULL)
 		return map_alone(size, prot, flags, fd, offset);
 	return __real_mmap(addr, size, prot, flags, fd, offset);
 }
@@ -159,7 +159,7 @@ shm_stage_port(void)
 }
 
 void
-shm_victim_open(struct shm_victim *v, bool listens,
+shm_victim_open(struct shm_victim *v, bool listens, const char *keys,
 		const struct weir_link_config *config)
 {
 	struct weir_port *port = shm_stage_port();
@@ -168,7 +168,7 @@ shm_victim_open(struct shm_victim *v, bool listens,
 
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 			      ends) == 0);
-	snprintf(endpoint, sizeof(endpoint), "shm:,fd=%d", ends[0]);
+	snprintf(endpoint, sizeof(endpoint), "shm:,fd=%d%s", ends[0], keys);
 	*v = (struct shm_victim){ .sock = ends[1] };
 	if (listens)
 		FUZZ_CHECK(weir_listener_open(port, endpoint, config,

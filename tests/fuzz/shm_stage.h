@@ -24,8 +24,9 @@ struct shm_victim {
 struct weir_port *shm_stage_port(void);
 
 /* A link is about to be set up over a new pair of sockets. The victim has said
- * HELLO if it connects. */
-void shm_victim_open(struct shm_victim *v, bool listens,
+ * HELLO if it connects.
+ * @param keys of its endpoint: "", or with a comma first. */
+void shm_victim_open(struct shm_victim *v, bool listens, const char *keys,
 		     const struct weir_link_config *config);
 
 /* One step of its set-up. @return as weir_link_status(). */

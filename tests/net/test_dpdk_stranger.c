@@ -500,6 +500,27 @@ a_half_open_link_of_a_former_life_goes_too(void **state)
 	TURN_UNTIL(links() < 2);
 }
 
+/* One INIT ends a bounded number of links, and the next one the others. */
+static void
+former_links_end_a_few_at_a_time(void **state)
+{
+	struct wire_params p;
+
+	(void)state;
+	for (uint32_t i = 0; i < 70; i++) {
+		p = params((uint64_t)i << 20 | 5, 1);
+		send_init(OUR_IP, OUR_PORT, &p, NULL);
+	}
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 70);
+	p = params(UINT64_C(0x620000), 2);
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 71);
+	assert_in_range(happened(DPDK_SUPERSEDED), 1, 64);
+	p = params(UINT64_C(0x630000), 2);
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 72 && links() <= 2);
+}
+
 /* As if the ring were a wire, where anyone can be at the other end. */
 static void
 pretend_wire(void)
@@ -1134,6 +1155,7 @@ main(void)
 		COOKIE(an_old_cookie_is_worth_nothing),
 		COOKIE(a_restarted_peer_gets_its_link_at_once),
 		COOKIE(a_half_open_link_of_a_former_life_goes_too),
+		MANY(former_links_end_a_few_at_a_time),
 		RAW(nobody_ends_a_link_by_saying_that_he_is_its_peer),
 		MANY(who_has_many_links_may_have_old_ones),
 		RAW(accept_is_repeated_only_to_who_is_known_to_be_there),

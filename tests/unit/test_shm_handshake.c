@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -696,6 +697,54 @@ other_users_need_the_listeners_leave(void **state)
 	assert_int_equal(nobody_at_door(&config, 0), 0);
 }
 
+/* @return 0 both calls say why; 77 this machine does not let us try. */
+static int
+try_without_an_id(int end)
+{
+	struct weir_listener *listener;
+	struct weir_port *port;
+	struct weir_link *link;
+	char endpoint[40];
+
+	if (unshare(CLONE_NEWUSER) != 0)
+		return 77;
+	snprintf(endpoint, sizeof(endpoint), "shm:,fd=%d", end);
+	if (weir_port_open("shm:", NULL, &port) != 0)
+		return 1;
+	if (weir_listener_open(port, "shm:unit-noid", NULL, &listener) !=
+		    -EACCES ||
+	    strstr(weir_last_error(), "uid_map") == NULL)
+		return 2;
+	if (weir_link_connect(port, endpoint, NULL, &link) != -EACCES ||
+	    strstr(weir_last_error(), "uid_map") == NULL)
+		return 3;
+	return 0;
+}
+
+/* It cannot tell anybody who it is, and is told so. */
+static void
+a_process_without_a_user_id_is_told_why(void **state)
+{
+	int ends[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(try_without_an_id(ends[0]));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(ends[0]);
+	close(ends[1]);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("skipped: no user namespace can be made here\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* Who takes our name first gets no link of ours. */
 static void
 a_squatter_is_found_out(void **state)
@@ -766,6 +815,7 @@ main(void)
 		cmocka_unit_test(who_is_pushed_out_tries_again),
 		cmocka_unit_test(other_users_need_the_listeners_leave),
 		cmocka_unit_test(a_squatter_is_found_out),
+		cmocka_unit_test(a_process_without_a_user_id_is_told_why),
 	};
 
 	return cmocka_run_group_tests(tests, own_names, NULL);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* trust=none: what the application was given, no peer can change. */
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "shm_pair.h"
 
 static const struct weir_link_config config = {
@@ -73,6 +78,68 @@ what_was_received_stays(void **state)
 	weir_rx_stats(p.b_rx, &stats, sizeof(stats));
 	assert_int_equal(stats.copied_bytes, sum);
 	assert_int_equal(stats.payload_bytes, sum);
+	pair_close(&p);
+}
+
+/* A peer that never stops writing into the body that it announced. */
+struct scribbler {
+	volatile uint8_t *bytes;
+	uint32_t len;
+	pthread_t thread;
+	_Atomic uint64_t laps;
+	_Atomic bool stop;
+};
+
+static void *
+scribble(void *arg)
+{
+	struct scribbler *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		uint8_t value = (uint8_t)atomic_fetch_add(&s->laps, 1);
+
+		for (uint32_t i = 0; i < s->len; i++)
+			s->bytes[i] = value;
+	}
+	return NULL;
+}
+
+/* It starts a lap and ends it, so every byte has been written since. */
+static void
+let_it_write(struct scribbler *s)
+{
+	uint64_t laps = atomic_load(&s->laps);
+
+	while (atomic_load(&s->laps) < laps + 3)
+		sched_yield();
+}
+
+/* Whatever was in it when it was copied: the same for as long as it is held. */
+static void
+what_a_scribbler_sends_holds_still(void **state)
+{
+	static uint8_t copy[5000];
+	struct pair p;
+
+	(void)state;
+	pair_open_with(&p, ",trust=none", &config);
+	for (uint32_t i = 1; i < SIZES; i++) {
+		struct scribbler s = { .len = sizes[i] };
+		struct weir_msg msg;
+
+		s.bytes = send_filled(&p, sizes[i], 1);
+		assert_int_equal(pthread_create(&s.thread, NULL, scribble, &s),
+				 0);
+		let_it_write(&s);
+		assert_int_equal(weir_rx_recv(p.b_rx, &msg), 1);
+		assert_int_equal(msg.len, sizes[i]);
+		memcpy(copy, msg.data, msg.len);
+		let_it_write(&s);
+		assert_memory_equal(copy, msg.data, msg.len);
+		atomic_store(&s.stop, true);
+		pthread_join(s.thread, NULL);
+		weir_msg_release(&msg);
+	}
 	pair_close(&p);
 }
 
@@ -166,6 +233,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_received_stays),
+		cmocka_unit_test(what_a_scribbler_sends_holds_still),
 		cmocka_unit_test(who_trusts_reads_where_the_peer_writes),
 		cmocka_unit_test(each_held_message_has_its_own_place),
 		cmocka_unit_test(a_place_lasts_as_long_as_its_handle),
