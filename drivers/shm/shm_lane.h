@@ -160,6 +160,7 @@ struct shm_rx {
 	uint32_t mask;
 	uint32_t inline_size_max; /* of what is read where it usually is */
 	uint32_t msg_size_max;
+	const uint8_t *ahead; /* where the next body probably is, or anywhere */
 	struct shm_track *track;
 	struct shm_session *session;
 	const struct shm_tx_line *peer;
