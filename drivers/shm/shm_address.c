@@ -405,13 +405,14 @@ in_group(int sock, const struct ucred *creds, gid_t gid)
 }
 
 int
-weir_shm_admit(int sock, const struct shm_policy *policy)
+weir_shm_admit(int sock, const struct shm_policy *policy, uint32_t *uid)
 {
 	struct ucred creds;
 	socklen_t len = sizeof(creds);
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &creds, &len) != 0)
 		return -EACCES;
+	*uid = creds.uid;
 	if (creds.uid == geteuid() || creds.uid == 0)
 		return 0;
 	/* To connect is to write, as with a file's permission bits. */

@@ -97,8 +97,9 @@ void weir_shm_unlisten(const struct shm_address *address, int fd);
  *         there is, but not who we look for; other errors. */
 int weir_shm_dial(const struct shm_address *address);
 
-/* @return 0; -EACCES. */
-int weir_shm_admit(int sock, const struct shm_policy *policy);
+/* @param uid of the peer, if it is let in.
+ * @return 0; -EACCES. */
+int weir_shm_admit(int sock, const struct shm_policy *policy, uint32_t *uid);
 
 /* The three descriptors go along unless fds is NULL.
  * @return 0; negative errno. */

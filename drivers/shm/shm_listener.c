@@ -49,21 +49,6 @@ group_id(const char *name, int64_t *gid)
 	return 0;
 }
 
-static void
-pending_add(struct shm_listener *l, int sock, uint64_t until_ns)
-{
-	struct epoll_event event = { .events = EPOLLIN };
-
-	if (l->pending_count == PENDING_MAX) {
-		weir_shm_refuse(l->pending[0].sock, -EBUSY);
-		memmove(&l->pending[0], &l->pending[1],
-			sizeof(l->pending[0]) * --l->pending_count);
-	}
-	l->pending[l->pending_count++] =
-		(struct shm_pending){ .sock = sock, .until_ns = until_ns };
-	(void)epoll_ctl(l->epoll, EPOLL_CTL_ADD, sock, &event);
-}
-
 /* Closing it takes it out of the epoll set. */
 static int
 pending_take(struct shm_listener *l, unsigned int i)
@@ -73,6 +58,46 @@ pending_take(struct shm_listener *l, unsigned int i)
 	memmove(&l->pending[i], &l->pending[i + 1],
 		sizeof(l->pending[0]) * (--l->pending_count - i));
 	return sock;
+}
+
+static unsigned int
+pending_of(const struct shm_listener *l, uint32_t uid)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < l->pending_count; i++)
+		count += l->pending[i].uid == uid;
+	return count;
+}
+
+/* @return the oldest of the user who has most. */
+static unsigned int
+whom_to_push_out(const struct shm_listener *l)
+{
+	unsigned int most = 0, which = 0;
+
+	for (unsigned int i = 0; i < l->pending_count; i++) {
+		unsigned int count = pending_of(l, l->pending[i].uid);
+
+		if (count > most) {
+			most = count;
+			which = i;
+		}
+	}
+	return which;
+}
+
+static void
+pending_add(struct shm_listener *l, int sock, uint32_t uid, uint64_t until_ns)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (l->pending_count == PENDING_MAX)
+		weir_shm_refuse(pending_take(l, whom_to_push_out(l)), -EBUSY);
+	l->pending[l->pending_count++] = (struct shm_pending){
+		.sock = sock, .uid = uid, .until_ns = until_ns
+	};
+	(void)epoll_ctl(l->epoll, EPOLL_CTL_ADD, sock, &event);
 }
 
 /* The name and who knocked are the parent's alone. */
@@ -114,7 +139,7 @@ weir_shm_listener_open(struct weir_listener *listener,
 				 l->address.name, strerror(errno));
 	l->sock = -1;
 	if (l->address.fd >= 0) {
-		pending_add(l, l->address.fd, WEIR_FOREVER);
+		pending_add(l, l->address.fd, geteuid(), WEIR_FOREVER);
 	} else {
 		l->sock = weir_shm_listen(&l->address, &l->policy);
 		if (l->sock < 0) {
@@ -137,6 +162,7 @@ weir_shm_listener_fd(struct weir_listener *listener)
 static int
 admit_all(struct shm_listener *l, uint64_t now_ns)
 {
+	uint32_t uid = 0;
 	int sock;
 
 	for (int i = 0; i < PENDING_MAX && l->sock >= 0; i++) {
@@ -147,10 +173,10 @@ admit_all(struct shm_listener *l, uint64_t now_ns)
 					       errno == ENOMEM
 				       ? -errno
 				       : 0;
-		if (weir_shm_admit(sock, &l->policy) != 0)
+		if (weir_shm_admit(sock, &l->policy, &uid) != 0)
 			weir_shm_refuse(sock, -EACCES);
 		else
-			pending_add(l, sock, now_ns + PENDING_NS);
+			pending_add(l, sock, uid, now_ns + PENDING_NS);
 	}
 	return 0;
 }

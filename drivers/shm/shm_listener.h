@@ -6,11 +6,13 @@
 
 #include "shm_lane.h"
 
-/* Connections whose hello is not here yet; beyond that the oldest goes. */
+/* Connections whose hello is not here yet. Beyond that one goes: the oldest of
+ * the user who has most of them, so that no user pushes out one who has fewer. */
 #define PENDING_MAX 16
 
 struct shm_pending {
 	int sock;
+	uint32_t uid;
 	uint64_t until_ns;
 };
 
