@@ -47,7 +47,7 @@ weir_conn_config_init(struct conn_config *config)
 		.connect_timeout_ns = 3000 * MS,
 		.handshake_retry_ns = 3 * MS,
 		.handshake_retry_max_ns = 200 * MS,
-		.accept_tries = 5,
+		.accept_tries = 24, /* CONN_HALF_OPEN_MAX_NS is sooner */
 	};
 }
 

@@ -380,6 +380,7 @@ a_half_open_link_expires(void **state)
 {
 	struct pair *pair = *state;
 
+	pair->b.config.accept_tries = 5;
 	pair_make(pair);
 	pair_flush(pair, &pair->a);
 	pair_deliver(pair, &pair->a, &pair->b);

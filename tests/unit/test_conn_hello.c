@@ -278,6 +278,26 @@ an_unvalidated_client_is_waited_for(void **state)
 	assert_int_equal(weir_conn_status(pair->b.conn), 0);
 }
 
+/* A client without a processor hears ACCEPT late, and is up then: so must the
+ * server be. */
+static void
+a_client_that_was_starved_gets_its_link(void **state)
+{
+	struct pair *pair = *state;
+
+	pair_make(pair);
+	pair_flush(pair, &pair->a);
+	pair_deliver(pair, &pair->a, &pair->b);
+	for (int i = 0; i < 2500; i++) {
+		pair_flush(pair, &pair->b);
+		pair_wait(pair, MS);
+	}
+	assert_in_range(pair->b.sent, 10, 20);
+	pair_run(pair, 10 * MS);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(weir_conn_status(pair->b.conn), 0);
+}
+
 /* --- sizes ------------------------------------------------------------ */
 
 static void
@@ -778,6 +798,7 @@ main(void)
 		TEST(who_is_not_validated_hears_no_more_than_he_said),
 		TEST(an_unvalidated_client_gets_its_link_all_the_same),
 		TEST(an_unvalidated_client_is_waited_for),
+		TEST(a_client_that_was_starved_gets_its_link),
 		TEST(hellos_have_the_size_of_full_packets),
 		TEST(a_path_that_takes_less_is_found_out),
 		TEST(inits_without_an_answer_change_their_size_by_turns),
