@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "dpdk_dev_private.h"
 #include "dpdk_memfd.h"
+#include "dpdk_tap.h"
 #include "env_dpdk.h"
 #include "weir_driver.h"
 
@@ -167,6 +168,22 @@ open_stages(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	return rc;
 }
 
+/* As above; net_tap may take no signal of the process meanwhile. */
+static int
+open_quietly(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
+{
+	struct dpdk_tap_signals signals;
+	int rc;
+
+	if (spec->kind != DPDK_DEV_VDEV ||
+	    strncmp(spec->name, "net_tap", strlen("net_tap")) != 0)
+		return open_stages(dev, spec);
+	weir_dpdk_tap_hide_signals(&signals);
+	rc = open_stages(dev, spec);
+	weir_dpdk_tap_show_signals(&signals);
+	return rc;
+}
+
 static void
 release_all(struct dpdk_dev *dev)
 {
@@ -207,7 +224,7 @@ weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **out)
 	dev->priv->xdp.fd = -1;
 	dev->priv->group_fd = -1;
 	weir_env_dpdk_guard_begin(&guard);
-	rc = open_stages(dev, spec);
+	rc = open_quietly(dev, spec);
 	weir_env_dpdk_guard_end(&guard);
 	if (rc != 0) {
 		release_all(dev);

@@ -27,11 +27,12 @@ struct driver_facts {
 	const char *name;
 	bool no_wire; /* memory to memory: checksums guard nothing */
 	bool same_host;
-	bool retains;  /* keeps mbufs after tx_burst returned */
-	bool one_pool; /* sends without copy only from its rx pool */
-	bool direct;   /* sends only direct mbufs of that pool */
-	bool rx_pow2;  /* uses a power of two of each rx buffer */
-	bool linear;   /* corrupts what has two segments */
+	bool retains;        /* keeps mbufs after tx_burst returned */
+	bool one_pool;       /* sends without copy only from its rx pool */
+	bool direct;         /* sends only direct mbufs of that pool */
+	bool rx_pow2;        /* uses a power of two of each rx buffer */
+	bool linear;         /* corrupts what has two segments */
+	bool mac_is_kernels; /* the port's MAC is that of an interface */
 };
 
 struct dpdk_dev_private {

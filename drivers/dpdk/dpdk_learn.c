@@ -30,6 +30,7 @@ static const struct driver_facts facts_table[] = {
 	  .one_pool = true,
 	  .direct = true,
 	  .linear = true },
+	{ .name = "net_tap", .mac_is_kernels = true },
 	{ .name = "net_vhost", .same_host = true },
 	{ .name = "net_virtio_user", .same_host = true, .retains = true },
 };
@@ -94,6 +95,19 @@ learn_mtu(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 	return 0;
 }
 
+/*
+ * net_tap gives the kernel's end of the cable its own MAC. A bridge there takes
+ * frames to and from that address for its host's: we are a station beside it,
+ * as the guest behind any other tap is.
+ */
+static void
+learn_mac(struct dpdk_dev *dev)
+{
+	rte_eth_macaddr_get(dev->port_id, &dev->mac);
+	if (dev->priv->facts->mac_is_kernels)
+		dev->mac.addr_bytes[0] ^= RTE_ETHER_LOCAL_ADMIN_ADDR << 1;
+}
+
 static void
 learn_offloads(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 	       const struct rte_eth_dev_info *info)
@@ -154,7 +168,7 @@ weir_dpdk_learn(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	dev->peer_crash_unsafe = weir_dpdk_driver_is(dev, "net_memif");
 	dev->numa_node = rte_eth_dev_socket_id(dev->port_id);
 	if (!dev->paired) {
-		rte_eth_macaddr_get(dev->port_id, &dev->mac);
+		learn_mac(dev);
 		rc = learn_mtu(dev, spec, &info);
 		if (rc != 0)
 			return rc;

@@ -21,6 +21,7 @@
 #include <rte_errno.h>
 
 #include "dpdk_dev_private.h"
+#include "dpdk_tap.h"
 #include "env_dpdk.h"
 #include "weir_driver.h"
 
@@ -239,6 +240,17 @@ add_xdp_args(char *args, size_t size)
 		snprintf(args + len, size - len, ",busy_budget=0");
 }
 
+/* An interface that net_tap makes, or one that waits for it. */
+static int
+prepare_tap(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec, char *args,
+	    size_t size)
+{
+	char *iface = dev->priv->iface;
+
+	find_arg(args, "iface", iface, sizeof(dev->priv->iface));
+	return weir_dpdk_tap_prepare(spec->name, iface, args, size);
+}
+
 static bool
 name_begins(const char *name, const char *prefix)
 {
@@ -265,6 +277,8 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		if (rc == 0)
 			add_xdp_args(args, sizeof(args));
 		weir_dpdk_xdp_settle();
+	} else if (name_begins(spec->name, "net_tap")) {
+		rc = prepare_tap(dev, spec, args, sizeof(args));
 	}
 	if (rc != 0)
 		return rc;

@@ -99,6 +99,12 @@ shell(int netns, const char *command)
 	return status;
 }
 
+/* What a host does with a tap of a guest. A bridge learns both stations. */
+static const char bridge_tap[] =
+	"ip tuntap add dev t0 mode tap multi_queue && "
+	"ip link add br0 type bridge && ip link set v0 master br0 && "
+	"ip link set t0 master br0 && ip link set t0 up && ip link set br0 up";
+
 static int
 join_by_veth(int other)
 {
@@ -121,7 +127,7 @@ join_by_veth(int other)
 }
 
 int
-netns_pair(int need_root, char *reason, unsigned int size)
+netns_pair(int need_root, int taps, char *reason, unsigned int size)
 {
 	int other;
 
@@ -142,6 +148,11 @@ netns_pair(int need_root, char *reason, unsigned int size)
 	}
 	if (join_by_veth(other) != 0) {
 		snprintf(reason, size, "no veth pair here (ip from iproute2)");
+		return -1;
+	}
+	if (taps &&
+	    (shell(-1, bridge_tap) != 0 || shell(other, bridge_tap) != 0)) {
+		snprintf(reason, size, "no tap interface or bridge here");
 		return -1;
 	}
 	return other;

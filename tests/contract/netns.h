@@ -3,7 +3,8 @@
 #define NETNS_H
 
 /*
- * Two network namespaces joined by a veth pair that is called v0 in both.
+ * Two network namespaces joined by a veth pair that is called v0 in both; with
+ * taps, each has a bridge between v0 and a tap interface t0.
  * Nothing has a name outside, so all goes with the last process in them.
  */
 
@@ -12,6 +13,6 @@
  *
  * @return descriptor of the second one, or -1 with the reason.
  */
-int netns_pair(int need_root, char *reason, unsigned int size);
+int netns_pair(int need_root, int taps, char *reason, unsigned int size);
 
 #endif /* NETNS_H */

@@ -20,13 +20,13 @@
 		"dpdk:contract-%,dev=net_ring", NULL \
 	}
 
-/* Each end has its v0 in a namespace of its own. */
-#define VETH(device)                                      \
-	{                                                 \
-		"dpdk:10.9.0.1:7400,dev=" device          \
-		",dev.iface=v0,local=10.9.0.1/24",        \
-			"dpdk:10.9.0.1:7400,dev=" device  \
-			",dev.iface=v0,local=10.9.0.2/24" \
+/* Each end has its v0, or t0, in a namespace of its own. */
+#define IFACE(device, iface)                                                 \
+	{                                                                    \
+		"dpdk:10.9.0.1:7400,dev=" device ",dev.iface=" iface         \
+		",local=10.9.0.1/24",                                        \
+			"dpdk:10.9.0.1:7400,dev=" device ",dev.iface=" iface \
+			",local=10.9.0.2/24"                                 \
 	}
 
 /* The same in IPv6 and a VLAN, for both keys at once. */
@@ -92,18 +92,24 @@ static const struct variant variants[] = {
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH,
 	  20,
 	  1,
-	  { VETH("net_af_packet0") } },
+	  { IFACE("net_af_packet0", "v0") } },
 	{ "dpdk-af_xdp",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_ROOT |
 		  VARIANT_CONNECTS,
 	  20,
 	  1,
-	  { VETH("net_af_xdp0") } },
+	  { IFACE("net_af_xdp0", "v0") } },
 	{ "dpdk-af_packet-ip6-vlan",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_CONNECTS,
 	  40,
 	  1,
 	  { VETH6("net_af_packet0") } },
+	{ "dpdk-tap",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_TAP |
+		  VARIANT_DEVICE,
+	  40,
+	  1,
+	  { IFACE("net_tap0", "t0") } },
 	{ "dpdk-nic",
 	  VARIANT_POLLED | VARIANT_CHILD,
 	  40,

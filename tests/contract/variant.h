@@ -23,6 +23,8 @@ enum variant_flags {
 	VARIANT_MEMFD = 1u << 7,    /* payload lies in a mapped memfd */
 	VARIANT_MULTI = 1u << 8,    /* every send half is multi-producer */
 	VARIANT_COPIES = 1u << 9,   /* what is received is copied first */
+	VARIANT_TAP = 1u << 10,     /* with VETH: a tap t0 bridged to each v0 */
+	VARIANT_DEVICE = 1u << 11,  /* few cases, unless WEIR_CHECK_LONG */
 };
 
 /* Endpoints of one driver; '%' stands for a tag of this run. */

@@ -6,12 +6,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <cmocka.h>
@@ -715,6 +718,86 @@ packet_sockets_with_jumbo_frames(void **state)
 		 WEIR_HUGEPAGES_NEVER, jumbo_veth);
 }
 
+static void
+read_mac(const char *iface, uint8_t mac[6])
+{
+	struct ifreq request = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", iface);
+	CHECK(ioctl(fd, SIOCGIFHWADDR, &request) == 0);
+	memcpy(mac, request.ifr_hwaddr.sa_data, 6);
+	close(fd);
+}
+
+static void
+check_no_signal_is_taken(void)
+{
+	for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++) {
+		struct sigaction action;
+
+		CHECK(sigaction(signo, NULL, &action) == 0);
+		CHECK(action.sa_handler == SIG_DFL);
+	}
+}
+
+/* A bridge knows the interface by its MAC, and the device by another. */
+static void
+open_waiting_tap(int side, int meet_fd)
+{
+	struct dpdk_dev_spec spec = spec_of(pair_endpoint, side);
+	uint8_t before[6], after[6];
+	struct dpdk_dev *dev;
+
+	(void)meet_fd;
+	CHECK(system("ip tuntap add dev t7 mode tap multi_queue") == 0);
+	read_mac("t7", before);
+	dev = open_and_start(&spec);
+	read_mac("t7", after);
+	CHECK(memcmp(before, after, 6) == 0);
+	CHECK(memcmp(before, dev->mac.addr_bytes, 6) != 0);
+	CHECK(!rte_is_multicast_ether_addr(&dev->mac));
+	check_no_signal_is_taken();
+	weir_dpdk_dev_close(dev);
+	read_mac("t7", after);
+	CHECK(memcmp(before, after, 6) == 0);
+	CHECK(system("ip tuntap del dev t7 mode tap multi_queue") == 0);
+}
+
+/* No interface of that name: it comes and goes with the device. */
+static void
+open_new_tap(int side, int meet_fd)
+{
+	struct dpdk_dev_spec spec = spec_of(pair_endpoint, side);
+	struct dpdk_dev *dev = open_and_start(&spec);
+
+	(void)meet_fd;
+	CHECK(if_nametoindex("t7") != 0);
+	check_no_signal_is_taken();
+	weir_dpdk_dev_close(dev);
+	CHECK(if_nametoindex("t7") == 0);
+}
+
+static void
+taps_leave_the_kernels_end_alone(void **state)
+{
+	const char *endpoint = "dpdk:10.7.0.1:7400,dev=net_tap0,dev.iface=t7";
+	const char *trouble;
+
+	(void)state;
+	skip_without_netns();
+	if (access("/dev/net/tun", R_OK | W_OK) != 0) {
+		print_message("no taps here\n");
+		skip();
+	}
+	pair_endpoint = endpoint;
+	trouble = run_sides(open_waiting_tap, 1);
+	if (trouble == NULL)
+		trouble = run_sides(open_new_tap, 1);
+	if (trouble != NULL)
+		fail_msg("%s", trouble);
+}
+
 /* ---- what goes wrong ------------------------------------------------------------ */
 
 static void
@@ -753,6 +836,9 @@ fail_in_every_way(int side, int meet_fd)
 	expect_failure("dpdk:a,mtu=100", -EINVAL, "mtu");
 	expect_failure("dpdk:a,mbufs=1", -EINVAL, "mbufs");
 	expect_failure("dpdk:a,offload=no", -EINVAL, "offload");
+	if (other_netns >= 0 && access("/dev/net/tun", R_OK | W_OK) == 0)
+		expect_failure("dpdk:a,dev=net_tap0,dev.iface=v0", -EINVAL,
+			       "ip tuntap add");
 	if (other_netns >= 0)
 		expect_failure("dpdk:a,dev=net_af_packet0,dev.iface=v0,"
 			       "mtu=9000",
@@ -926,6 +1012,7 @@ main(void)
 		cmocka_unit_test(packet_sockets_over_veth),
 		cmocka_unit_test(packet_sockets_with_jumbo_frames),
 		cmocka_unit_test(xdp_sockets_over_veth),
+		cmocka_unit_test(taps_leave_the_kernels_end_alone),
 		cmocka_unit_test(failures_say_what_to_do),
 		cmocka_unit_test(no_link_is_promised_what_is_not_there),
 		cmocka_unit_test(an_applications_port_is_only_borrowed),
@@ -940,7 +1027,8 @@ main(void)
 	if (mkdtemp(run_dir) == NULL)
 		return 77;
 	setenv("WEIR_RUNTIME_DIR", run_dir, 1);
-	other_netns = netns_pair(0, no_netns_reason, sizeof(no_netns_reason));
+	other_netns =
+		netns_pair(0, 0, no_netns_reason, sizeof(no_netns_reason));
 	rc = cmocka_run_group_tests_name("dpdk_dev", tests, NULL, NULL);
 	/* Nothing may be left in it. */
 	if (rmdir(run_dir) != 0) {

@@ -493,7 +493,7 @@ main(void)
 		cmocka_unit_test(a_link_follows_its_peer),
 	};
 	char reason[128];
-	int other = netns_pair(0, reason, sizeof(reason));
+	int other = netns_pair(0, 0, reason, sizeof(reason));
 
 	if (other < 0) {
 		printf("skipped: %s\n", reason);
