@@ -461,6 +461,13 @@ static inline int weir_permit_alloc(struct weir_permit *permit, uint32_t len,
  */
 static inline void weir_slot_commit(struct weir_slot *slot);
 
+/**
+ * As weir_slot_commit() for n slots of one half, one after the other; n may be
+ * 0. Where several threads share the half it is cheaper than single calls.
+ * Consumes the slots.
+ */
+static inline void weir_slot_commit_burst(struct weir_slot *slots, uint16_t n);
+
 /** Throw the message away unseen and give all back. Consumes the slot. */
 static inline void weir_slot_discard(struct weir_slot *slot);
 

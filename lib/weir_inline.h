@@ -36,6 +36,10 @@ struct weir_tx_ops {
 	void (*wake)(struct weir_tx *tx); /**< any thread, signal-safe */
 	void (*stats)(struct weir_tx *tx, struct weir_tx_stats *stats);
 	void (*destroy)(struct weir_tx *tx);
+
+	/** n > 0 slots in their order, with one claim. NULL: one by one. */
+	void (*commit_burst)(struct weir_tx *tx, const struct weir_slot *slots,
+			     uint16_t n);
 };
 
 struct weir_rx_ops {
@@ -180,6 +184,28 @@ weir_slot_commit(struct weir_slot *slot)
 	WEIR_ENTER(tx, "weir_slot_commit");
 	slot->tx = NULL;
 	tx->ops->commit(tx, slot);
+	WEIR_LEAVE(tx);
+}
+
+static inline void
+weir_slot_commit_burst(struct weir_slot *slots, uint16_t n)
+{
+	struct weir_tx *tx = n != 0 ? slots[0].tx : NULL;
+
+	if (tx == NULL || tx->ops->commit_burst == NULL) {
+		for (uint16_t i = 0; i < n; i++)
+			weir_slot_commit(&slots[i]);
+		return;
+	}
+	WEIR_ENTER(tx, "weir_slot_commit_burst");
+	for (uint16_t i = 0; i < n; i++) {
+		WEIR_DEMAND(slots[i].tx != NULL, "weir_slot_commit_burst",
+			    "slot was consumed");
+		WEIR_DEMAND(slots[i].tx == tx, "weir_slot_commit_burst",
+			    "slots are of several halves");
+		slots[i].tx = NULL;
+	}
+	tx->ops->commit_burst(tx, slots, n);
 	WEIR_LEAVE(tx);
 }
 

@@ -165,18 +165,19 @@ static bool
 send_some(struct producer *p, int link, uint16_t burst)
 {
 	struct weir_permit permits[32];
-	struct weir_slot slot;
+	struct weir_slot slots[32];
 	uint32_t size = p->all->size;
 	int rc = weir_tx_reserve_burst(p->all->tx[link], size, permits, burst);
 
 	for (int i = 0; i < rc; i++) {
 		uint64_t head = (uint64_t)p->index << 48 | p->number[link]++;
 
-		(void)weir_permit_alloc(&permits[i], size, &slot);
-		memset(slot.data, (int)head, size);
-		memcpy(slot.data, &head, size < 8 ? size : 8);
-		weir_slot_commit(&slot);
+		(void)weir_permit_alloc(&permits[i], size, &slots[i]);
+		memset(slots[i].data, (int)head, size);
+		memcpy(slots[i].data, &head, size < 8 ? size : 8);
 	}
+	if (rc > 0)
+		weir_slot_commit_burst(slots, (uint16_t)rc);
 	if (rc < 0)
 		p->rc = rc;
 	return rc > 0;

@@ -122,6 +122,8 @@ void weir_shm_multi_drop(struct weir_tx *tx, const struct weir_permit *permit);
 void weir_shm_multi_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 			  uint32_t len, struct weir_slot *slot);
 void weir_shm_multi_commit(struct weir_tx *tx, const struct weir_slot *slot);
+void weir_shm_multi_commit_burst(struct weir_tx *tx,
+				 const struct weir_slot *slots, uint16_t n);
 void weir_shm_multi_discard(struct weir_tx *tx, const struct weir_slot *slot);
 
 /* Take back what the peer has released, unless another thread is at it.

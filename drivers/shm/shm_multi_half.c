@@ -369,6 +369,7 @@ static const struct weir_tx_ops multi_ops = {
 	.wake = multi_wake,
 	.stats = multi_stats,
 	.destroy = multi_destroy,
+	.commit_burst = weir_shm_multi_commit_burst,
 };
 
 int

@@ -2,7 +2,7 @@
 /*
  * The data path of a send half that several threads use: see shm_multi.h for
  * what a message holds. Per small message there are two read-modify-writes, a
- * claim and the sequence number; in bursts the claim is one for many.
+ * claim and the sequence number; in bursts each is one for many.
  */
 
 #include "doorbell.h"
@@ -171,6 +171,20 @@ grant_one(struct shm_multi *mt, struct weir_permit *permit)
 	return 1;
 }
 
+/*
+ * The receiver has read these cells, so the first store to each has to wait for
+ * its line; see claim_ahead() of shm_tx.c. In a burst the cells are known: one
+ * word of each that nobody reads, one after the other, and they come together.
+ */
+static void
+claim_lines(struct shm_multi *mt, const struct weir_permit *permits, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		atomic_store_explicit(
+			&mt->base.cells[(uint16_t)permits[i].cookie].claim, 0,
+			memory_order_relaxed);
+}
+
 /* Permits of class k, as many as there are. */
 static uint32_t
 grant(struct shm_multi *mt, unsigned int k, struct weir_permit *permits,
@@ -183,9 +197,12 @@ grant(struct shm_multi *mt, unsigned int k, struct weir_permit *permits,
 		return grant_one(mt, permits);
 	for (uint32_t i = 0; i < n; i++)
 		permits[i].cookie = 0;
-	if (k == 0)
-		return claim_many(mt, cells, next_cell(mt), WEIR_CLAIM_BOTH,
-				  permits, n);
+	if (k == 0) {
+		got = claim_many(mt, cells, next_cell(mt), WEIR_CLAIM_BOTH,
+				 permits, n);
+		claim_lines(mt, permits, got);
+		return got;
+	}
 	n = claim_many(mt, &mt->base.classes[k], 0, WEIR_CLAIM_BODY, permits,
 		       n);
 	got = claim_many(mt, cells, next_cell(mt), WEIR_CLAIM_TOKEN, permits,
@@ -467,13 +484,11 @@ ring_peer(struct shm_multi *mt)
  *   ours; each of these is a read-modify-write that acquires and releases.
  * No other thread writes this header before ours has come back.
  */
-void
-weir_shm_multi_commit(struct weir_tx *tx, const struct weir_slot *slot)
+static inline void
+publish_as(struct shm_multi *mt, const struct weir_slot *slot, uint64_t seq)
 {
-	struct shm_multi *mt = shm_multi_of(tx);
 	uint32_t token = (uint16_t)slot->cookie;
 	uint32_t body = (uint32_t)(slot->cookie >> 16), len = slot->len;
-	uint64_t seq = atomic_fetch_add(&mt->seq, 1);
 	struct shm_cell *cell = &mt->base.cells[seq & mt->base.mask];
 	_Atomic uint64_t *state = &mt->state[body];
 	uint16_t generation =
@@ -490,10 +505,40 @@ weir_shm_multi_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	/* Release: publishes header and body. Pairs with shm_recv(). */
 	atomic_store_explicit(&cell->word, (seq + 1) << 32 | len,
 			      memory_order_release);
+}
+
+static inline void
+ring_if_wanted(struct shm_multi *mt)
+{
 	if (__builtin_expect(weir_doorbell_wanted(&mt->base.peer->sleeping,
 						  mt->base.fence),
 			     0))
 		ring_peer(mt);
+}
+
+void
+weir_shm_multi_commit(struct weir_tx *tx, const struct weir_slot *slot)
+{
+	struct shm_multi *mt = shm_multi_of(tx);
+
+	uint64_t seq = atomic_fetch_add(&mt->seq, 1);
+
+	publish_as(mt, slot, seq);
+	ring_if_wanted(mt);
+}
+
+/* One number for all: what other threads commit comes before or after. A
+ * sleeper is rung once, after the last one. */
+void
+weir_shm_multi_commit_burst(struct weir_tx *tx, const struct weir_slot *slots,
+			    uint16_t n)
+{
+	struct shm_multi *mt = shm_multi_of(tx);
+	uint64_t seq = atomic_fetch_add(&mt->seq, n);
+
+	for (uint32_t i = 0; i < n; i++)
+		publish_as(mt, &slots[i], seq + i);
+	ring_if_wanted(mt);
 }
 
 void

@@ -166,6 +166,29 @@ slots_are_aligned_and_stay_where_they_are(void **state)
 	all_back(f);
 }
 
+/* verifies link.tx.commit: of several slots at once in their order, of none
+ * too, and each is consumed */
+static void
+a_burst_is_committed_in_its_order(void **state)
+{
+	struct fixture *f = link_up(state, NULL);
+	struct weir_slot s[20];
+
+	for (uint64_t round = 0; round < repeats(f, 40); round++) {
+		weir_slot_commit_burst(s, 0);
+		for (uint32_t i = 0; i < 20; i++)
+			open_filled(f, 60, pattern_seed(round, i), &s[i]);
+		weir_slot_commit_burst(&s[0], 1);
+		weir_slot_commit_burst(&s[1], 19);
+		for (uint32_t i = 0; i < 20; i++)
+			assert_null(s[i].tx);
+		weir_tx_flush(f->tx);
+		audit(f);
+		peer_do(f->b, STEP_RECV, .n = 20, .size = 60, .seed = round);
+	}
+	all_back(f);
+}
+
 /* verifies link.tx.discard: between two commits, unseen */
 static void
 a_discard_between_commits_is_unseen(void **state)
@@ -481,6 +504,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_small_alloc_gives_the_large_pledge_back),
 	cmocka_unit_test(neighbouring_slots_do_not_overlap),
 	cmocka_unit_test(slots_are_aligned_and_stay_where_they_are),
+	cmocka_unit_test(a_burst_is_committed_in_its_order),
 	cmocka_unit_test(a_discard_between_commits_is_unseen),
 	cmocka_unit_test(discards_leak_nothing),
 	cmocka_unit_test(commit_never_waits_for_the_receiver),

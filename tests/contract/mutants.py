@@ -73,6 +73,12 @@ MUTANTS = [
      'uint64_t seq = atomic_load(&mt->seq);\n\n'
      '\tsched_yield();\n'
      '\tatomic_store(&mt->seq, seq + 1);'),
+    ('shm multi: one number for a burst', ('shm',), SHM_MULTI,
+     'uint64_t seq = atomic_fetch_add(&mt->seq, n);',
+     'uint64_t seq = atomic_fetch_add(&mt->seq, 1);'),
+    ('a burst is committed without its last one', ('mem',), INLINE,
+     'for (uint16_t i = 0; i < n; i++)\n\t\t\tweir_slot_commit(&slots[i]);',
+     'for (uint16_t i = 0; i + 1 < n; i++)\n\t\t\tweir_slot_commit(&slots[i]);'),
     ('shm multi: leak on drop', ('shm',), SHM_MULTI,
      'give_both(mt, permit->cookie);', '(void)permit;'),
     ('shm multi: leak on discard', ('shm',), SHM_MULTI,

@@ -231,6 +231,22 @@ do_send_8(struct victim *v)
 		send_next(v, (unsigned int)i);
 }
 
+/* Killed in the middle of it, some of these are there or all, in order. */
+static void
+do_commit_8(struct victim *v)
+{
+	uint64_t number = atomic_load(&v->box->commits);
+	int n = reserve(v, 8);
+
+	for (int i = 0; i < n; i++) {
+		alloc(v, (unsigned int)i);
+		write_as(v, (unsigned int)i, number + (uint64_t)i);
+	}
+	atomic_fetch_add(&v->box->commits_begun, (uint64_t)n);
+	weir_slot_commit_burst(v->slots, (uint16_t)n);
+	atomic_fetch_add(&v->box->commits, (uint64_t)n);
+}
+
 static void
 do_recv(struct victim *v)
 {
@@ -322,6 +338,7 @@ const struct operation operations[] = {
 	{ "commit to a sleeper", with_slots, do_commit, SLEEPS_R, 0, false },
 	{ "send 8", NULL, do_send_8, SPINS, 0, false },
 	{ "send 8 to a sleeper", NULL, do_send_8, SLEEPS_R, 0, true },
+	{ "commit 8", NULL, do_commit_8, SPINS, 0, false },
 	{ "recv", NULL, do_recv, SPINS, 0, false },
 	{ "recv 8", NULL, do_recv_8, SPINS, 0, false },
 	{ "recv nothing", without_messages, do_recv, SPINS, 0, true },

@@ -31,7 +31,7 @@ g++ -std=gnu++20 -O1 -w -fpermissive -fno-sized-deallocation \
 	-I"$work" -I. -I../../../lib ring.cpp -o "$work/ring" || exit 1
 
 for test in publish hold returns close abort orphan-order orphan doorbell \
-	doorbell-fence close-asleep abort-asleep several several-asleep \
+	doorbell-fence close-asleep abort-asleep several several-bursts several-asleep \
 	several-close; do
 	verdict=holds
 	timeout 600 "$work/ring" $test $runs >"$work/out" 2>&1 || {

@@ -6,10 +6,12 @@
  *
  *      send_side()     reserve, alloc, write, commit; what comes back is
  *                      collected when room runs out, as ever
+ *      send_together() the same with one commit for the burst
  *      receive_side()  recv, release
  *
- *      lane ENDPOINT BURST ROUNDS [multi]
+ *      lane ENDPOINT BURST ROUNDS [multi|together]     both: several threads
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,22 @@ send_side(struct weir_tx *tx, uint16_t burst)
 		memcpy(slot.data, payload, BYTES);
 		weir_slot_commit(&slot);
 	}
+}
+
+static __attribute__((noinline)) void
+send_together(struct weir_tx *tx, uint16_t burst)
+{
+	struct weir_permit permits[BURST_MAX];
+	struct weir_slot slots[BURST_MAX];
+
+	if (weir_tx_reserve_burst(tx, BYTES, permits, burst) != burst)
+		abort();
+	for (uint16_t i = 0; i < burst; i++) {
+		if (weir_permit_alloc(&permits[i], BYTES, &slots[i]) != 0)
+			abort();
+		memcpy(slots[i].data, payload, BYTES);
+	}
+	weir_slot_commit_burst(slots, burst);
 }
 
 static __attribute__((noinline)) void
@@ -68,6 +86,7 @@ main(int argc, char **argv)
 	struct weir_rx *rx;
 	uint32_t rounds;
 	uint16_t burst;
+	bool together = argc > 4 && strcmp(argv[4], "together") == 0;
 
 	if (argc < 4)
 		return 2;
@@ -85,7 +104,10 @@ main(int argc, char **argv)
 	demand(weir_link_split(a, &tx, NULL), 0);
 	demand(weir_link_split(b, NULL, &rx), 0);
 	for (uint32_t i = 0; i < rounds; i++) {
-		send_side(tx, burst);
+		if (together)
+			send_together(tx, burst);
+		else
+			send_side(tx, burst);
 		receive_side(rx, burst);
 	}
 	printf("%u messages 0 packets\n", rounds * burst);

@@ -447,6 +447,7 @@ static const struct {
 	{ "close-asleep", true, run<ending<false, true>> },
 	{ "abort-asleep", true, run<ending<true, true>> },
 	{ "several", false, run<several> },
+	{ "several-bursts", false, run<several_bursts> },
 	{ "several-asleep", true, run<several_asleep> },
 	{ "several-close", false, run<several_close> },
 };

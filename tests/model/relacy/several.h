@@ -80,6 +80,29 @@ struct shared_lane : lane<derived, threads> {
 		committed.fetch_add(1, rl::mo_relaxed, $);
 		return 1;
 	}
+	// Up to two with one commit. @return how many.
+	unsigned send_burst(unsigned n)
+	{
+		weir_permit permits[2] = {};
+		weir_slot slots[2] = {};
+		int rc = multi::weir_shm_multi_reserve(&mt.base.tx, 8, permits,
+						       n < 2 ? n : 2);
+
+		RL_ASSERT(rc >= 0);
+		for (int i = 0; i < rc; i++) {
+			slots[i].len = 8;
+			multi::weir_shm_multi_alloc(&mt.base.tx, &permits[i], 8,
+						    &slots[i]);
+			this->bytes[slots[i].cookie >> 16]($) = 1;
+		}
+		if (rc == 0)
+			rl::yield(1, $);
+		else
+			multi::weir_shm_multi_commit_burst(&mt.base.tx, slots,
+							   (uint16_t)rc);
+		committed.fetch_add(rc, rl::mo_relaxed, $);
+		return rc;
+	}
 	void send()
 	{
 		int rc;
@@ -125,6 +148,17 @@ struct several : shared_lane<several, 3> {
 	{
 		for (int k = 0; i < 2 && k < 3; k++)
 			send();
+		for (int k = 0; i == 2 && k < 6; k++)
+			RL_ASSERT(take() == 1);
+	}
+};
+
+// The same in bursts, of which one may get less than it asks for.
+struct several_bursts : shared_lane<several_bursts, 3> {
+	void thread(unsigned i)
+	{
+		for (unsigned k = 0; i < 2 && k < 3;)
+			k += send_burst(3 - k);
 		for (int k = 0; i == 2 && k < 6; k++)
 			RL_ASSERT(take() == 1);
 	}
