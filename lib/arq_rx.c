@@ -142,6 +142,20 @@ take_fin(struct arq_rx *rx)
 	return ARQ_RX_FILLED;
 }
 
+static void
+store(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr, void *ref)
+{
+	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
+
+	packet->ref = ref;
+	packet->payload = hdr->payload;
+	packet->len = hdr->payload_len;
+	packet->offset = hdr->mlo;
+	packet->flags = hdr->flags & (WIRE_F_FIRST | WIRE_F_LAST);
+	if (wire_hdr_type(hdr) == WIRE_BATCH)
+		packet->flags = CONN_RX_BATCH;
+}
+
 /* A hole may be closed: everything that follows without a gap is in order. */
 static void
 advance(struct arq_rx *rx)
@@ -168,7 +182,7 @@ park(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr, void *ref)
 {
 	if (bitring_test(&rx->bits, seq))
 		return ARQ_RX_DUP;
-	arq_rx_store(rx, seq, hdr, ref);
+	store(rx, seq, hdr, ref);
 	bitring_set(&rx->bits, seq);
 	rx->parked++;
 	rx->reordered++;
@@ -194,7 +208,7 @@ data_out_of_order(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 		return violation(WIRE_E_WINDOW);
 	if (seq != rx->nxt)
 		return park(rx, seq, hdr, ref);
-	arq_rx_store(rx, seq, hdr, ref);
+	store(rx, seq, hdr, ref);
 	rc = take_in_order(rx, &rx->ring[seq & rx->ring_mask]);
 	if (rc != ARQ_RX_KEPT)
 		return rc;
@@ -208,7 +222,7 @@ weir_arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 {
 	if (!arq_rx_is_smooth(rx, seq))
 		return data_out_of_order(rx, seq, hdr, ref);
-	arq_rx_store(rx, seq, hdr, ref);
+	store(rx, seq, hdr, ref);
 	return take_in_order(rx, &rx->ring[seq & rx->ring_mask]);
 }
 

@@ -120,38 +120,22 @@ arq_rx_is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
 	       rx->started != rx->credit.told;
 }
 
-/** Into its place. offset holds the header's mlo until it is in order. */
-static inline void
-arq_rx_store(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
-	     void *ref)
-{
-	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
-
-	packet->ref = ref;
-	packet->payload = hdr->payload;
-	packet->len = hdr->payload_len;
-	packet->offset = hdr->mlo;
-	packet->flags = hdr->flags & (WIRE_F_FIRST | WIRE_F_LAST);
-	if (wire_hdr_type(hdr) == WIRE_BATCH)
-		packet->flags = CONN_RX_BATCH;
-}
-
-/** The whole message of a packet that is smooth and plain. */
+/** The whole message of the next packet, which is smooth and plain. */
 static inline int
-arq_rx_take_plain(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
+arq_rx_take_plain(struct arq_rx *rx, const uint8_t *payload, uint32_t len,
 		  void *ref)
 {
-	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
+	struct conn_rx_packet *packet = &rx->ring[rx->nxt & rx->ring_mask];
 
 	packet->ref = ref;
-	packet->payload = hdr->payload;
-	packet->len = hdr->mlo;
+	packet->payload = payload;
+	packet->len = len;
 	packet->offset = 0;
-	packet->msg_len = hdr->mlo;
+	packet->msg_len = len;
 	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
 	rx->started++;
 	rx->msgs++;
-	rx->bytes += hdr->mlo;
+	rx->bytes += len;
 	rx->nxt++;
 	return ARQ_RX_KEPT;
 }
@@ -164,14 +148,22 @@ arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	if (__builtin_expect(
 		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
 		return weir_arq_rx_data(rx, seq, hdr, ref);
-	return arq_rx_take_plain(rx, seq, hdr, ref);
+	return arq_rx_take_plain(rx, hdr->payload, hdr->mlo, ref);
 }
 
-/** Park a packet right behind the newest one; the window has a place for it. */
+/** Park a packet right behind the newest one, for which the window has a place,
+ * and which says that it is a whole message of msg_len bytes. */
 static inline void
-arq_rx_park_newest(struct arq_rx *rx, const struct wire_hdr *hdr, void *ref)
+arq_rx_park_newest(struct arq_rx *rx, const uint8_t *payload, uint32_t len,
+		   uint32_t msg_len, void *ref)
 {
-	arq_rx_store(rx, rx->hi, hdr, ref);
+	struct conn_rx_packet *packet = &rx->ring[rx->hi & rx->ring_mask];
+
+	packet->ref = ref;
+	packet->payload = payload;
+	packet->len = len;
+	packet->offset = msg_len; /* the header's mlo, until it is in order */
+	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
 	bitring_set(&rx->bits, rx->hi);
 	rx->parked++;
 	rx->reordered++;

@@ -435,67 +435,91 @@ same_bytes(const void *a, const void *b, size_t size)
 	return __builtin_memcmp(a, b, size) == 0;
 }
 
-/* Does it say the same as the one before, but for its number and length? */
+/*
+ * A header as it is on the wire, if that is how the processor has it, or at the
+ * beginning of a decoded one: does it say the same as the packet before, but for
+ * its number and length?
+ */
 static inline bool
-says_the_same(const struct wire_hdr *hdr, const struct wire_hdr *last)
+says_the_same(const struct weir_conn *conn, const uint8_t *head)
 {
-	return same_bytes(hdr, last, 4) &&
-	       same_bytes(&hdr->token, &last->token, 8) &&
-	       same_bytes(&hdr->ack, &last->ack, 8) &&
-	       same_bytes(&hdr->ts, &last->ts, 8) &&
-	       same_bytes(&hdr->credit, &last->credit, 4) &&
-	       hdr->marked == last->marked;
+	const struct wire_hdr *last = &conn->stream_hdr;
+
+	return same_bytes(head, last, 4) &&
+	       same_bytes(head + 8, &last->token, 8) &&
+	       same_bytes(head + 16, &last->ack, 8) &&
+	       same_bytes(head + 24, &last->ts, 8) &&
+	       same_bytes(head + 32, &last->credit, 4);
+}
+
+static inline uint32_t
+head_word(const uint8_t *head, size_t at)
+{
+	uint32_t word;
+
+	memcpy(&word, head + at, sizeof(word));
+	return word;
 }
 
 /* Is this the packet that a stream goes on with? Nor is it the last one that the
  * peer may send, or the first since our last acknowledgement. */
 static inline bool
-stream_goes_on(const struct weir_conn *conn, const struct wire_hdr *hdr,
+stream_goes_on(const struct weir_conn *conn, const uint8_t *head, uint32_t len,
 	       uint64_t now_ns)
 {
 	const struct arq_rx *rx = &conn->rx;
 
-	return conn->stream_ns == now_ns && hdr->seq == (uint32_t)rx->nxt &&
-	       says_the_same(hdr, &conn->stream_hdr) &&
-	       hdr->payload_len == hdr->mlo && hdr->mlo <= rx->plain_max &&
-	       rx->nxt + 1 < rx->window.told &&
+	return conn->stream_ns == now_ns &&
+	       head_word(head, 4) == (uint32_t)rx->nxt &&
+	       says_the_same(conn, head) && len == head_word(head, 36) &&
+	       len <= rx->plain_max && rx->nxt + 1 < rx->window.told &&
 	       rx->started + 1 < rx->credit.told && conn->unacked != 0;
-}
-
-static inline int
-stream_take(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref)
-{
-	conn_end_burst(conn);
-	conn->stats.rx_packets++;
-	conn->ce_count += hdr->marked;
-	if (++conn->unacked >= CONN_ACK_EVERY)
-		conn->due |= DUE_ACK;
-	arq_rx_take_plain(&conn->rx, conn->rx.nxt, hdr, ref);
-	return 1;
 }
 
 /* The same behind a hole: the next one after the newest, to be parked? What it
  * is to its message is looked at when the hole is closed. */
 static inline bool
-hole_goes_on(const struct weir_conn *conn, const struct wire_hdr *hdr,
-	     uint64_t now_ns)
+hole_goes_on(const struct weir_conn *conn, const uint8_t *head, uint64_t now_ns)
 {
 	const struct arq_rx *rx = &conn->rx;
 
-	return conn->hole_ns == now_ns && hdr->seq == (uint32_t)rx->hi &&
-	       rx->hi < rx->window.told &&
-	       says_the_same(hdr, &conn->stream_hdr);
+	return conn->hole_ns == now_ns &&
+	       head_word(head, 4) == (uint32_t)rx->hi &&
+	       rx->hi < rx->window.told && says_the_same(conn, head);
 }
 
-static inline int
-hole_take(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref)
+/* With len bytes of payload. @return false: look at it like at any other. */
+static inline __attribute__((always_inline)) bool
+stream_take(struct weir_conn *conn, const uint8_t *head, const uint8_t *payload,
+	    uint32_t len, void *ref, uint64_t now_ns)
 {
+	if (__builtin_expect(stream_goes_on(conn, head, len, now_ns), 1)) {
+		arq_rx_take_plain(&conn->rx, payload, len, ref);
+		if (++conn->unacked >= CONN_ACK_EVERY)
+			conn->due |= DUE_ACK;
+	} else if (hole_goes_on(conn, head, now_ns)) {
+		arq_rx_park_newest(&conn->rx, payload, len, head_word(head, 36),
+				   ref);
+		conn->due |= DUE_ACK;
+	} else {
+		return false;
+	}
 	conn_end_burst(conn);
 	conn->stats.rx_packets++;
-	conn->ce_count += hdr->marked;
-	conn->due |= DUE_ACK;
-	arq_rx_park_newest(&conn->rx, hdr, ref);
-	return 1;
+	return true;
+}
+
+bool
+weir_conn_on_stream(struct weir_conn *conn, const uint8_t *bytes, uint32_t len,
+		    void *ref, uint64_t now_ns)
+{
+	/* What is not in the order of this processor, or has a trailer to be
+	 * checked, is decoded. */
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || len < WIRE_HDR_LEN ||
+	    conn->stream_hdr.marked || conn->trailer != 0)
+		return false;
+	return stream_take(conn, bytes, bytes + WIRE_HDR_LEN,
+			   len - WIRE_HDR_LEN, ref, now_ns);
 }
 
 static __attribute__((noinline)) int
@@ -534,10 +558,13 @@ int
 weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    void *ref, uint64_t now_ns)
 {
-	if (stream_goes_on(conn, hdr, now_ns))
-		return stream_take(conn, hdr, ref);
-	if (hole_goes_on(conn, hdr, now_ns))
-		return hole_take(conn, hdr, ref);
+	/* Decoded, the header begins as it was on the wire. */
+	if (hdr->marked == conn->stream_hdr.marked &&
+	    stream_take(conn, (const uint8_t *)hdr, hdr->payload,
+			hdr->payload_len, ref, now_ns)) {
+		conn->ce_count += hdr->marked;
+		return 1;
+	}
 	return any_packet(conn, hdr, ref, now_ns);
 }
 

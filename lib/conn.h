@@ -255,6 +255,15 @@ const struct wire_params *weir_conn_peer(const struct weir_conn *conn);
 int weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 			void *ref, uint64_t now_ns);
 
+/**
+ * The same for a packet as it came, `len` bytes from the common header on and
+ * without ECN's mark: if it goes on with a stream, saying nothing new but its
+ * number and length, it is taken without being decoded.
+ * @return true: ref is kept; false: nothing was done, decode it.
+ */
+bool weir_conn_on_stream(struct weir_conn *conn, const uint8_t *bytes,
+			 uint32_t len, void *ref, uint64_t now_ns);
+
 enum {
 	CONN_RX_FIRST = WIRE_F_FIRST,
 	CONN_RX_LAST = WIRE_F_LAST,

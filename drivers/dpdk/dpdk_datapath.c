@@ -441,8 +441,35 @@ receive_unknown(struct dpdk_port *port, const struct rte_mbuf *m,
 		weir_dpdk_on_unknown(port, &in, hdr, in.len);
 }
 
+/* A packet that goes on with the stream of the one before, found without a look
+ * at anything else. @return true: the connection keeps the mbuf. */
+static inline bool
+receive_stream(struct dpdk_port *port, struct rte_mbuf *m,
+	       const uint8_t *packet, uint32_t len)
+{
+	struct dpdk_flow *flow = port->stream_flow;
+
+	if (flow == NULL ||
+	    !weir_conn_on_stream(flow->conn, packet, len, m, port->now_ns))
+		return false;
+	flow->rx_wire_bytes += m->pkt_len;
+	return true;
+}
+
+/* The same on a device of two ends, whose packets all look alike. */
+static inline bool
+receive_pair_stream(struct dpdk_port *port, struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t len;
+
+	return port->stream_flow != NULL && port->dev->paired &&
+	       m->nb_segs == 1 && pair_packet(frame, m->data_len, &len) &&
+	       receive_stream(port, m, frame + DPDK_HDR_LEN, len);
+}
+
 /* @return true if the connection keeps the mbuf. */
-static bool
+static __attribute__((noinline)) bool
 receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -460,6 +487,9 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		offset = in.offset;
 		len = in.len;
 		ecn = in.ecn;
+		if (ecn != DPDK_ECN_CE &&
+		    receive_stream(port, m, frame + offset, len))
+			return true;
 	}
 	drop = weir_wire_decode(frame + offset, len, &hdr);
 	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0 ||
@@ -476,14 +506,23 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 	hdr.marked = ecn == DPDK_ECN_CE;
 	dpdk_flow_touch(port, flow);
 	flow->rx_wire_bytes += m->pkt_len;
-	return weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns);
+	if (!weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns))
+		return false;
+	port->stream_flow = flow;
+	return true;
+}
+
+static inline __attribute__((always_inline)) void
+receive(struct dpdk_port *port, struct rte_mbuf *m)
+{
+	if (!receive_pair_stream(port, m) && !receive_one(port, m))
+		weir_dpdk_free(port, m);
 }
 
 void
 weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
 {
-	if (!receive_one(port, m))
-		weir_dpdk_free(port, m);
+	receive(port, m);
 }
 
 /* Packets of one burst. */
@@ -498,7 +537,7 @@ receive_burst(struct dpdk_port *port)
 	if (port->rx_bursts++ == 0)
 		weir_dpdk_now(port);
 	for (uint16_t i = 0; i < count; i++)
-		weir_dpdk_receive(port, mbufs[i]);
+		receive(port, mbufs[i]);
 	return count;
 }
 
@@ -513,6 +552,7 @@ port_receive(struct dpdk_port *port)
 		return 0;
 	}
 	port->rx_bursts = 0;
+	port->stream_flow = NULL; /* a stream is of one moment */
 	do {
 		count = receive_burst(port);
 		total += count;

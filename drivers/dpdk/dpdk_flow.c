@@ -244,6 +244,8 @@ port_leave(struct dpdk_port *port, struct dpdk_flow *flow)
 	last->slot = flow->slot;
 	port->link_bytes -= flow->bytes;
 	port->table[flow->index] = NULL;
+	if (port->stream_flow == flow)
+		port->stream_flow = NULL;
 	weir_dpdk_run_forget(&port->run, flow);
 }
 

@@ -81,7 +81,8 @@ struct dpdk_port {
 
 	/* Receive. */
 	struct dpdk_hdr_policy policy;
-	struct dpdk_flow **table; /* by the token's index */
+	struct dpdk_flow **table;      /* by the token's index */
+	struct dpdk_flow *stream_flow; /* of the last packet, or NULL */
 	uint32_t table_size;
 	uint32_t table_next;
 

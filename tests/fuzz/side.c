@@ -188,14 +188,20 @@ void
 side_take(struct side *side, struct buf *buf, uint64_t now_ns)
 {
 	struct wire_hdr hdr;
+	bool decoded = buf_decode(buf, &hdr);
 
-	if (!buf_decode(buf, &hdr)) {
+	/* Before: it may come back while on_packet runs no more. */
+	buf->state = BUF_CONN;
+	if (!buf->marked && weir_conn_on_stream(side->conn, buf->bytes,
+						buf->len, buf, now_ns)) {
+		FUZZ_CHECK(decoded);
+		return;
+	}
+	if (!decoded) {
 		buf_free(buf);
 		return;
 	}
 	hdr.marked = buf->marked;
-	/* Before: it may come back while on_packet runs no more. */
-	buf->state = BUF_CONN;
 	if (weir_conn_on_packet(side->conn, &hdr, buf, now_ns) == 0)
 		buf_free(buf);
 }

@@ -118,6 +118,12 @@ TABLE = [
     ('arq_rx.h', 'if (rx->ended && rx->head == rx->fin_seq)',
      'rx->ended && rx->head == rx->fin_seq', '0', 'FIN is read as a message'),
     # --- packets in ------------------------------------------------------
+    ('conn.c', 'head_word(head, 4) == (uint32_t)rx->nxt &&',
+     'head_word(head, 4) == (uint32_t)rx->nxt', '1',
+     'a stream goes on with any number'),
+    ('conn.c', 'head_word(head, 4) == (uint32_t)rx->hi &&',
+     'head_word(head, 4) == (uint32_t)rx->hi', '1',
+     'a stream behind a hole goes on with any number'),
     ('conn.c', '!seq_before(hdr->ts, conn->echo_ts)',
      '!seq_before(hdr->ts, conn->echo_ts)', '1', 'an old clock is echoed'),
     ('conn.c', 'hdr->token != conn->config.token) {\n\t\tif (!prepare_rare',

@@ -315,6 +315,11 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 		on_unknown(side, hdr, packet->len, forged);
 	if (side->conn == NULL)
 		return 0;
+	/* As a driver does, but for decoding it before. */
+	if (!hdr->marked &&
+	    weir_conn_on_stream(side->conn, packet->bytes, packet->len, packet,
+				side_now(side)))
+		return 1;
 	return weir_conn_on_packet(side->conn, hdr, packet, side_now(side));
 }
 
