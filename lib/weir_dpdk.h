@@ -205,8 +205,9 @@ WEIR_API struct rte_mbuf *weir_dpdk_msg_mbuf(const struct weir_msg *msg);
  *     reorder=RATE[:K]   let K (3) frames pass it, or 1 ms
  *     corrupt=RATE       flip a bit of it
  *     corrupt=RATE:sum   flip two, so that the UDP checksum stays right:
- *                        only crc=on notices. Pairs (memif, net_ring) have no
- *                        checksum, so there this is true of corrupt=RATE too
+ *                        only crc=on notices. Pairs (memif, vhost, net_ring)
+ *                        have no checksum, so there this is true of
+ *                        corrupt=RATE too
  *     truncate=RATE      cut its end off
  *     delay=TIME[:TIME]  hold it for so long, and a random time on top
  *     seed=N             of the random numbers, each kind has its own (1)

@@ -505,19 +505,32 @@ static const struct weir_load_ops raw_ops = {
 	.close = raw_close,
 };
 
+/* Made by weir for a pair: it decided on the frames, the device knows no MTU. */
+static bool
+is_of_pair(uint16_t port_id)
+{
+	static const char *const names[] = { "net_memif", "net_ring",
+					     "net_vhost_w",
+					     "net_virtio_user_w" };
+	char name[RTE_ETH_NAME_MAX_LEN];
+
+	if (rte_eth_dev_get_name_by_port(port_id, name) != 0)
+		return false;
+	for (size_t i = 0; i < RTE_DIM(names); i++)
+		if (strncmp(name, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Payload of a full packet: the smaller of wire and memory, as in weir. */
 static uint32_t
 largest_part(uint16_t port_id, struct rte_mempool *pool, uint32_t headers_len)
 {
 	uint32_t room = rte_pktmbuf_data_room_size(pool) - PAYLOAD_OFFSET;
 	uint32_t frame = PAIR_FRAME;
-	struct rte_eth_dev_info info;
 	uint16_t mtu;
 
-	if (rte_eth_dev_info_get(port_id, &info) == 0 &&
-	    strcmp(info.driver_name, "net_memif") != 0 &&
-	    strcmp(info.driver_name, "net_ring") != 0 &&
-	    rte_eth_dev_get_mtu(port_id, &mtu) == 0)
+	if (!is_of_pair(port_id) && rte_eth_dev_get_mtu(port_id, &mtu) == 0)
 		frame = mtu + RTE_ETHER_HDR_LEN;
 	frame -= headers_len + SACK_ROOM;
 	return frame < room ? frame : room;

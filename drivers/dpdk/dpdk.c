@@ -287,8 +287,7 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 		rc = read_coalesce(port, ep);
 	if (rc != 0)
 		return rc;
-	if (spec->kind != DPDK_DEV_MEMIF && spec->kind != DPDK_DEV_RING &&
-	    dpdk_ip_is_none(&port->local_ip))
+	if (!dpdk_dev_is_pair(spec) && dpdk_ip_is_none(&port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: a device needs its IP address: add "
 				 "local=IP/LEN, for example "
@@ -346,7 +345,7 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 	rc = weir_dpdk_gate_open(&port->gate, ep);
 	if (rc != 0)
 		return rc;
-	if (port->spec.kind != DPDK_DEV_MEMIF) {
+	if (!dpdk_dev_has_roles(&port->spec)) {
 		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
 		if (rc != 0)
 			return rc;

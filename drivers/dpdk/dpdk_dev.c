@@ -168,13 +168,30 @@ open_stages(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	return rc;
 }
 
-/* As above; net_tap may take no signal of the process meanwhile. */
+/* Threads that a driver starts meanwhile take none of the program's signals. */
+static int
+open_deaf(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = open_stages(dev, spec);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+/* net_tap may take no signal of the process, net_vhost starts a thread. */
 static int
 open_quietly(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	struct dpdk_tap_signals signals;
 	int rc;
 
+	if (strncmp(spec->name, "net_vhost", strlen("net_vhost")) == 0 ||
+	    spec->kind == DPDK_DEV_VHOST)
+		return open_deaf(dev, spec);
 	if (spec->kind != DPDK_DEV_VDEV ||
 	    strncmp(spec->name, "net_tap", strlen("net_tap")) != 0)
 		return open_stages(dev, spec);
@@ -286,7 +303,7 @@ start_connector(struct dpdk_dev *dev)
 int
 weir_dpdk_dev_start(struct dpdk_dev *dev)
 {
-	bool connects = dev->priv->memif != NULL &&
+	bool connects = dev->kind == DPDK_DEV_MEMIF &&
 			dev->priv->memif->role == DPDK_ROLE_CONNECTOR;
 	struct dpdk_env_guard guard;
 	int rc = 0;
@@ -328,7 +345,7 @@ weir_dpdk_dev_close(struct dpdk_dev *dev)
 	struct dpdk_env_guard guard;
 
 	weir_env_dpdk_guard_begin(&guard);
-	if (dev->priv->memif != NULL) {
+	if (dev->kind == DPDK_DEV_MEMIF) {
 		weir_dpdk_memif_hide(dev->priv->memif);
 		weir_dpdk_memif_serialise(take_down, dev);
 	} else {

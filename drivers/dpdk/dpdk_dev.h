@@ -42,6 +42,7 @@ struct weir_endpoint;
 
 enum dpdk_dev_kind {
 	DPDK_DEV_MEMIF,    /* dev= absent: a memif pair named by the endpoint */
+	DPDK_DEV_VHOST,    /* dev=net_vhost: a vhost-user pair, the same way */
 	DPDK_DEV_RING,     /* dev=net_ring: two ports of one process */
 	DPDK_DEV_VDEV,     /* dev=net_af_packet0 ...: created here */
 	DPDK_DEV_EXISTING, /* dev=NAME or a PCI address: there already */
@@ -49,15 +50,15 @@ enum dpdk_dev_kind {
 };
 
 enum dpdk_dev_role {
-	DPDK_ROLE_LISTENER,  /* memif: server */
-	DPDK_ROLE_CONNECTOR, /* memif: client */
+	DPDK_ROLE_LISTENER,  /* memif: server; vhost: net_vhost */
+	DPDK_ROLE_CONNECTOR, /* memif: client; vhost: net_virtio_user */
 };
 
 /* What to open. Zeros are defaults. It holds its own strings. */
 struct dpdk_dev_spec {
 	enum dpdk_dev_kind kind;
-	enum dpdk_dev_role role; /* the caller's; only memif looks at it */
-	char name[64];           /* memif, ring: of the pair; else of the dev */
+	enum dpdk_dev_role role; /* the caller's; memif and vhost look at it */
+	char name[64];           /* of the pair; else of the device */
 	char args[384];          /* vdev: "iface=v0,..." */
 	uint16_t port_id;        /* GIVEN */
 	uint16_t queue_id;       /* GIVEN, EXISTING that the application runs */
@@ -74,6 +75,20 @@ struct dpdk_dev_spec {
 	bool plain;     /* no offloads: checksums and segments in software */
 	bool zero_copy; /* MEMIF: the client sends from its own mbufs */
 };
+
+/* Between two processes, whose devices depend on who listens. */
+static inline bool
+dpdk_dev_has_roles(const struct dpdk_dev_spec *spec)
+{
+	return spec->kind == DPDK_DEV_MEMIF || spec->kind == DPDK_DEV_VHOST;
+}
+
+/* Two ends and no network: addresses are known beforehand. */
+static inline bool
+dpdk_dev_is_pair(const struct dpdk_dev_spec *spec)
+{
+	return dpdk_dev_has_roles(spec) || spec->kind == DPDK_DEV_RING;
+}
 
 #define DPDK_DEV_MBUFS      4096u
 #define DPDK_DEV_RING_SLOTS 1024u
@@ -95,7 +110,7 @@ struct dpdk_dev {
 	uint64_t rx_cksum_offloads; /* RTE_ETH_RX_OFFLOAD_* in use */
 
 	/*
-	 * No wire between the ends (memif, net_ring, null): memory does not
+	 * No wire between the ends (pairs, null): memory does not
 	 * flip bits, so UDP checksums are neither made nor looked at.
 	 */
 	bool no_wire;
@@ -105,7 +120,7 @@ struct dpdk_dev {
 	bool peer_crash_unsafe; /* memif: its PMD can fault when a peer dies */
 
 	struct rte_ether_addr mac;
-	/* memif and net_ring: who is at the other end is known beforehand. */
+	/* A pair: who is at the other end is known beforehand. */
 	bool paired;
 	struct rte_ether_addr peer_mac;
 	uint32_t pair_ip;      /* ours, 169.254.x.y, host byte order */

@@ -432,9 +432,7 @@ weir_dpdk_conn_config(const struct dpdk_port *port,
 	c->keepalive_ns = link->keepalive_ns;
 	c->dead_timeout_ns = link->dead_timeout_ns;
 	c->connect_timeout_ns = link->connect_timeout_ns;
-	if (port->spec.kind == DPDK_DEV_MEMIF ||
-	    port->spec.kind == DPDK_DEV_RING ||
-	    port->spec.kind == DPDK_DEV_VDEV) {
+	if (dpdk_dev_is_pair(&port->spec) || port->spec.kind == DPDK_DEV_VDEV) {
 		c->rto_min_ns = RTO_MIN_VIRTUAL_NS;
 		c->tlp_min_ns = TLP_MIN_VIRTUAL_NS;
 		c->tlp_learns = true;

@@ -158,7 +158,7 @@ enum dpdk_hdr_check {
 /* What counts as ours. */
 struct dpdk_hdr_policy {
 	struct rte_ether_addr mac;
-	bool any_mac;        /* memif, net_ring: do not look */
+	bool any_mac;        /* pairs: do not look */
 	bool any_ip;         /* the same */
 	uint16_t ether_type; /* RTE_ETHER_TYPE_IPV4 or _IPV6: of ip */
 	struct dpdk_ip ip;

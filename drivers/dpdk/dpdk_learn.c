@@ -162,7 +162,8 @@ weir_dpdk_learn(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		 info.driver_name);
 	rte_eth_dev_get_name_by_port(dev->port_id, dev->dev_name);
 	priv->facts = facts_of(dev->driver_name);
-	dev->no_wire = priv->facts->no_wire;
+	/* What is behind a vhost socket of someone else's may be a network. */
+	dev->no_wire = priv->facts->no_wire || dev->paired;
 	dev->same_host = priv->facts->same_host;
 	dev->tx_retains = priv->facts->retains || priv->memif_zero_copy;
 	dev->peer_crash_unsafe = weir_dpdk_driver_is(dev, "net_memif");

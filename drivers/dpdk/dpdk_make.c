@@ -2,7 +2,7 @@
 /*
  * dpdk_make: find or make the ethdev that an endpoint means, and remove it.
  *
- *     memif    a name and its lock (dpdk_memif.c), then a virtual device
+ *     memif, vhost    a name and its lock (dpdk_memif.c), then a virtual device
  *     ring     one side of a pair in this process (dpdk_ring.c)
  *     vdev     checks of interface and rights first, then EAL
  *     existing, given    of the application: looked up, never touched
@@ -165,22 +165,33 @@ pair_frame_max(const struct dpdk_dev_spec *spec)
 			      : (uint16_t)(spec->mtu + DPDK_ETHER_LEN);
 }
 
+/* The name, unless we hold it already, and what it says about both ends. */
+static int
+claim_pair(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
+	   const char *suffix)
+{
+	bool listens = spec->role == DPDK_ROLE_LISTENER;
+	struct dpdk_dev_private *priv = dev->priv;
+	int rc = 0;
+
+	if (priv->memif == NULL)
+		rc = weir_dpdk_memif_claim(spec->name, suffix, spec->role,
+					   &priv->memif);
+	name_ends(dev, listens ? 1 : 2, listens ? 2 : 1);
+	dev->frame_max = pair_frame_max(spec);
+	return rc;
+}
+
 static int
 make_memif(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	bool listens = spec->role == DPDK_ROLE_LISTENER;
 	struct dpdk_dev_private *priv = dev->priv;
 	char name[24], args[400];
-	int rc;
+	int rc = claim_pair(dev, spec, "memif");
 
-	if (priv->memif == NULL) {
-		rc = weir_dpdk_memif_claim(spec->name, spec->role,
-					   &priv->memif);
-		if (rc != 0)
-			return rc;
-	}
-	name_ends(dev, listens ? 1 : 2, listens ? 2 : 1);
-	dev->frame_max = pair_frame_max(spec);
+	if (rc != 0)
+		return rc;
 	snprintf(name, sizeof(name), "net_memif_w%u",
 		 atomic_fetch_add(&vdev_serial, 1));
 	snprintf(args, sizeof(args),
@@ -189,6 +200,37 @@ make_memif(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		 listens ? "server" : "client", priv->memif->socket_path,
 		 dev->frame_max, priv->memif_zero_copy ? "yes" : "no");
 	return init_vdev(dev, name, args);
+}
+
+/*
+ * The connector's driver talks to the listener while it is made: one that goes
+ * just then is one that is not there yet. Frames lie in one buffer each, so
+ * buffers are not merged.
+ */
+static int
+make_vhost(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
+{
+	unsigned int serial = atomic_fetch_add(&vdev_serial, 1);
+	bool listens = spec->role == DPDK_ROLE_LISTENER;
+	char name[40], args[400];
+	int rc = claim_pair(dev, spec, "vhost");
+
+	if (rc != 0)
+		return rc;
+	snprintf(name, sizeof(name), "net_%s_w%u",
+		 listens ? "vhost" : "virtio_user", serial);
+	snprintf(args, sizeof(args),
+		 listens ? "iface=%s,queues=1"
+			 : "path=%s,queues=1,queue_size=1024,in_order=1,"
+			   "mrg_rxbuf=0",
+		 dev->priv->memif->socket_path);
+	rc = init_vdev(dev, name, args);
+	if (rc != 0 && !listens)
+		return weir_fail(-EAGAIN,
+				 "dpdk:%s: the listener did not take the "
+				 "connection; start it first",
+				 spec->name);
+	return rc;
 }
 
 static int
@@ -367,6 +409,8 @@ weir_dpdk_make(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	switch (spec->kind) {
 	case DPDK_DEV_MEMIF:
 		return make_memif(dev, spec);
+	case DPDK_DEV_VHOST:
+		return make_vhost(dev, spec);
 	case DPDK_DEV_RING:
 		return make_ring(dev, spec);
 	case DPDK_DEV_VDEV:

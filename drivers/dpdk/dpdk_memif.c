@@ -44,7 +44,7 @@ static struct {
  * misread is written as %XX.
  */
 static int
-build_paths(const char *name, struct dpdk_memif *memif)
+build_paths(const char *name, const char *suffix, struct dpdk_memif *memif)
 {
 	char file[128];
 	char dir[128];
@@ -67,13 +67,13 @@ build_paths(const char *name, struct dpdk_memif *memif)
 	if (rc != 0)
 		return rc;
 	rc = snprintf(memif->socket_path, sizeof(memif->socket_path),
-		      "%s/%s.memif", dir, file);
+		      "%s/%s.%s", dir, file, suffix);
 	if (rc >= (int)sizeof(memif->socket_path))
 		return weir_fail(-ENAMETOOLONG,
-				 "dpdk:%s: %s/%s.memif is longer than a socket "
+				 "dpdk:%s: %s/%s.%s is longer than a socket "
 				 "path may be (107); use a shorter name or set "
 				 "WEIR_RUNTIME_DIR",
-				 name, dir, file);
+				 name, dir, file, suffix);
 	/* It separates device arguments. */
 	if (strchr(memif->socket_path, ',') != NULL)
 		return weir_fail(-EINVAL,
@@ -181,7 +181,7 @@ claim_connector(struct dpdk_memif *memif, const char *name)
 		close(fd);
 		return weir_fail(-EAGAIN,
 				 "dpdk:%s: another process is connected to it, "
-				 "and a memif pair has two ends; use another "
+				 "and a pair has two ends; use another "
 				 "name for each connector",
 				 name);
 	}
@@ -200,19 +200,20 @@ held_here(const char *socket_path, enum dpdk_dev_role role)
 }
 
 static int
-claim(struct dpdk_memif *memif, const char *name)
+claim(struct dpdk_memif *memif, const char *name, const char *suffix)
 {
-	int rc = build_paths(name, memif);
+	int rc = build_paths(name, suffix, memif);
 
 	if (rc != 0)
 		return rc;
 	if (memif->role == DPDK_ROLE_LISTENER) {
 		rc = claim_listener(memif, name);
 	} else if (held_here(memif->socket_path, DPDK_ROLE_LISTENER)) {
-		rc = weir_fail(-EOPNOTSUPP,
-			       "dpdk:%s: its listener is in this process, and "
-			       "memif joins two; add dev=net_ring to both",
-			       name);
+		rc = weir_fail(
+			-EOPNOTSUPP,
+			"dpdk:%s: its listener is in this process, and "
+			"such a pair joins two; add dev=net_ring to both",
+			name);
 	} else {
 		rc = claim_connector(memif, name);
 	}
@@ -224,8 +225,8 @@ claim(struct dpdk_memif *memif, const char *name)
 }
 
 int
-weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
-		      struct dpdk_memif **out)
+weir_dpdk_memif_claim(const char *name, const char *suffix,
+		      enum dpdk_dev_role role, struct dpdk_memif **out)
 {
 	struct dpdk_memif *memif = calloc(1, sizeof(*memif));
 	int rc;
@@ -234,7 +235,7 @@ weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
 		return weir_fail(-ENOMEM, "dpdk:%s: out of memory", name);
 	memif->role = role;
 	pthread_mutex_lock(&claims.lock);
-	rc = claim(memif, name);
+	rc = claim(memif, name, suffix);
 	pthread_mutex_unlock(&claims.lock);
 	if (rc != 0) {
 		free(memif);

@@ -3,7 +3,8 @@
 #define DPDK_MEMIF_H
 
 /*
- * dpdk_memif: who may use the memif socket of a name, across processes.
+ * dpdk_memif: who may use the memif socket of a name, across processes. Pairs
+ * of vhost-user have the same in NAME.vhost.
  *
  *     RUNTIME-DIR/NAME.memif       memif's socket; made and removed by its
  *                                  PMD, by us after a crash
@@ -26,13 +27,14 @@ struct dpdk_memif {
 };
 
 /*
+ * @param suffix of the files: "memif" or "vhost".
  * @return 0; -EAGAIN (connector) nobody listens, or another is connected;
  *         -EADDRINUSE (listener) the name is taken; -EOPNOTSUPP the listener
  *         is in this very process; -ENAMETOOLONG, -EACCES and others; with
  *         weir_fail().
  */
-int weir_dpdk_memif_claim(const char *name, enum dpdk_dev_role role,
-			  struct dpdk_memif **memif);
+int weir_dpdk_memif_claim(const char *name, const char *suffix,
+			  enum dpdk_dev_role role, struct dpdk_memif **memif);
 
 /*
  * Before a listener's device is stopped: nobody new can connect, and those who

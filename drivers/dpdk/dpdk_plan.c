@@ -36,6 +36,11 @@ data_room_of(const struct dpdk_dev *dev)
 	if (dev->priv->facts->rx_pow2)
 		rx_room = RTE_PKTMBUF_HEADROOM +
 			  rte_align32pow2(dev->frame_max + NIC_FRAME_EXTRA);
+	/* Its driver wants room for Ethernet's frames, whatever ours are. */
+	if (weir_dpdk_driver_is(dev, "net_virtio_user"))
+		rx_room = RTE_MAX(rx_room, RTE_PKTMBUF_HEADROOM +
+						   RTE_ETHER_MAX_LEN +
+						   NIC_FRAME_EXTRA);
 	/* af_packet wants to be sure that a whole slot fits. */
 	rx_room =
 		RTE_MAX(rx_room, dev->priv->packet_slot + RTE_PKTMBUF_HEADROOM);

@@ -175,7 +175,7 @@ weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow)
 		if (port->now_ns >= flow->connect_end_ns)
 			connect_failed(flow, port->dev->paired ? -ECONNREFUSED
 							       : -ETIMEDOUT);
-		else if (port->spec.kind == DPDK_DEV_MEMIF &&
+		else if (dpdk_dev_has_roles(&port->spec) &&
 			 port->now_ns >= port->device_next_ns)
 			weir_dpdk_port_device_drop(port);
 		return;
@@ -196,8 +196,7 @@ static int
 connect_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
 	      const char *text)
 {
-	if (port->spec.kind == DPDK_DEV_MEMIF ||
-	    port->spec.kind == DPDK_DEV_RING)
+	if (dpdk_dev_is_pair(&port->spec))
 		return 0;
 	if (!weir_dpdk_is_ip_address(text) || dpdk_ip_is_none(&addr->ip))
 		return weir_fail(-EINVAL,
@@ -243,7 +242,7 @@ weir_dpdk_link_connect(struct weir_link *link, const struct weir_endpoint *ep)
 		rc = weir_dpdk_link_keys_read(ep, &keys);
 	if (rc != 0)
 		return rc;
-	if (port->spec.kind == DPDK_DEV_MEMIF && port->listeners != NULL)
+	if (dpdk_dev_has_roles(&port->spec) && port->listeners != NULL)
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: this port listens; connect through "
 				 "a port of its own",
@@ -277,8 +276,7 @@ static int
 listen_check(const struct dpdk_port *port, const struct dpdk_addr *addr,
 	     const char *text)
 {
-	if (port->spec.kind == DPDK_DEV_MEMIF ||
-	    port->spec.kind == DPDK_DEV_RING)
+	if (dpdk_dev_is_pair(&port->spec))
 		return 0;
 	if (!weir_dpdk_is_ip_address(text))
 		return weir_fail(-EINVAL,
@@ -308,7 +306,7 @@ weir_dpdk_listener_open(struct weir_listener *listener,
 		rc = weir_dpdk_port_device(port, DPDK_ROLE_LISTENER);
 		if (rc != 0)
 			return rc;
-	} else if (port->spec.kind == DPDK_DEV_MEMIF &&
+	} else if (dpdk_dev_has_roles(&port->spec) &&
 		   port->spec.role != DPDK_ROLE_LISTENER) {
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: this port has connected; listen "

@@ -5,6 +5,7 @@
  *
  *     dpdk:demo                                  a memif pair named demo
  *     dpdk:demo,dev.zero-copy=yes                 whose client sends in place
+ *     dpdk:demo,dev=net_vhost                    a vhost-user pair
  *     dpdk:demo,dev=net_ring                     two ports of this process
  *     dpdk:IP:PORT,dev=net_af_packet0,dev.iface=v0
  *     dpdk:IP:PORT,dev=0000:3b:00.0
@@ -89,20 +90,32 @@ gather_args(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
 }
 
 static int
+fail_ip_address(const char *address, const char *dev)
+{
+	if (dev == NULL)
+		return weir_fail(-EINVAL,
+				 "dpdk:%s: an IP address needs a device: add "
+				 "dev=, for example "
+				 "dev=net_af_packet0,dev.iface=eth1",
+				 address);
+	return weir_fail(-EINVAL,
+			 "dpdk:%s: dev=%s is a pair, which has a name: write "
+			 "dpdk:NAME; a socket of another program has a number "
+			 "(dev=%s0,dev.iface=PATH)",
+			 address, dev, dev);
+}
+
+static int
 name_device(const struct weir_endpoint *ep, const char *dev,
 	    struct dpdk_dev_spec *spec)
 {
 	const char *name = dev;
 
-	if (dev == NULL) {
-		spec->kind = DPDK_DEV_MEMIF;
+	if (dev == NULL || strcmp(dev, "net_vhost") == 0) {
+		spec->kind = dev == NULL ? DPDK_DEV_MEMIF : DPDK_DEV_VHOST;
 		name = ep->address;
 		if (weir_dpdk_is_ip_address(name))
-			return weir_fail(-EINVAL,
-					 "dpdk:%s: an IP address needs a "
-					 "device: add dev=, for example "
-					 "dev=net_af_packet0,dev.iface=eth1",
-					 name);
+			return fail_ip_address(name, dev);
 	} else if (is_ring_name(dev)) {
 		spec->kind = DPDK_DEV_RING;
 		if (!weir_dpdk_is_ip_address(ep->address))
@@ -123,12 +136,6 @@ name_device(const struct weir_endpoint *ep, const char *dev,
 	return 0;
 }
 
-static bool
-is_pair(const struct dpdk_dev_spec *spec)
-{
-	return spec->kind == DPDK_DEV_MEMIF || spec->kind == DPDK_DEV_RING;
-}
-
 int
 weir_dpdk_wire_parse(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec,
 		     struct dpdk_hdr_wire *wire, uint8_t *ttl_min)
@@ -138,7 +145,8 @@ weir_dpdk_wire_parse(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec,
 	int rc;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (is_pair(spec) && weir_endpoint_get(ep, keys[i]) != NULL)
+		if (dpdk_dev_is_pair(spec) &&
+		    weir_endpoint_get(ep, keys[i]) != NULL)
 			return weir_fail(-EINVAL,
 					 "dpdk: %s= is for networks, and the "
 					 "two ends of a pair are none; leave "
@@ -217,7 +225,7 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				 "that weir makes (dev=net_...N), not for %s; "
 				 "memif pairs know dev.zero-copy=yes|no",
 				 spec->name);
-	if (queue != 0 && is_pair(spec))
+	if (queue != 0 && dpdk_dev_is_pair(spec))
 		return weir_fail(-EINVAL,
 				 "dpdk: queue= names a queue of a port that "
 				 "the application runs; a pair is weir's own, "

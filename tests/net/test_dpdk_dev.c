@@ -392,7 +392,7 @@ add_hugepages(long count)
 }
 
 static void
-memif_with_hugepages(void **state)
+pairs_with_hugepages(void **state)
 {
 	const long count = 128; /* of 2 MiB: two processes of 64 MiB, twice */
 	const char *free_path =
@@ -407,6 +407,9 @@ memif_with_hugepages(void **state)
 	pair_endpoint = "dpdk:huge";
 	pair_hugepages = WEIR_HUGEPAGES_REQUIRE;
 	trouble = enough ? run_sides(exchange_over_pair, 2) : NULL;
+	pair_endpoint = "dpdk:huge,dev=net_vhost";
+	if (enough && trouble == NULL)
+		trouble = run_sides(exchange_over_pair, 2);
 	if (read_long("/proc/sys/vm/nr_hugepages") > before)
 		add_hugepages(before - read_long("/proc/sys/vm/nr_hugepages"));
 	if (!enough) {
@@ -425,11 +428,10 @@ become_nobody_and_exchange(int side, int meet_fd)
 }
 
 static void
-memif_as_nobody(void **state)
+run_as_nobody(const char *endpoint)
 {
 	char dir[] = "/tmp/weir-test-XXXXXX";
 
-	(void)state;
 	if (!is_root) {
 		print_message("already unprivileged\n");
 		skip();
@@ -437,7 +439,7 @@ memif_as_nobody(void **state)
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(chown(dir, 65534, 65534), 0);
 	setenv("WEIR_RUNTIME_DIR", dir, 1);
-	pair_endpoint = "dpdk:nobody";
+	pair_endpoint = endpoint;
 	pair_hugepages = WEIR_HUGEPAGES_NEVER;
 	{
 		const char *trouble = run_sides(become_nobody_and_exchange, 2);
@@ -448,6 +450,20 @@ memif_as_nobody(void **state)
 		if (trouble != NULL)
 			fail_msg("%s", trouble);
 	}
+}
+
+static void
+memif_as_nobody(void **state)
+{
+	(void)state;
+	run_as_nobody("dpdk:nobody");
+}
+
+static void
+vhost_as_nobody(void **state)
+{
+	(void)state;
+	run_as_nobody("dpdk:nobody,dev=net_vhost");
 }
 
 /* The listener comes, opens the door to one connector, and goes. */
@@ -489,6 +505,25 @@ memif_names_belong_to_one_pair(void **state)
 }
 
 static void
+vhost_names_belong_to_one_pair(void **state)
+{
+	(void)state;
+	run_pair("dpdk:names,dev=net_vhost", WEIR_HUGEPAGES_NEVER,
+		 talk_about_names);
+}
+
+/* Shorter and longer than the driver takes for Ethernet's. */
+static void
+vhost_with_other_frames(void **state)
+{
+	(void)state;
+	run_pair("dpdk:vhost,dev=net_vhost,mtu=576", WEIR_HUGEPAGES_NEVER,
+		 exchange_over_pair);
+	run_pair("dpdk:vhost,dev=net_vhost,mtu=9000", WEIR_HUGEPAGES_NEVER,
+		 exchange_over_pair);
+}
+
+static void
 listen_and_die(int side, int meet_fd)
 {
 	struct dpdk_dev_spec spec = spec_of(pair_endpoint, side);
@@ -510,6 +545,58 @@ memif_after_kill_the_next_start_works(void **state)
 	assert_true(exists("killed.memif"));
 	run_pair("dpdk:killed", WEIR_HUGEPAGES_NEVER, exchange_over_pair);
 	assert_false(exists("killed.memif"));
+}
+
+static void
+vhost_after_kill_the_next_start_works(void **state)
+{
+	const char *trouble;
+
+	(void)state;
+	pair_endpoint = "dpdk:killed,dev=net_vhost";
+	trouble = run_sides(listen_and_die, 1);
+	assert_string_equal(trouble, "side 0 was killed by signal 9\n");
+	assert_true(exists("killed.vhost"));
+	run_pair(pair_endpoint, WEIR_HUGEPAGES_NEVER, exchange_over_pair);
+	assert_false(exists("killed.vhost"));
+}
+
+/* The connector is killed while the listener sends to it. */
+static void
+outlive_the_connector(int side, int meet_fd)
+{
+	struct dpdk_dev_spec spec = spec_of(pair_endpoint, side);
+	struct dpdk_dev *dev;
+
+	if (side == 1) {
+		meet(meet_fd);
+		dev = open_and_start(&spec);
+		wait_for_peer(dev);
+		raise(SIGKILL);
+	}
+	dev = open_and_start(&spec);
+	meet(meet_fd);
+	wait_for_peer(dev);
+	for (uint64_t end = deadline_in(20); weir_dpdk_dev_link_up(dev);) {
+		struct traffic traffic = { 0 };
+
+		CHECK(!is_over(end));
+		send_some(dev, &traffic);
+		sched_yield();
+	}
+	weir_dpdk_dev_close(dev);
+}
+
+static void
+vhost_link_goes_down_with_the_peer(void **state)
+{
+	const char *trouble;
+
+	(void)state;
+	pair_endpoint = "dpdk:outlive,dev=net_vhost";
+	pair_hugepages = WEIR_HUGEPAGES_NEVER;
+	trouble = run_sides(outlive_the_connector, 2);
+	assert_string_equal(trouble, "side 1 was killed by signal 9\n");
 }
 
 static void
@@ -832,6 +919,8 @@ fail_in_every_way(int side, int meet_fd)
 	expect_failure("dpdk:a,dev=net_nosuch0", -ENODEV, "net_nosuch0");
 	expect_failure("dpdk:a,dev=eth0", -ENODEV, "eth0");
 	expect_failure("dpdk:a,dev=0000:ff:1f.7", -ENODEV, "vfio-pci");
+	expect_failure("dpdk:10.7.0.1:7400,dev=net_vhost", -EINVAL,
+		       "dpdk:NAME");
 	expect_failure("dpdk:a,dev=net_ring,dev.x=1", -EINVAL, "dev.");
 	expect_failure("dpdk:a,mtu=100", -EINVAL, "mtu");
 	expect_failure("dpdk:a,mbufs=1", -EINVAL, "mbufs");
@@ -1002,13 +1091,18 @@ main(void)
 		cmocka_unit_test(ring_in_one_process),
 		cmocka_unit_test(pools_go_when_their_mbufs_are_back),
 		cmocka_unit_test(memif_without_hugepages),
-		cmocka_unit_test(memif_with_hugepages),
+		cmocka_unit_test(pairs_with_hugepages),
 		cmocka_unit_test(memif_with_frames_of_9000),
 		cmocka_unit_test(memif_pairs_come_and_go),
 		cmocka_unit_test(memif_as_nobody),
 		cmocka_unit_test(memif_names_belong_to_one_pair),
 		cmocka_unit_test(memif_after_kill_the_next_start_works),
 		cmocka_unit_test(memif_names_stay_in_the_runtime_directory),
+		cmocka_unit_test(vhost_as_nobody),
+		cmocka_unit_test(vhost_with_other_frames),
+		cmocka_unit_test(vhost_names_belong_to_one_pair),
+		cmocka_unit_test(vhost_after_kill_the_next_start_works),
+		cmocka_unit_test(vhost_link_goes_down_with_the_peer),
 		cmocka_unit_test(packet_sockets_over_veth),
 		cmocka_unit_test(packet_sockets_with_jumbo_frames),
 		cmocka_unit_test(xdp_sockets_over_veth),
