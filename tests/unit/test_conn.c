@@ -339,6 +339,73 @@ probes_that_find_losses_learn_to_come_sooner(void **state)
 	assert_in_range(patient, 9 * MS, 10 * MS + 2 * US);
 }
 
+static bool
+hand_as_it_came(struct pair *pair, uint32_t n)
+{
+	const struct wire_packet *packet = &pair->a.wire[n];
+	bool taken = weir_conn_on_stream(pair->b.conn, packet->bytes,
+					 packet->len, &pair->a.wire[n],
+					 pair->now);
+
+	pair->b.kept += taken;
+	return taken;
+}
+
+/* The header's byte `at` is another one. @return was it taken undecoded? */
+static bool
+hand_changed(struct pair *pair, uint32_t n, uint32_t at)
+{
+	bool taken;
+
+	pair->a.wire[n].bytes[at] ^= 1;
+	taken = hand_as_it_came(pair, n);
+	pair->a.wire[n].bytes[at] ^= 1;
+	return taken;
+}
+
+/* With a hole before it or not. */
+static void
+hand_stream(struct pair *pair, uint32_t first)
+{
+	assert_false(hand_as_it_came(pair, first));
+	assert_int_equal(pair_hand(pair, &pair->a, first, &pair->b), 1);
+	assert_int_equal(pair_hand(pair, &pair->a, first + 1, &pair->b), 1);
+	for (uint32_t at = 0; at < WIRE_HDR_LEN - 4; at++)
+		assert_false(hand_changed(pair, first + 2, at));
+	assert_false(hand_as_it_came(pair, first + 3));
+	assert_true(hand_as_it_came(pair, first + 2));
+	assert_true(hand_as_it_came(pair, first + 3));
+	assert_false(hand_as_it_came(pair, first + 3));
+	/* Later, everything is to be looked at again. */
+	pair->now += US;
+	assert_false(hand_as_it_came(pair, first + 4));
+	assert_int_equal(pair_hand(pair, &pair->a, first + 4, &pair->b), 1);
+}
+
+static void
+a_stream_is_taken_as_it_came(void **state)
+{
+	struct pair *pair = *state;
+	uint32_t first;
+
+	pair->b.config.rx_credit_msgs = 200;
+	pair->a.config.tx_msgs = 256;
+	pair->a.config.tx_window_packets = 256;
+	pair_open(pair);
+	first = send_one(pair, false);
+	for (int i = 0; i < 11; i++)
+		send_one(pair, false);
+	hand_stream(pair, first);
+	/* The sixth is lost for now. */
+	hand_stream(pair, first + 6);
+	assert_int_equal(pair_hand(pair, &pair->a, first + 5, &pair->b), 1);
+	assert_int_equal(pair_hand(pair, &pair->a, first + 11, &pair->b), 1);
+	assert_int_equal(pair_read(&pair->b), 12);
+	pair->a.delivered = pair->a.sent;
+	pair_run(pair, 50 * US);
+	assert_int_equal(pair_stats(&pair->a).tx_retx, 0);
+}
+
 /*
  * Nothing is sent after the repair of a hole, and it is lost as well: the peer,
  * who told of all the rest, is asked again after a round trip, not after the
@@ -1147,6 +1214,7 @@ main(void)
 		CASE(a_lost_packet_is_sent_once_more),
 		CASE(a_lost_tail_is_found_by_a_probe),
 		CASE(probes_that_find_losses_learn_to_come_sooner),
+		CASE(a_stream_is_taken_as_it_came),
 		CASE(a_lost_repair_that_was_the_last_is_sent_again_soon),
 		CASE(silence_doubles_the_timeout),
 		CASE(a_slow_acknowledger_is_not_a_loss),
