@@ -251,7 +251,9 @@ answers_about_one_call_do_not_last(void **state)
 		assert_int_equal(weir_permit_alloc(&permit, 6, &slot),
 				 -EMSGSIZE);
 		weir_rx_cancel(f->rx);
-		assert_int_equal(weir_rx_recv_wait(f->rx, in_ms(10000), &msg),
+		assert_int_equal(weir_rx_recv_wait(f->rx,
+						   limit_in_ms(WAKE_LIMIT_MS),
+						   &msg),
 				 -ECANCELED);
 		send_one(f, 5, pattern_seed(SEED, (uint64_t)i));
 		peer_do(f->b, STEP_RECV, .n = 1, .size = 5, .seed = SEED,

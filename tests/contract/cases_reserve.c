@@ -304,7 +304,9 @@ a_cancel_before_the_wait_ends_it_once(void **state)
 	n = send_until_dry(f, 16, SEED);
 	weir_tx_cancel(f->tx);
 	assert_int_equal(try_permit(f, 16, &permit), 0);
-	assert_int_equal(weir_tx_reserve_wait(f->tx, 16, in_ms(10000), &permit),
+	assert_int_equal(weir_tx_reserve_wait(f->tx, 16,
+					      limit_in_ms(WAKE_LIMIT_MS),
+					      &permit),
 			 -ECANCELED);
 	assert_int_equal(weir_tx_reserve_wait(f->tx, 16, in_ms(5), &permit), 0);
 	audit(f);
@@ -329,7 +331,8 @@ wait_for_permits(void *arg)
 		int rc;
 
 		atomic_store(&w->at, i);
-		rc = weir_tx_reserve_wait(w->f->tx, 16, in_ms(10000), &permit);
+		rc = weir_tx_reserve_wait(w->f->tx, 16,
+					  limit_in_ms(WAKE_LIMIT_MS), &permit);
 		if (rc == 1)
 			return "a permit out of nothing";
 		if (rc != w->wanted)

@@ -26,7 +26,8 @@ sleep_on(int epoll, int fd)
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno != EEXIST)
 		return "epoll_ctl failed";
 	do {
-		rc = epoll_wait(epoll, &event, 1, WAKE_LIMIT_MS);
+		rc = epoll_wait(epoll, &event, 1,
+				(int)peer_stretch(WAKE_LIMIT_MS));
 	} while (rc < 0 && errno == EINTR);
 	return rc == 1 ? NULL : "a wake-up was lost";
 }
@@ -308,7 +309,9 @@ a_receive_that_is_abandoned_loses_nothing(void **state)
 		assert_null(msg.store);
 		weir_rx_cancel(f->rx);
 		assert_int_equal(weir_rx_recv(f->rx, &msg), 0);
-		assert_int_equal(weir_rx_recv_wait(f->rx, in_ms(10000), &msg),
+		assert_int_equal(weir_rx_recv_wait(f->rx,
+						   limit_in_ms(WAKE_LIMIT_MS),
+						   &msg),
 				 -ECANCELED);
 		assert_int_equal(weir_rx_recv_wait(f->rx, in_ms(1), &msg), 0);
 		peer_do(f->b, STEP_SEND, .n = 1, .size = 30, .seed = i);
@@ -333,7 +336,8 @@ wait_for_messages(void *arg)
 		int rc;
 
 		atomic_store(&r->at, i);
-		rc = weir_rx_recv_wait(r->f->rx, in_ms(10000), &msg);
+		rc = weir_rx_recv_wait(r->f->rx, limit_in_ms(WAKE_LIMIT_MS),
+				       &msg);
 		if (rc != r->wanted)
 			return rc == 1 ? "a message out of nothing"
 				       : weir_strerror(rc);
@@ -397,10 +401,11 @@ a_signal_handler_may_cancel(void **state)
 	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(timer_settime(timer, 0, &in, NULL), 0);
-		rc = weir_rx_recv_wait(f->rx, in_ms(10000), &msg);
+		rc = weir_rx_recv_wait(f->rx, limit_in_ms(WAKE_LIMIT_MS), &msg);
 		/* The sleep ends by the signal, the flag ends the next wait. */
 		if (rc == -EINTR)
-			rc = weir_rx_recv_wait(f->rx, in_ms(10000), &msg);
+			rc = weir_rx_recv_wait(
+				f->rx, limit_in_ms(WAKE_LIMIT_MS), &msg);
 		assert_int_equal(rc, -ECANCELED);
 	}
 	timer_delete(timer);

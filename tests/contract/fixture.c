@@ -283,6 +283,12 @@ in_ms(uint64_t ms)
 	return weir_now_ns() + ms * UINT64_C(1000000);
 }
 
+uint64_t
+limit_in_ms(uint64_t ms)
+{
+	return in_ms(peer_stretch(ms));
+}
+
 /* ---- set-up ---------------------------------------------------------------- */
 
 struct peer *
@@ -653,7 +659,7 @@ in_time(uint64_t limit_ns, int rc)
 int
 recv_in(struct weir_rx *rx, uint64_t limit_ms, struct weir_msg *msg)
 {
-	uint64_t limit_ns = in_ms(limit_ms);
+	uint64_t limit_ns = limit_in_ms(limit_ms);
 
 	return in_time(limit_ns, weir_rx_recv_wait(rx, limit_ns, msg));
 }
@@ -662,7 +668,7 @@ int
 reserve_in(struct weir_tx *tx, uint32_t hint, uint64_t limit_ms,
 	   struct weir_permit *permit)
 {
-	uint64_t limit_ns = in_ms(limit_ms);
+	uint64_t limit_ns = limit_in_ms(limit_ms);
 
 	return in_time(limit_ns,
 		       weir_tx_reserve_wait(tx, hint, limit_ns, permit));

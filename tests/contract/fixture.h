@@ -175,6 +175,9 @@ int reserve_in(struct weir_tx *tx, uint32_t hint, uint64_t limit_ms,
 
 uint64_t in_ms(uint64_t ms);
 
+/* The same for a limit: later where time limits are longer than usual. */
+uint64_t limit_in_ms(uint64_t ms);
+
 /* ---- the cases --------------------------------------------------------------- */
 
 struct case_list {

@@ -158,4 +158,7 @@ void peer_pump(void);
 /* Seconds that a wait may take before the case fails. */
 uint64_t peer_limit_ns(void);
 
+/* A time, as many times longer as that limit is longer than usual. */
+uint64_t peer_stretch(uint64_t time);
+
 #endif /* PEER_H */

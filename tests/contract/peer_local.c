@@ -118,12 +118,21 @@ peer_limit_ns(void)
 	return limit_s * UINT64_C(1000000000);
 }
 
+uint64_t
+peer_stretch(uint64_t time)
+{
+	uint64_t times =
+		peer_limit_ns() / (LIMIT_S_DEFAULT * UINT64_C(1000000000));
+
+	return times > 1 ? times * time : time;
+}
+
 uint32_t peer_link_flags;
 
 /*
  * A link does not give up in seconds: the other process may be kept waiting
  * for a processor for seconds, or the processor be an emulated one. Cases about
- * these times set them themselves.
+ * these times set them themselves, in terms of a usual machine.
  */
 static void
 be_patient(struct weir_link_config *config)
@@ -134,6 +143,8 @@ be_patient(struct weir_link_config *config)
 		config->connect_timeout_ns = patience_ns;
 	if (config->dead_timeout_ns == 0)
 		config->dead_timeout_ns = patience_ns;
+	else
+		config->dead_timeout_ns = peer_stretch(config->dead_timeout_ns);
 }
 
 void
