@@ -546,12 +546,16 @@ stop(struct cat *cat)
 static void
 print_summary(const struct cat *cat)
 {
+	struct weir_link_stats stats;
+
+	weir_link_stats(cat->link, &stats, sizeof(stats));
 	weir_tool_note("%s: sent %llu messages, %llu bytes; received %llu "
-		       "messages, %llu bytes",
+		       "messages, %llu bytes; sent again %llu packets",
 		       cat->endpoint, (unsigned long long)cat->send.messages,
 		       (unsigned long long)cat->send.bytes,
 		       (unsigned long long)cat->recv.messages,
-		       (unsigned long long)cat->recv.bytes);
+		       (unsigned long long)cat->recv.bytes,
+		       (unsigned long long)stats.tx_retransmits);
 }
 
 int

@@ -2,45 +2,51 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # weir over the drivers of real NICs: an emulated machine has two of a kind,
-# wired together, for each line of matrix.txt.
+# wired together, for each line of matrix.txt and each test.
 #
 #     tests/nic/run.sh BUILD [DIR]
 #
 #     host    QEMU, software emulation, two processors, no network outside
 #     guest   init: NICs to uio_pci_generic, huge pages, then one test
 #
-#     contract  the contract suite      (parts of it: NIC_CASES="close split")
 #     cat       a file and its copy
 #     loss      the same while 1 % of the frames that arrive are dropped
+#     contract  the contract suite      (parts of it: NIC_CASES="close split")
 #
 # NIC="e1000 virtio" and NIC_TESTS="cat loss" select lines and tests.
-# NIC_LIMIT is what a machine may take, in seconds. One line per machine with
-# counts of its test cases; its console stays in DIR. Exit code 1 if any failed.
+# NIC_LIMIT is what a machine may take, in seconds. A table of lines and tests,
+# what there is to say about its cells, and their count; consoles stay in DIR.
+# Exit code 1 if any failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:?the build directory}
 dir=${2:-$build/nic}
 limit=${NIC_LIMIT:-1800}
+boot_limit=120 # seconds until init speaks; 4 are usual
 known=$(awk '!/^#/ { print $1 }' "$here/matrix.txt" | sort -u)
 chosen=${NIC:-$known}
-tests=${NIC_TESTS:-contract cat loss}
+tests=${NIC_TESTS:-cat loss contract}
 passed=0 failed=0 skipped=0
+notes=()
 
-for name in $chosen; do
-	grep -qx "$name" <<<"$known" || {
-		echo "NIC=$name: none of" $known >&2
-		exit 2
-	}
-done
+check_choice() {
+	local what
 
-# report WHAT passed|failed|skipped DETAIL
-report() {
-	printf '%-28s %-8s %s\n' "$1" "$2" "$3"
-	case $2 in
-	passed) passed=$((passed + 1)) ;;
-	failed) failed=$((failed + 1)) ;;
-	*) skipped=$((skipped + 1)) ;;
-	esac
+	for what in $chosen; do
+		grep -qx "$what" <<<"$known" || {
+			echo "NIC=$what: none of" $known >&2
+			exit 2
+		}
+	done
+	for what in $tests; do
+		case $what in
+		cat | loss | contract) ;;
+		*)
+			echo "NIC_TESTS=$what: none of cat loss contract" >&2
+			exit 2
+			;;
+		esac
+	done
 }
 
 # What is missing, or nothing.
@@ -57,74 +63,147 @@ prerequisites() {
 	[ -s "$dir/initramfs.gz" ] || echo "no initramfs"
 }
 
-# machine DEVICE LOG VARIABLE=VALUE...: run to its end; what init is told.
-machine() {
+# start DEVICE LOG VARIABLE=VALUE...: what init is told. Its kernel stays where
+# it is linked to: moved at random, some boots never ended.
+start() {
 	local device=$1 log=$2
 
 	shift 2
-	timeout -k 10 "$limit" nice -n 5 qemu-system-x86_64 \
+	rm -f "$log"
+	timeout -k 10 "$limit" nice -n 10 qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
 		-nodefaults -no-user-config -no-reboot -display none \
 		-monitor none -serial "file:$log" \
 		-kernel "$dir"/kernel/boot/vmlinuz-* \
-		-initrd "$dir/initramfs.gz" \
-		-append "console=ttyS0 quiet panic=-1 rdinit=/init $*" \
+		-initrd "$dir/initramfs.gz" -append \
+		"console=ttyS0 quiet panic=-1 nokaslr rdinit=/init $*" \
 		-netdev hubport,id=n0,hubid=0 -netdev hubport,id=n1,hubid=0 \
 		-device "$device,netdev=n0,addr=10.0,mac=52:54:00:00:00:01,romfile=" \
 		-device "$device,netdev=n1,addr=11.0,mac=52:54:00:00:00:02,romfile=" \
-		</dev/null >"$log.qemu" 2>&1
+		</dev/null >"$log.qemu" 2>&1 &
+	machine=$!
 }
 
-# verdict WHAT LOG: from what the machine printed last.
-verdict() {
-	local code counts reason
+# Did init say anything, in time? If not, the machine is stopped.
+has_booted() {
+	local end=$((SECONDS + boot_limit))
 
-	code=$(sed -n 's/^nic: exit \([0-9]*\).*/\1/p' "$2" | tail -n 1)
-	counts=$(tr -d '\r' <"$2" | sed -n 's/^contract [^:]*: //p' | tail -n 1)
-	reason=$(tr -d '\r' <"$2" | grep '^nic:' | tail -n 2 | head -n 1)
+	while kill -0 "$machine" 2>/dev/null; do
+		grep -qs '^nic:' "$1" && return 0
+		[ $SECONDS -lt $end ] || break
+		sleep 0.2
+	done
+	grep -qs '^nic:' "$1" && return 0
+	kill "$machine" 2>/dev/null
+	wait "$machine" 2>/dev/null
+	return 1
+}
+
+# run_machine DEVICE LOG VARIABLE=VALUE...: to its end. An emulated kernel that
+# does not come up says nothing about weir: it has three tries.
+run_machine() {
+	for _ in 1 2 3; do
+		start "$@"
+		if has_booted "$2"; then
+			wait "$machine"
+			return
+		fi
+	done
+	echo "nic: the machine did not come up, three times" >>"$2"
+}
+
+# judge LOG: the verdict, by what the machine printed, to cell and reason.
+judge() {
+	local code said
+
+	said=$(tr -d '\r' <"$1")
+	code=$(sed -n 's/^nic: exit \([0-9]*\).*/\1/p' <<<"$said" | tail -n 1)
+	reason=$(sed -n 's/^contract [^:]*: //p' <<<"$said" | tail -n 1)
 	case $code in
-	0) report "$1" passed "$counts" ;;
-	77) report "$1" skipped "${reason#nic: }" ;;
-	'') report "$1" failed "no end within $limit s; $2" ;;
-	*) report "$1" failed "$counts exit code $code; $2" ;;
+	0) cell=ok ;;
+	77)
+		cell=skipped
+		reason=$(sed -n 's/^nic: //p' <<<"$said" | tail -n 2 | head -n 1)
+		;;
+	'')
+		cell=FAIL
+		reason=$(grep '^nic: the machine' <<<"$said")
+		reason="${reason:-no end within $limit s}; $1"
+		;;
+	*)
+		cell=FAIL
+		reason="$reason${reason:+, }exit code $code; $1"
+		;;
 	esac
+}
+
+# count WHAT CELL REASON
+count() {
+	case $2 in
+	ok) passed=$((passed + 1)) ;;
+	skipped) skipped=$((skipped + 1)) ;;
+	*) failed=$((failed + 1)) ;;
+	esac
+	[ -z "$3" ] || notes+=("$1: $2: $3")
+}
+
+# One machine per part of the suite; the worst verdict is the cell's.
+contract() {
+	local name=$1 offload=$2 device=$3 variant=dpdk-nic part log worst=ok
+
+	[ "$offload" = on ] || variant=dpdk-nic-plain
+	for part in ${NIC_CASES:-""}; do
+		log="$dir/$name-$offload-contract${part:+-$part}.log"
+		run_machine "$device" "$log" weir_job=contract \
+			weir_arg=$variant weir_pattern="$part"
+		judge "$log"
+		count "$name offload=$offload contract${part:+ $part}" \
+			$cell "$reason"
+		[ $cell = ok ] || [ $worst = FAIL ] || worst=$cell
+	done
+	cell=$worst
 }
 
 # one NAME OFFLOAD DEVICE TEST
 one() {
 	local what="$1 offload=$2 $4" log="$dir/$1-$2-$4.log"
-	local variant=dpdk-nic part
 
-	rm -f "$log"
-	[ "$2" = on ] || variant=dpdk-nic-plain
-	if [ "$4" != contract ]; then
-		machine "$3" "$log" weir_job="$4" weir_arg=",offload=$2"
-		verdict "$what" "$log"
-		return
+	if [ -n "$missing" ]; then
+		cell=skipped
+		count "$what" skipped "$missing"
+	elif [ "$4" = contract ]; then
+		contract "$1" "$2" "$3"
+	else
+		run_machine "$3" "$log" weir_job="$4" weir_arg=",offload=$2"
+		judge "$log"
+		count "$what" $cell "$reason"
 	fi
-	for part in ${NIC_CASES:-""}; do
-		log="$dir/$1-$2-$4${part:+-$part}.log"
-		rm -f "$log"
-		machine "$3" "$log" weir_job=contract weir_arg=$variant \
-			weir_pattern="$part"
-		verdict "$what${part:+ $part}" "$log"
-	done
 }
 
+stop() {
+	[ -z "${machine:-}" ] || kill "$machine" 2>/dev/null
+	exit 130
+}
+
+check_choice
+trap stop INT TERM
 missing=$(prerequisites)
+printf '%-8s %-8s' nic offload
+printf ' %-8s' $tests
+echo
 while read -r name offload device; do
 	case "$name" in '#'* | '') continue ;; esac
 	grep -qw "$name" <<<"$chosen" || continue
+	printf '%-8s %-8s' "$name" "$offload"
 	for test in $tests; do
-		if [ -n "$missing" ]; then
-			report "$name offload=$offload $test" skipped "$missing"
-		else
-			one "$name" "$offload" "$device" "$test"
-		fi
+		one "$name" "$offload" "$device" "$test"
+		printf ' %-8s' "$cell"
 	done
+	echo
 done <"$here/matrix.txt"
 if grep -qw virtio <<<"$chosen"; then
-	report "virtio, several queues" skipped "QEMU's hubs have one queue pair"
+	count "virtio, several queues" skipped "QEMU's hubs have one queue pair"
 fi
+[ ${#notes[@]} = 0 ] || printf '%s\n' "" "${notes[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
