@@ -268,7 +268,7 @@ mortal_wire(void **state)
 	struct fixture *f = fixture_of(state);
 
 	need_a_process(f);
-	if (!(f->v->flags & VARIANT_VETH))
+	if (!(f->v->flags & (VARIANT_VETH | VARIANT_NIC)))
 		case_skip(f, "for peers that have an address and a port");
 	return f;
 }

@@ -662,15 +662,14 @@ a_signal_leaves_no_sleeper(void **state)
 	struct fixture *f = multi_up(state, 4, 0);
 	struct weir_permit permits[4];
 	struct waiter waiter;
+	uint64_t pause_us = 200;
 	struct pollfd fd;
 
 	assert_int_equal(sigaction(SIGUSR2, &now, &before), 0);
 	take_all(f, permits, 4);
 	waiters_start(&waiter, 1, f);
-	while (!atomic_load(&waiter.user.done)) {
-		pthread_kill(waiter.user.thread, SIGUSR2);
-		peer_pump();
-	}
+	while (!atomic_load(&waiter.user.done))
+		user_signal(&waiter.user, SIGUSR2, &pause_us);
 	expect_all(&waiter, 1, -EINTR);
 	for (int i = 0; i < 4; i++)
 		weir_permit_drop(&permits[i]);

@@ -394,6 +394,7 @@ a_signal_ends_the_wait(void **state)
 	struct fixture *f = link_up(state, CONFIG(.tx_credits = 16));
 	struct waiter w = { .f = f, .rounds = 10, .wanted = -EINTR };
 	uint32_t n = send_until_dry(f, 16, SEED);
+	uint64_t pause_us;
 	struct user user;
 
 	catch_user_signal();
@@ -401,10 +402,9 @@ a_signal_ends_the_wait(void **state)
 	for (int i = 1; i <= w.rounds; i++) {
 		/* A signal that hits it awake is not seen: send it again. */
 		pump_until(atomic_load(&w.at) == i || atomic_load(&user.done));
-		while (atomic_load(&w.at) == i && !atomic_load(&user.done)) {
-			pthread_kill(user.thread, SIGUSR1);
-			pump_for_us(200);
-		}
+		pause_us = 200;
+		while (atomic_load(&w.at) == i && !atomic_load(&user.done))
+			user_signal(&user, SIGUSR1, &pause_us);
 	}
 	user_finish(&user);
 	audit(f);

@@ -650,6 +650,18 @@ user_finish(struct user *user)
 		fail_msg("user thread: %s", user->error);
 }
 
+void
+user_signal(struct user *user, int number, uint64_t *pause_us)
+{
+	uint64_t until_ns = weir_now_ns() + *pause_us * 1000;
+
+	pthread_kill(user->thread, number);
+	while (weir_now_ns() < until_ns)
+		peer_pump();
+	if (*pause_us < 50000)
+		*pause_us *= 2;
+}
+
 static int
 in_time(uint64_t limit_ns, int rc)
 {

@@ -154,6 +154,13 @@ void user_start(struct user *user, user_fn fn, void *arg);
 void user_finish(struct user *user);
 
 /*
+ * A signal to that thread, then turns for the peers: *pause_us, which doubles up
+ * to 50 ms. A slow processor that gets signals as fast as it can take them
+ * does nothing else.
+ */
+void user_signal(struct user *user, int number, uint64_t *pause_us);
+
+/*
  * As weir_rx_recv_wait() and weir_tx_reserve_wait(), for these threads. A wait
  * looks once more when its deadline has passed, so a lost wake-up is not seen
  * by what it returns but by how long it took.

@@ -25,6 +25,7 @@ enum variant_flags {
 	VARIANT_COPIES = 1u << 9,   /* what is received is copied first */
 	VARIANT_TAP = 1u << 10,     /* with VETH: a tap t0 bridged to each v0 */
 	VARIANT_DEVICE = 1u << 11,  /* few cases, unless WEIR_CHECK_LONG */
+	VARIANT_NIC = 1u << 12,     /* two devices, at fixed places */
 };
 
 /* Endpoints of one driver; '%' stands for a tag of this run. */
