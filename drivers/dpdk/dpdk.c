@@ -174,6 +174,7 @@ device_close(struct dpdk_port *port)
 {
 	if (port->dev == NULL)
 		return;
+	weir_dpdk_sleep_close(port);
 	weir_dpdk_fault_detach(port->fault);
 	weir_dpdk_batch_drop(port);
 	weir_dpdk_freed_flush(port);
@@ -320,6 +321,16 @@ memory_wanted(const struct dpdk_dev_spec *spec)
 }
 
 static int
+open_sleep(struct dpdk_port *port)
+{
+	int rc = weir_dpdk_sleep_open(port);
+
+	if (rc != 0)
+		device_close(port);
+	return rc;
+}
+
+static int
 dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 {
 	struct dpdk_port *port = dpdk_port_of(p);
@@ -347,6 +358,8 @@ dpdk_port_open(struct weir_port *p, const struct weir_endpoint *ep)
 		return rc;
 	if (!dpdk_dev_has_roles(&port->spec)) {
 		rc = weir_dpdk_port_device(port, DPDK_ROLE_CONNECTOR);
+		if (rc == 0 && port->spec.rx_intr)
+			rc = open_sleep(port);
 		if (rc != 0)
 			return rc;
 	}
@@ -545,18 +558,20 @@ dpdk_port_close(struct weir_port *p)
 static int
 dpdk_port_fd(struct weir_port *port)
 {
-	(void)port;
-	return weir_fail(-EOPNOTSUPP, "dpdk: rx interrupts are not used; poll "
-				      "the port instead of sleeping on it");
+	struct dpdk_sleep *sleep = &dpdk_port_of(port)->sleep;
+
+	if (sleep->bell != NULL)
+		return sleep->fd;
+	return weir_fail(-EOPNOTSUPP,
+			 "dpdk: without rx interrupts nothing wakes "
+			 "who sleeps; poll, or open the port "
+			 "with wait=intr");
 }
 
 static int
 dpdk_port_arm(struct weir_port *port, uint64_t *deadline_ns)
 {
-	/* Rx interrupts are not used, so nothing wakes us: poll. */
-	(void)port;
-	(void)deadline_ns;
-	return 0;
+	return weir_dpdk_sleep_arm(dpdk_port_of(port), deadline_ns);
 }
 
 static void
@@ -629,9 +644,10 @@ dpdk_link_destroy(struct weir_link *link)
 
 /* dev and dev.KEY name the device, the rest is explained in the manual. */
 static const char *const dpdk_keys[] = {
-	"dev",       "dev.",     "local", "peer-mac",  "queue",   "mtu",
-	"mbufs",     "vlan",     "pcp",   "ttl-min",   "crc",     "cookie",
-	"reset-key", "coalesce", "cc",    "cc-target", "offload", NULL,
+	"dev",       "dev.",    "local",     "peer-mac", "queue",
+	"mtu",       "mbufs",   "vlan",      "pcp",      "ttl-min",
+	"crc",       "cookie",  "reset-key", "coalesce", "cc",
+	"cc-target", "offload", "wait",      NULL,
 };
 
 /* What weir stat can read, wherever the half lies. */

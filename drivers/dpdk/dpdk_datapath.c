@@ -1007,6 +1007,8 @@ weir_dpdk_poll(struct weir_port *p)
 	port->stats.polls++;
 	port->tx_full = false;
 	port->tx_refused = false;
+	if (__builtin_expect(port->sleep.enabled, 0))
+		weir_dpdk_sleep_disable(port);
 	if (__builtin_expect(port->dev == NULL || port->still, 0)) {
 		weir_dpdk_now(port);
 	} else {

@@ -113,7 +113,7 @@ set_up_queues(struct dpdk_dev *dev)
 }
 
 static int
-configure(struct dpdk_dev *dev)
+configure(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	struct rte_eth_conf conf = { 0 };
 	struct dpdk_xdp_list sockets;
@@ -128,6 +128,7 @@ configure(struct dpdk_dev *dev)
 		tx |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	if ((dev->tx_cksum_flags & RTE_MBUF_F_TX_IP_CKSUM) != 0)
 		tx |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	conf.intr_conf.rxq = spec->rx_intr;
 	conf.txmode.offloads = tx;
 	conf.rxmode.offloads = dev->rx_cksum_offloads;
 	/* Most virtual devices report limits that are not theirs: leave it. */
@@ -164,7 +165,7 @@ open_stages(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	if (rc == 0)
 		rc = settle_zero_copy(dev, spec);
 	if (rc == 0)
-		rc = configure(dev);
+		rc = configure(dev, spec);
 	return rc;
 }
 

@@ -72,6 +72,7 @@ struct dpdk_dev_spec {
 	uint32_t hugepages; /* enum weir_hugepages, for the EAL start */
 	bool telemetry;
 	bool is_pci;    /* EXISTING: a PCI address, to be probed */
+	bool rx_intr;   /* VDEV, EXISTING: with rx interrupts */
 	bool plain;     /* no offloads: checksums and segments in software */
 	bool zero_copy; /* MEMIF: the client sends from its own mbufs */
 };

@@ -295,6 +295,7 @@ flow_free(struct dpdk_flow *flow)
 		weir_dpdk_pool_put(flow->rx_pool);
 	if (flow->tx_pool != NULL)
 		weir_dpdk_pool_put(flow->tx_pool);
+	weir_dpdk_bell_put(flow->bell);
 	free(flow);
 }
 
@@ -359,14 +360,18 @@ weir_dpdk_flow_new(struct dpdk_port *port,
 	flow->config = *config;
 	flow->keys = *keys;
 	flow->fence = port->fence;
+	flow->bell = weir_dpdk_bell_get(port->sleep.bell);
 	flow->place_count = shape.credits;
 	flow->deadline_ns = CONN_NEVER;
 	flow->touched = true;
 	if (port_enter(port, flow) != 0) {
+		weir_dpdk_bell_put(flow->bell);
 		free(flow);
 		return NULL;
 	}
 	flow->token = no_token(flow);
+	/* Another thread may have made it while the owner sleeps. */
+	weir_dpdk_bell_ring(flow->bell);
 	return flow;
 }
 

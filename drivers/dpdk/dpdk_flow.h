@@ -41,6 +41,7 @@
 #include "spsc.h"
 #include "weir_driver.h"
 
+struct dpdk_bell;
 struct dpdk_multi;
 struct dpdk_port;
 struct dpdk_pool;
@@ -171,6 +172,7 @@ struct dpdk_flow {
 	_Atomic int32_t status;
 	_Atomic uint32_t attention; /* enum dpdk_attention */
 	struct dpdk_flow *posted_next;
+	struct dpdk_bell *bell; /* of the port, or NULL */
 
 	/* Port owner only, from here on. */
 	_Alignas(64) struct dpdk_port *port;

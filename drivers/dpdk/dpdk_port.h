@@ -22,6 +22,7 @@
 #include "dpdk_neigh.h"
 #include "dpdk_flow.h"
 #include "dpdk_run.h"
+#include "dpdk_sleep.h"
 #include "dpdk_stranger.h"
 #include "weir_driver.h"
 
@@ -92,6 +93,7 @@ struct dpdk_port {
 	uint32_t flow_room;
 	uint64_t link_bytes; /* sum of their bytes */
 	struct dpdk_run run; /* those that a poll looks at */
+	struct dpdk_sleep sleep;
 
 	/* Transmit. */
 	struct rte_mbuf *batch[DPDK_TX_BATCH];

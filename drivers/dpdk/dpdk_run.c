@@ -81,6 +81,7 @@ weir_dpdk_run_post(struct dpdk_flow *flow)
 {
 	_Atomic(struct dpdk_flow *) *list = &flow->port->run.posted;
 	uint32_t asleep = DPDK_ASLEEP;
+	struct dpdk_bell *bell;
 	struct dpdk_flow *head;
 
 	/* One of many posts it. Acquire: the port has read posted_next. */
@@ -88,11 +89,15 @@ weir_dpdk_run_post(struct dpdk_flow *flow)
 		    &flow->attention, &asleep, DPDK_POSTED,
 		    memory_order_acquire, memory_order_relaxed))
 		return;
+	/* Once it is on the list, the port may free it. */
+	bell = weir_dpdk_bell_get(flow->bell);
 	head = atomic_load_explicit(list, memory_order_relaxed);
 	do
 		flow->posted_next = head;
 	while (!atomic_compare_exchange_weak_explicit(
 		list, &head, flow, memory_order_release, memory_order_relaxed));
+	weir_dpdk_bell_ring(bell);
+	weir_dpdk_bell_put(bell);
 }
 
 static void
@@ -184,6 +189,22 @@ sweep(struct dpdk_port *port)
 	run->most = run->count - calmed + DPDK_RUN_MOST;
 	if (calmed != 0)
 		weir_doorbell_barrier();
+}
+
+void
+weir_dpdk_run_calm(struct dpdk_port *port)
+{
+	struct dpdk_run *run = &port->run;
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		run->flows[i]->run.busy = false;
+		if (has_calmed(run->flows[i]))
+			/* Release: pairs with weir_dpdk_run_post(). */
+			atomic_store_explicit(&run->flows[i]->attention,
+					      DPDK_ASLEEP,
+					      memory_order_release);
+	}
+	weir_doorbell_barrier();
 }
 
 void

@@ -77,6 +77,10 @@ struct dpdk_run {
 	_Alignas(64) _Atomic(struct dpdk_flow *) posted;
 };
 
+/* Let all flows fall asleep, that is whoever uses one posts it from now on; the
+ * next poll sees what was put before. With the barrier. */
+void weir_dpdk_run_calm(struct dpdk_port *port);
+
 /* Room for so many flows. @return 0 or -ENOMEM. */
 int weir_dpdk_run_grow(struct dpdk_run *run, uint32_t room);
 void weir_dpdk_run_free(struct dpdk_run *run);

@@ -368,6 +368,7 @@ refuse(struct dpdk_port *port, struct dpdk_flow *flow)
 	if (flow->conn != NULL)
 		weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
 	dpdk_flow_touch(port, flow);
+	weir_dpdk_bell_ring(flow->bell);
 }
 
 void

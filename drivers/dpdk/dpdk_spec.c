@@ -195,6 +195,25 @@ read_offload(const struct weir_endpoint *ep, bool *plain)
 			 text);
 }
 
+static int
+read_wait(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
+{
+	const char *text = weir_endpoint_get(ep, "wait");
+
+	spec->rx_intr = text != NULL && strcmp(text, "intr") == 0;
+	if (text != NULL && !spec->rx_intr && strcmp(text, "poll") != 0)
+		return weir_fail(-EINVAL,
+				 "dpdk: wait=%s is neither poll nor intr; "
+				 "write wait=intr for rx interrupts",
+				 text);
+	if (spec->rx_intr && dpdk_dev_is_pair(spec))
+		return weir_fail(-EOPNOTSUPP,
+				 "dpdk: wait=intr is not for pairs, whose "
+				 "drivers have no rx interrupts or are not "
+				 "asked for them; leave it out and poll");
+	return 0;
+}
+
 int
 weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 			 struct dpdk_dev_spec *spec)
@@ -215,6 +234,8 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
 	if (rc == 0)
 		rc = read_offload(ep, &spec->plain);
+	if (rc == 0)
+		rc = read_wait(ep, spec);
 	if (rc != 0)
 		return rc;
 	if (spec->kind == DPDK_DEV_MEMIF)

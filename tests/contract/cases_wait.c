@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -413,6 +414,104 @@ a_signal_handler_may_cancel(void **state)
 	expect_one(f, 30, pattern_seed(SEED, 0));
 }
 
+/* ---- the owner of a port ------------------------------------------------------- */
+
+/* A link on a port that has a descriptor, or the case is skipped. */
+static struct fixture *
+sleepy_port(void **state)
+{
+	/* No keepalive may wake the owner instead of what should have. */
+	struct fixture *f =
+		link_up(state, CONFIG(.keepalive_ns = 60000000000,
+				      .dead_timeout_ns = 180000000000));
+
+	if (weir_port_fd(f->as->ports[0]) < 0)
+		case_skip(f, "the port has no descriptor to sleep on");
+	return f;
+}
+
+static uint64_t
+thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* verifies link.wake: who waits for a message on a port of his own takes next
+ * to no processor */
+static void
+an_idle_owner_takes_no_processor(void **state)
+{
+	struct fixture *f = sleepy_port(state);
+	uint64_t before_ns = thread_cpu_ns();
+	struct weir_msg msg;
+
+	assert_int_equal(weir_rx_recv_wait(f->rx, in_ms(400), &msg), 0);
+	assert_true(thread_cpu_ns() - before_ns < UINT64_C(100000000));
+}
+
+/* Sleep on the port until there is something to do. */
+static void
+owner_sleeps(struct weir_port *port)
+{
+	struct pollfd pfd = { .fd = weir_port_fd(port), .events = POLLIN };
+	uint64_t deadline_ns, now_ns, limit_ns = in_ms(2 * WAKE_LIMIT_MS);
+	struct timespec left;
+
+	if (weir_port_arm(port, &deadline_ns) == 1) {
+		if (deadline_ns > limit_ns)
+			deadline_ns = limit_ns;
+		now_ns = weir_now_ns();
+		if (now_ns < deadline_ns) {
+			now_ns = deadline_ns - now_ns;
+			left.tv_sec = (time_t)(now_ns / 1000000000u);
+			left.tv_nsec = (long)(now_ns % 1000000000u);
+			ppoll(&pfd, 1, &left, NULL);
+		}
+	}
+	weir_port_poll(port);
+}
+
+/* Each time long after the last, when no timer is left that could wake the
+ * owner in place of what should. */
+static const char *
+ping_after_pauses(void *arg)
+{
+	struct sleeper *s = arg;
+	struct sleeper one = { s->f, 1, s->epoll };
+	const char *trouble = NULL;
+
+	for (int i = 0; i < 3 && trouble == NULL; i++) {
+		usleep(200000);
+		trouble = ping_by_fd(&one);
+	}
+	return trouble;
+}
+
+/* verifies link.wake: the owner sleeps whenever it may, while another thread
+ * sends and receives; what either end sends wakes it */
+static void
+a_sleeping_owner_serves_other_threads(void **state)
+{
+	struct fixture *f = sleepy_port(state);
+	struct sleeper s = { f, repeats(f, 5000), epoll_create1(0) };
+	struct user user;
+
+	assert_true(s.epoll >= 0);
+	peer_go(f->b, STEP_ECHO, .n = s.n + 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		user_start(&user, i == 0 ? ping_by_fd : ping_after_pauses, &s);
+		while (!atomic_load_explicit(&user.done, memory_order_acquire))
+			owner_sleeps(f->as->ports[0]);
+		user_finish(&user);
+	}
+	assert_int_equal(peer_finish(f->b).n, s.n + 3);
+	close(s.epoll);
+	/* The last credit comes back with a keepalive: not waited for. */
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_armed_receiver_misses_no_message),
 	cmocka_unit_test(an_armed_sender_misses_no_release),
@@ -425,6 +524,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_receive_that_is_abandoned_loses_nothing),
 	cmocka_unit_test(a_cancel_from_another_thread_wakes_the_receive),
 	cmocka_unit_test(a_signal_handler_may_cancel),
+	cmocka_unit_test(an_idle_owner_takes_no_processor),
+	cmocka_unit_test(a_sleeping_owner_serves_other_threads),
 };
 
 CASE_LIST(cases_wait, tests);

@@ -44,6 +44,8 @@ static const char *const device_cases[] = {
 	"a_port_can_be_opened_again",
 	"a_killed_peer_is_a_lasting_error",
 	"back_before_it_was_missed",
+	"an_idle_owner_takes_no_processor",
+	"a_sleeping_owner_serves_other_threads",
 };
 
 static bool

@@ -120,6 +120,12 @@ static const struct variant variants[] = {
 	  4,
 	  1,
 	  { { "dpdk:contract-%,dev=net_vhost", NULL } } },
+	{ "dpdk-tap-intr",
+	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_TAP |
+		  VARIANT_DEVICE | VARIANT_CONNECTS,
+	  40,
+	  1,
+	  { IFACE("net_tap0,wait=intr", "t0") } },
 	{ "dpdk-nic",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_NIC,
 	  40,
