@@ -78,8 +78,8 @@ trap 'exit 130' HUP INT TERM
 before=$(config/leftovers.sh | sort)
 
 everything="-Ddpdk=enabled -Dtool=enabled -Dman=enabled"
-repeat=
-[ "$long" = yes ] && repeat="--repeat 10"
+repeat= once="--no-suite once"
+[ "$long" = yes ] && repeat="--repeat 10" once=
 
 if build build-gcc CC=gcc CXX=g++ $everything; then
 	run_tests build-gcc 256
@@ -95,10 +95,11 @@ fi
 if build build-asan CC=gcc CXX=g++ $everything -Doptimization=1 \
 	-Dmisuse_checks=enabled \
 	-Db_sanitize=address,undefined; then
-	# What is about figures, or written in Python, has been run by now.
+	# What is about figures, or written in Python, has been run by now; "once"
+	# is what takes long and has a shorter relative.
 	run_tests build-asan 0 --no-suite lint --no-suite consumers \
 		--no-suite model --no-suite figures --no-suite wire \
-		--timeout-multiplier 3 $repeat
+		$once --timeout-multiplier 3 $repeat
 fi
 if build build-tsan CC=clang CXX=clang++ -Ddpdk=disabled -Dtool=disabled \
 	-Dman=disabled -Db_sanitize=thread -Db_lundef=false; then
