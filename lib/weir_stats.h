@@ -95,68 +95,70 @@ extern "C" {
 /** ...then the reasons to drop: frame_* below weir's header, neighbour_* in
  *  ARP and neighbour discovery, packet_* in weir's header; what became of
  *  packets that belong to no link. */
-#define WEIR_PORT_REASONS(X)                                                  \
-	X(EVENT, frame_short, frames, "ends inside the headers")              \
-	X(EVENT, frame_segmented, frames, "in several buffers")               \
-	X(EVENT, frame_foreign_ether, frames, "another EtherType or address") \
-	X(EVENT, frame_foreign_vlan, frames, "another VLAN")                  \
-	X(EVENT, frame_stacked_vlan, frames, "two tags")                      \
-	X(EVENT, frame_foreign_ip, frames, "another address or protocol")     \
-	X(EVENT, frame_foreign_port, frames, "UDP, none of our ports")        \
-	X(EVENT, frame_icmp, frames, "ICMP, not about neighbours")            \
-	X(EVENT, frame_bad_ip, frames, "IP header does not add up")           \
-	X(EVENT, frame_ip_options, frames, "IPv4 options")                    \
-	X(EVENT, frame_ip6_extension, frames, "IPv6 extension headers")       \
-	X(EVENT, frame_ip4_fragment, frames, "fragment")                      \
-	X(EVENT, frame_ip6_fragment, frames, "fragment")                      \
-	X(EVENT, frame_ttl, frames, "from farther away than ttl-min says")    \
-	X(EVENT, frame_ip_checksum, frames, "wrong IP checksum")              \
-	X(EVENT, frame_bad_udp, frames, "UDP length disagrees with IP's")     \
-	X(EVENT, frame_udp_checksum, frames, "wrong UDP checksum")            \
-	X(EVENT, frame_udp_no_checksum, frames, "no UDP checksum")            \
-	X(EVENT, frame_bad_source, frames, "from nobody who can be answered") \
-	X(EVENT, neighbour_not_us, frames, "asks for another station")        \
-	X(EVENT, neighbour_unasked, frames, "answer that was not asked for")  \
-	X(EVENT, neighbour_pinned, frames, "for a station that is given")     \
-	X(EVENT, neighbour_conflict, frames, "claims our address")            \
-	X(EVENT, neighbour_limited, frames, "too many questions")             \
-	X(EVENT, neighbour_short, frames, "too short")                        \
-	X(EVENT, neighbour_bad_field, frames, "a field that cannot be so")    \
-	X(EVENT, neighbour_bad_sender, frames, "sender is not one station")   \
-	X(EVENT, neighbour_hop_limit, frames, "was forwarded")                \
-	X(EVENT, neighbour_checksum, frames, "wrong checksum")                \
-	X(EVENT, neighbour_option, frames, "option beyond the end")           \
-	X(EVENT, packet_short, packets, "ends inside the header")             \
-	X(EVENT, packet_version, packets, "another version")                  \
-	X(EVENT, packet_type, packets, "unknown type")                        \
-	X(EVENT, packet_flags, packets, "a reserved flag")                    \
-	X(EVENT, packet_header_length, packets, "header beyond the end")      \
-	X(EVENT, packet_extension, packets, "extension wrong, or twice")      \
-	X(EVENT, packet_critical_extension, packets,                          \
-	  "unknown extension that must be understood")                        \
-	X(EVENT, packet_payload, packets, "payload where none may be")        \
-	X(EVENT, packet_crc, packets, "trailer missing or wrong")             \
-	X(EVENT, packet_batch, packets, "records that do not fit")            \
-	X(EVENT, init_malformed, packets, "INIT that no honest peer sends")   \
-	X(COUNT, init_again, packets, "INIT of a link that is half open")     \
-	X(COUNT, init_welcome, packets, "INIT answered with ACCEPT")          \
-	X(COUNT, init_retry, packets, "INIT answered with RETRY")             \
-	X(EVENT, init_refused, packets, "INIT answered with REJECT")          \
-	X(EVENT, init_no_room, packets, "of these: too many half open")       \
-	X(EVENT, cookie_wrong, packets, "INIT whose cookie is wrong or old")  \
-	X(EVENT, reject_limited, packets, "REJECT not sent: too many")        \
-	X(EVENT, superseded, links, "ended: the peer was restarted")          \
-	X(EVENT, token_unknown, packets, "the same as rx_unknown_link")       \
-	X(EVENT, gone_sent, packets, "GONE sent: no such link any more")      \
-	X(EVENT, gone_limited, packets, "GONE not sent: too many")            \
-	X(EVENT, gone_taken, links, "ended: the peer knows them no more")     \
-	X(EVENT, gone_unknown, packets, "GONE about no link of ours")         \
-	X(EVENT, gone_forged, packets, "GONE without the right proof")        \
-	X(EVENT, tx_ring_full, times, "the device did not take the burst")    \
-	X(COUNT, link_looks, times, "links that polls looked at")             \
-	X(COUNT, link_wakes, times, "idle links that were used again")        \
-	X(COUNT, timer_wakes, times, "deadlines of idle links that came up")  \
-	X(LEVEL, link_bytes, bytes, "of memory that links take, no mbufs")
+#define WEIR_PORT_REASONS(X)                                                   \
+	X(EVENT, frame_short, frames, "ends inside the headers")               \
+	X(EVENT, frame_segmented, frames, "in several buffers")                \
+	X(EVENT, frame_foreign_ether, frames, "another EtherType or address")  \
+	X(EVENT, frame_foreign_vlan, frames, "another VLAN")                   \
+	X(EVENT, frame_stacked_vlan, frames, "two tags")                       \
+	X(EVENT, frame_foreign_ip, frames, "another address or protocol")      \
+	X(EVENT, frame_foreign_port, frames, "UDP, none of our ports")         \
+	X(EVENT, frame_icmp, frames, "ICMP, not about neighbours")             \
+	X(EVENT, frame_bad_ip, frames, "IP header does not add up")            \
+	X(EVENT, frame_ip_options, frames, "IPv4 options")                     \
+	X(EVENT, frame_ip6_extension, frames, "IPv6 extension headers")        \
+	X(EVENT, frame_ip4_fragment, frames, "fragment")                       \
+	X(EVENT, frame_ip6_fragment, frames, "fragment")                       \
+	X(EVENT, frame_ttl, frames, "from farther away than ttl-min says")     \
+	X(EVENT, frame_ip_checksum, frames, "wrong IP checksum")               \
+	X(EVENT, frame_bad_udp, frames, "UDP length disagrees with IP's")      \
+	X(EVENT, frame_udp_checksum, frames, "wrong UDP checksum")             \
+	X(EVENT, frame_udp_no_checksum, frames, "no UDP checksum")             \
+	X(EVENT, frame_bad_source, frames, "from nobody who can be answered")  \
+	X(EVENT, neighbour_not_us, frames, "asks for another station")         \
+	X(EVENT, neighbour_unasked, frames, "answer that was not asked for")   \
+	X(EVENT, neighbour_pinned, frames, "for a station that is given")      \
+	X(EVENT, neighbour_conflict, frames, "claims our address")             \
+	X(EVENT, neighbour_limited, frames, "too many questions")              \
+	X(EVENT, neighbour_short, frames, "too short")                         \
+	X(EVENT, neighbour_bad_field, frames, "a field that cannot be so")     \
+	X(EVENT, neighbour_bad_sender, frames, "sender is not one station")    \
+	X(EVENT, neighbour_hop_limit, frames, "was forwarded")                 \
+	X(EVENT, neighbour_checksum, frames, "wrong checksum")                 \
+	X(EVENT, neighbour_option, frames, "option beyond the end")            \
+	X(EVENT, packet_short, packets, "ends inside the header")              \
+	X(EVENT, packet_version, packets, "another version")                   \
+	X(EVENT, packet_type, packets, "unknown type")                         \
+	X(EVENT, packet_flags, packets, "a reserved flag")                     \
+	X(EVENT, packet_header_length, packets, "header beyond the end")       \
+	X(EVENT, packet_extension, packets, "extension wrong, or twice")       \
+	X(EVENT, packet_critical_extension, packets,                           \
+	  "unknown extension that must be understood")                         \
+	X(EVENT, packet_payload, packets, "payload where none may be")         \
+	X(EVENT, packet_crc, packets, "trailer missing or wrong")              \
+	X(EVENT, packet_batch, packets, "records that do not fit")             \
+	X(EVENT, init_malformed, packets, "INIT that no honest peer sends")    \
+	X(COUNT, init_again, packets, "INIT of a link that is half open")      \
+	X(COUNT, init_welcome, packets, "INIT answered with ACCEPT")           \
+	X(COUNT, init_retry, packets, "INIT answered with RETRY")              \
+	X(EVENT, init_refused, packets, "INIT answered with REJECT")           \
+	X(EVENT, init_no_room, packets, "of these: too many half open")        \
+	X(EVENT, cookie_wrong, packets, "INIT whose cookie is wrong or old")   \
+	X(EVENT, reject_limited, packets, "REJECT not sent: too many")         \
+	X(EVENT, superseded, links, "ended: the peer was restarted")           \
+	X(EVENT, token_unknown, packets, "the same as rx_unknown_link")        \
+	X(EVENT, gone_sent, packets, "GONE sent: no such link any more")       \
+	X(EVENT, gone_limited, packets, "GONE not sent: too many")             \
+	X(EVENT, gone_taken, links, "ended: the peer knows them no more")      \
+	X(EVENT, gone_unknown, packets, "GONE about no link of ours")          \
+	X(EVENT, gone_forged, packets, "GONE without the right proof")         \
+	X(EVENT, tx_ring_full, times, "the device did not take the burst")     \
+	X(COUNT, link_looks, times, "links that polls looked at")              \
+	X(COUNT, link_wakes, times, "idle links that were used again")         \
+	X(COUNT, timer_wakes, times, "deadlines of idle links that came up")   \
+	X(LEVEL, link_bytes, bytes, "of memory that links take, no mbufs")     \
+	X(COUNT, rx_misdirected, frames, "handed to another port of a device") \
+	X(EVENT, rx_inbox_full, frames, "lost: that port took no more of them")
 
 /** Why reserve found no room; their sum is reserve_waits. */
 #define WEIR_TX_WAITS(X)                                                    \

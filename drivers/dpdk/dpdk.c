@@ -139,6 +139,20 @@ ip6_settle(const struct dpdk_port *port, struct dpdk_dev *dev)
 	return 0;
 }
 
+/* What it connects from is not listened at by another port of the device. */
+static int
+claim_connect_ports(const struct dpdk_port *port, struct dpdk_dev *dev)
+{
+	uint32_t count = dev->share != NULL ? dpdk_connect_ports(port) : 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < count && rc == 0; i++)
+		rc = weir_dpdk_share_claim(dev, dpdk_connect_port(port, i));
+	if (rc == 0 && count != 0)
+		weir_dpdk_share_steer(dev, dpdk_connect_port(port, 0));
+	return rc;
+}
+
 int
 weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 {
@@ -152,6 +166,8 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	rc = weir_dpdk_dev_start(dev);
 	if (rc == 0)
 		rc = ip6_settle(port, dev);
+	if (rc == 0)
+		rc = claim_connect_ports(port, dev);
 	if (rc == 0 && port->fault != NULL)
 		rc = weir_dpdk_fault_attach(port->fault, dev);
 	if (rc != 0) {
@@ -159,6 +175,7 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 		return rc;
 	}
 	port->dev = dev;
+	port->rx_otherwise = port->fed || dev->share != NULL;
 	policy_init(port);
 	sizes_init(port);
 	weir_dpdk_neigh_init(&port->neigh, &port->wire, &port->policy.ip,
@@ -288,6 +305,7 @@ spec_read(struct dpdk_port *port, const struct weir_endpoint *ep)
 		rc = read_coalesce(port, ep);
 	if (rc != 0)
 		return rc;
+	spec->local = port->local_ip;
 	if (!dpdk_dev_is_pair(spec) && dpdk_ip_is_none(&port->local_ip))
 		return weir_fail(-EINVAL,
 				 "dpdk:%s: a device needs its IP address: add "
@@ -315,7 +333,12 @@ static uint64_t
 memory_wanted(const struct dpdk_dev_spec *spec)
 {
 	uint64_t mbufs = (uint64_t)spec->tx_mbufs + spec->rx_mbufs;
-	uint64_t bytes = 2 * mbufs * MBUF_BYTES + DPDK_ENV_MEMORY_BYTES / 4;
+	uint64_t bytes;
+
+	if (mbufs == 0 && spec->queues > 1)
+		mbufs = 2 * (DPDK_DEV_MBUFS + DPDK_DEV_RING_SLOTS);
+	mbufs *= dpdk_dev_queues(spec);
+	bytes = 2 * mbufs * MBUF_BYTES + DPDK_ENV_MEMORY_BYTES / 4;
 
 	return bytes > DPDK_ENV_MEMORY_BYTES ? bytes : 0;
 }
@@ -582,6 +605,8 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 	*stats = port->stats;
 	stats->links = port->flow_count;
 	stats->link_bytes = port->link_bytes;
+	stats->rx_misdirected = port->share_counts.handed;
+	stats->rx_inbox_full = port->share_counts.lost;
 	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
 			      port->gate.counts, stats);
 	if (port->dev == NULL)
@@ -647,7 +672,7 @@ static const char *const dpdk_keys[] = {
 	"dev",       "dev.",    "local",     "peer-mac", "queue",
 	"mtu",       "mbufs",   "vlan",      "pcp",      "ttl-min",
 	"crc",       "cookie",  "reset-key", "coalesce", "cc",
-	"cc-target", "offload", "wait",      NULL,
+	"cc-target", "offload", "wait",      "queues",   NULL,
 };
 
 /* What weir stat can read, wherever the half lies. */

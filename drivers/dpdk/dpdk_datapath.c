@@ -318,7 +318,7 @@ receive_neighbour(struct dpdk_port *port, enum dpdk_hdr_result result,
 			? weir_dpdk_neigh_arp(&port->neigh, &frame, reply)
 			: weir_dpdk_neigh_ndp(&port->neigh, &frame, reply);
 
-	if (len != 0)
+	if (len != 0 && !port->from_sibling)
 		weir_dpdk_send_frame(port, reply, len);
 	if (port->neigh_generation != port->neigh.generation)
 		port->neigh_next_ns = port->now_ns;
@@ -504,6 +504,7 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 		return false;
 	}
 	hdr.marked = ecn == DPDK_ECN_CE;
+	flow->by_sibling = port->from_sibling;
 	dpdk_flow_touch(port, flow);
 	flow->rx_wire_bytes += m->pkt_len;
 	if (!weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns))
@@ -526,38 +527,86 @@ weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
 }
 
 /* Packets of one burst. */
-static uint16_t
-receive_burst(struct dpdk_port *port)
+static inline __attribute__((always_inline)) uint16_t
+receive_burst(struct dpdk_port *port, bool shared)
 {
 	struct rte_mbuf *mbufs[DPDK_RX_BURST];
 	uint16_t count = dpdk_dev_rx(port->dev, mbufs, DPDK_RX_BURST);
+	uint16_t ours = count;
 
 	/* After the burst: what came in while this thread had no processor
 	 * must not seem to have been here since before (ack_dly). */
 	if (port->rx_bursts++ == 0)
 		weir_dpdk_now(port);
-	for (uint16_t i = 0; i < count; i++)
+	if (shared)
+		ours = weir_dpdk_share_sort(port->dev, mbufs, count,
+					    &port->share_counts);
+	for (uint16_t i = 0; i < ours; i++)
 		receive(port, mbufs[i]);
 	return count;
+}
+
+static inline __attribute__((always_inline)) uint32_t
+receive_bursts(struct dpdk_port *port, bool shared)
+{
+	uint32_t total = 0;
+	uint16_t count;
+
+	port->rx_bursts = 0;
+	port->stream_flow = NULL; /* a stream is of one moment */
+	do {
+		count = receive_burst(port, shared);
+		total += count;
+	} while (__builtin_expect(count == DPDK_RX_BURST, 0) &&
+		 port->rx_bursts < DPDK_RX_BURSTS);
+	return total;
+}
+
+/* What other ports of the device found, and what lies in queues that have no
+ * port. */
+static uint32_t
+receive_found(struct dpdk_port *port)
+{
+	struct rte_mbuf *mbufs[DPDK_RX_BURST];
+	uint16_t count = weir_dpdk_share_take(port->dev, mbufs, DPDK_RX_BURST);
+	uint32_t total = count;
+
+	port->from_sibling = true;
+	for (uint16_t i = 0; i < count; i++)
+		receive(port, mbufs[i]);
+	port->from_sibling = false;
+	count = weir_dpdk_share_visit(port->dev, mbufs, DPDK_RX_BURST);
+	total += count;
+	count = weir_dpdk_share_sort(port->dev, mbufs, count,
+				     &port->share_counts);
+	for (uint16_t i = 0; i < count; i++)
+		receive(port, mbufs[i]);
+	return total;
+}
+
+/* A port that the application feeds, or one of several on a device. */
+static __attribute__((noinline)) uint32_t
+receive_otherwise(struct dpdk_port *port)
+{
+	uint32_t total;
+
+	if (port->fed) {
+		weir_dpdk_now(port);
+		return 0;
+	}
+	total = receive_bursts(port, true);
+	return total + receive_found(port);
 }
 
 static uint32_t
 port_receive(struct dpdk_port *port)
 {
-	uint32_t total = 0;
-	uint16_t count;
+	uint32_t total;
 
-	if (__builtin_expect(port->fed, 0)) {
-		weir_dpdk_now(port);
-		return 0;
-	}
-	port->rx_bursts = 0;
-	port->stream_flow = NULL; /* a stream is of one moment */
-	do {
-		count = receive_burst(port);
-		total += count;
-	} while (__builtin_expect(count == DPDK_RX_BURST, 0) &&
-		 port->rx_bursts < DPDK_RX_BURSTS);
+	if (__builtin_expect(port->rx_otherwise, 0))
+		total = receive_otherwise(port);
+	else
+		total = receive_bursts(port, false);
 	port->stats.rx_packets += total;
 	return total;
 }
@@ -804,6 +853,18 @@ rx_half_gone(struct dpdk_flow *flow)
 
 /* ---- one flow -------------------------------------------------------------------- */
 
+/* Connect anew; but first the peer is told to forget what it began. */
+static void
+flow_restart(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
+	flow->quota = 1;
+	flow_emit(port, flow);
+	drop_unread(flow);
+	weir_dpdk_flow_drop_conn(flow);
+	flow->touched = true;
+}
+
 /* After packets went in or out: places, limit, deadline, ends. */
 static void
 flow_settle(struct dpdk_port *port, struct dpdk_flow *flow)
@@ -831,8 +892,15 @@ flow_settle(struct dpdk_port *port, struct dpdk_flow *flow)
 	if (news)
 		weir_dpdk_wake_tx(flow);
 	status = weir_conn_status(conn);
-	if (__builtin_expect(flow->phase == DPDK_PHASE_SETUP, 0) && status == 0)
+	if (__builtin_expect(flow->phase == DPDK_PHASE_SETUP, 0) &&
+	    status == 0) {
+		if (flow->connector &&
+		    weir_dpdk_connect_elsewhere(port, flow)) {
+			flow_restart(port, flow);
+			return;
+		}
 		weir_dpdk_established(port, flow);
+	}
 	flow_ends(flow, status);
 	flow->deadline_ns = weir_conn_deadline(conn);
 	if (__builtin_expect(weir_conn_finished(conn), 0))

@@ -15,6 +15,8 @@
 #include "clock.h"
 #include "dpdk_dev_private.h"
 #include "dpdk_memfd.h"
+#include "dpdk_share.h"
+#include "dpdk_steer.h"
 #include "dpdk_tap.h"
 #include "env_dpdk.h"
 #include "weir_driver.h"
@@ -100,22 +102,56 @@ settle_zero_copy(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 /* ---- open, start, close --------------------------------------------------------- */
 
 static int
-set_up_queues(struct dpdk_dev *dev)
+set_up_queue(struct dpdk_dev *dev, uint16_t queue)
 {
-	int rc = rte_eth_rx_queue_setup(dev->port_id, 0, dev->rx_ring_slots,
+	int rc = rte_eth_rx_queue_setup(dev->port_id, queue, dev->rx_ring_slots,
 					(unsigned int)dev->numa_node, NULL,
 					dev->rx_pool->mp);
 
 	if (rc != 0)
 		return rc;
-	return rte_eth_tx_queue_setup(dev->port_id, 0, dev->tx_ring_slots,
+	return rte_eth_tx_queue_setup(dev->port_id, queue, dev->tx_ring_slots,
 				      (unsigned int)dev->numa_node, NULL);
+}
+
+static int
+set_up_queues(struct dpdk_dev *dev, uint16_t count)
+{
+	int rc = 0;
+
+	for (uint16_t i = 0; i < count && rc == 0; i++)
+		rc = set_up_queue(dev, i);
+	return rc;
+}
+
+/* Spread what comes in over the queues, if the device can. */
+static int
+configure_queues(struct dpdk_dev *dev, struct rte_eth_conf *conf,
+		 uint16_t queues)
+{
+	/* Rules would go before it; whether there are any is seen later. */
+	const struct dpdk_steer_tried tried = { .rule = -ENOTSUP };
+	struct dpdk_steer_plan plan;
+	struct rte_eth_dev_info info;
+	int rc = rte_eth_dev_info_get(dev->port_id, &info);
+
+	if (rc == 0 && weir_dpdk_steer(&info, &tried, queues, &plan) != 0)
+		return weir_fail(-EINVAL, "dpdk %s: %s; ask for less (queues=)",
+				 dev->dev_name, plan.why);
+	if (rc == 0 && plan.rss_types != 0) {
+		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf->rx_adv_conf.rss_conf.rss_hf = plan.rss_types;
+	}
+	return rc == 0 ? rte_eth_dev_configure(dev->port_id, queues, queues,
+					       conf)
+		       : rc;
 }
 
 static int
 configure(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
 	struct rte_eth_conf conf = { 0 };
+	uint16_t queues = dpdk_dev_queues(spec);
 	struct dpdk_xdp_list sockets;
 	uint64_t tx = 0;
 	int rc;
@@ -134,13 +170,13 @@ configure(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	/* Most virtual devices report limits that are not theirs: leave it. */
 	conf.rxmode.mtu = dev->priv->conf_mtu;
 
-	rc = rte_eth_dev_configure(dev->port_id, 1, 1, &conf);
+	rc = configure_queues(dev, &conf, queues);
 	if (rc == 0 && weir_dpdk_driver_is(dev, "net_af_xdp")) {
 		weir_dpdk_xdp_list(&sockets);
-		rc = set_up_queues(dev);
+		rc = set_up_queues(dev, queues);
 		weir_dpdk_xdp_find_new(&sockets, &dev->priv->xdp);
 	} else if (rc == 0) {
-		rc = set_up_queues(dev);
+		rc = set_up_queues(dev, queues);
 	}
 	if (rc != 0)
 		return weir_dpdk_fail_with_log(rc, dev->dev_name,
@@ -218,7 +254,8 @@ release_all(struct dpdk_dev *dev)
 }
 
 int
-weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **out)
+weir_dpdk_dev_open_alone(const struct dpdk_dev_spec *spec,
+			 struct dpdk_dev **out)
 {
 	const struct dpdk_env_config env = {
 		.hugepages = spec->hugepages,
@@ -302,7 +339,7 @@ start_connector(struct dpdk_dev *dev)
 }
 
 int
-weir_dpdk_dev_start(struct dpdk_dev *dev)
+weir_dpdk_dev_start_alone(struct dpdk_dev *dev)
 {
 	bool connects = dev->kind == DPDK_DEV_MEMIF &&
 			dev->priv->memif->role == DPDK_ROLE_CONNECTOR;
@@ -341,7 +378,7 @@ take_down(void *arg)
 }
 
 void
-weir_dpdk_dev_close(struct dpdk_dev *dev)
+weir_dpdk_dev_close_alone(struct dpdk_dev *dev)
 {
 	struct dpdk_env_guard guard;
 
@@ -355,6 +392,29 @@ weir_dpdk_dev_close(struct dpdk_dev *dev)
 	weir_env_dpdk_guard_end(&guard);
 	release_all(dev);
 	weir_dpdk_memfd_restore();
+}
+
+int
+weir_dpdk_dev_open(const struct dpdk_dev_spec *spec, struct dpdk_dev **dev)
+{
+	return spec->queues > 1 ? weir_dpdk_share_open(spec, dev)
+				: weir_dpdk_dev_open_alone(spec, dev);
+}
+
+int
+weir_dpdk_dev_start(struct dpdk_dev *dev)
+{
+	return dev->share != NULL ? weir_dpdk_share_start(dev)
+				  : weir_dpdk_dev_start_alone(dev);
+}
+
+void
+weir_dpdk_dev_close(struct dpdk_dev *dev)
+{
+	if (dev->share != NULL)
+		weir_dpdk_share_close(dev);
+	else
+		weir_dpdk_dev_close_alone(dev);
 }
 
 bool
@@ -425,27 +485,43 @@ fail_admission(const struct dpdk_dev *dev, const char *way, uint32_t asked,
 			 dev->dev_name, asked, way, left);
 }
 
+/* Ports that share a device share its pools. @return false, and what is left. */
+static bool
+promise(struct dpdk_pool *pool, uint32_t mbufs, uint32_t *left)
+{
+	*left = atomic_load_explicit(&pool->budget, memory_order_relaxed);
+	do {
+		if (*left < mbufs)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&pool->budget, left, *left - mbufs, memory_order_relaxed,
+		memory_order_relaxed));
+	return true;
+}
+
+static void
+take_back(struct dpdk_pool *pool, uint32_t mbufs)
+{
+	atomic_fetch_add_explicit(&pool->budget, mbufs, memory_order_relaxed);
+}
+
 int
 weir_dpdk_dev_admit(struct dpdk_dev *dev, uint32_t tx_mbufs, uint32_t rx_mbufs)
 {
-	struct dpdk_pool *tx = dev->tx_pool;
-	struct dpdk_pool *rx = dev->rx_pool;
+	uint32_t left;
 
-	if (tx->budget < tx_mbufs)
-		return fail_admission(dev, "send", tx_mbufs, tx->budget);
-	tx->budget -= tx_mbufs;
-	if (rx->budget < rx_mbufs) {
-		tx->budget += tx_mbufs;
-		return fail_admission(dev, "receive", rx_mbufs, rx->budget);
-	}
-	rx->budget -= rx_mbufs;
-	return 0;
+	if (!promise(dev->tx_pool, tx_mbufs, &left))
+		return fail_admission(dev, "send", tx_mbufs, left);
+	if (promise(dev->rx_pool, rx_mbufs, &left))
+		return 0;
+	take_back(dev->tx_pool, tx_mbufs);
+	return fail_admission(dev, "receive", rx_mbufs, left);
 }
 
 void
 weir_dpdk_dev_dismiss(struct dpdk_dev *dev, uint32_t tx_mbufs,
 		      uint32_t rx_mbufs)
 {
-	dev->tx_pool->budget += tx_mbufs;
-	dev->rx_pool->budget += rx_mbufs;
+	take_back(dev->tx_pool, tx_mbufs);
+	take_back(dev->rx_pool, rx_mbufs);
 }

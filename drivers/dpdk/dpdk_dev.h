@@ -27,6 +27,7 @@
 #include "dpdk_hdr.h"
 #include "dpdk_pool.h"
 
+struct dpdk_share;
 struct weir_endpoint;
 
 /*
@@ -62,6 +63,8 @@ struct dpdk_dev_spec {
 	char args[384];          /* vdev: "iface=v0,..." */
 	uint16_t port_id;        /* GIVEN */
 	uint16_t queue_id;       /* GIVEN, EXISTING that the application runs */
+	uint16_t queues;         /* of weir's own device; 0: one, not shared */
+	struct dpdk_ip local;    /* shared: own address of all ports */
 	struct rte_mempool *mempool;    /* GIVEN: the application's, or NULL */
 	struct rte_mempool *rx_mempool; /* GIVEN: the queue's, or NULL: ask */
 	uint32_t mtu;       /* IP MTU wanted; 0: what the device has */
@@ -76,6 +79,12 @@ struct dpdk_dev_spec {
 	bool plain;     /* no offloads: checksums and segments in software */
 	bool zero_copy; /* MEMIF: the client sends from its own mbufs */
 };
+
+static inline uint16_t
+dpdk_dev_queues(const struct dpdk_dev_spec *spec)
+{
+	return spec->queues > 1 ? spec->queues : 1;
+}
 
 /* Between two processes, whose devices depend on who listens. */
 static inline bool
@@ -97,6 +106,8 @@ dpdk_dev_is_pair(const struct dpdk_dev_spec *spec)
 struct dpdk_dev {
 	uint16_t port_id;
 	uint16_t queue_id;
+	struct dpdk_share *share;  /* of several ports, dpdk_share.h; or NULL */
+	uint16_t visit_next;       /* queue that nobody has, to be looked at */
 	struct dpdk_pool *tx_pool; /* room for headers and frag_max bytes */
 	struct dpdk_pool *rx_pool; /* the same pool on net_ring and af_xdp */
 
@@ -144,8 +155,8 @@ struct dpdk_dev {
 };
 
 /*
- * Read dev=, dev.KEY=, mtu=, mbufs=, queue= of an endpoint. The application's own
- * port, the role, hugepages, telemetry and priv_size are the caller's to set.
+ * Read dev=, dev.KEY=, mtu=, mbufs=, queue=, queues= of an endpoint. What else
+ * there is in spec is the caller's to set.
  *
  * @return 0; -EINVAL with weir_fail().
  */

@@ -52,6 +52,14 @@ struct dpdk_dev_private {
 	uint32_t packet_slot; /* af_packet: bytes per slot of its rings */
 };
 
+/* dpdk_dev.c: the device itself, whoever shares it. */
+int weir_dpdk_dev_open_alone(const struct dpdk_dev_spec *spec,
+			     struct dpdk_dev **dev);
+int weir_dpdk_dev_start_alone(struct dpdk_dev *dev);
+void weir_dpdk_dev_close_alone(struct dpdk_dev *dev);
+void weir_dpdk_dev_join_alone(struct dpdk_dev *dev,
+			      const struct rte_ether_addr *group);
+
 /* dpdk_make.c: priv->is_ours, port_id, and what pairs know beforehand. */
 int weir_dpdk_make(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec);
 void weir_dpdk_unmake(struct dpdk_dev *dev);

@@ -458,52 +458,70 @@ admit(struct dpdk_flow *flow)
 	return 0;
 }
 
-int
-weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
+static int
+conn_config(struct dpdk_flow *flow, struct conn_config *c)
 {
 	struct dpdk_port *port = flow->port;
-	struct conn_config c;
 	uint64_t random[2];
-	size_t size;
 	int rc;
 
-	rc = admit(flow);
-	if (rc != 0)
-		return rc;
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return weir_fail(-EIO, "link: no random numbers; try again");
-	weir_dpdk_conn_config(port, &flow->config, &flow->keys, &c);
-	c.token = (random[0] & ~UINT64_C(0xffff)) | flow->index;
-	c.isn = (uint32_t)random[1];
+	weir_dpdk_conn_config(port, &flow->config, &flow->keys, c);
+	c->token = (random[0] & ~UINT64_C(0xffff)) | flow->index;
+	c->isn = (uint32_t)random[1];
 	/* Up to an eighth sooner, so that links of the same age take turns. */
-	c.keepalive_ns -= c.keepalive_ns / 2048 * (random[1] >> 56);
-	c.instance = weir_dpdk_gate_instance(&port->gate, &flow->local);
-	weir_cookie_proof(port->gate.secret, c.token, c.proof);
-	c.rx_window_packets = rx_window(flow);
-	c.rx_credit_msgs = flow->held_total;
-	c.tx_window_packets = tx_window(flow);
-	c.tx_msgs = flow->config.tx_credits;
+	c->keepalive_ns -= c->keepalive_ns / 2048 * (random[1] >> 56);
+	c->instance = weir_dpdk_gate_instance(&port->gate, &flow->local);
+	weir_cookie_proof(port->gate.secret, c->token, c->proof);
+	c->rx_window_packets = rx_window(flow);
+	c->rx_credit_msgs = flow->held_total;
+	c->tx_window_packets = tx_window(flow);
+	c->tx_msgs = flow->config.tx_credits;
 	if (flow->connector)
-		c.connect_timeout_ns =
+		c->connect_timeout_ns =
 			flow->connect_end_ns > port->now_ns
 				? flow->connect_end_ns - port->now_ns
 				: 1;
-	rc = weir_conn_config_check(&c);
-	if (rc != 0)
-		return weir_fail(rc, "link: sizes that cannot work together; "
-				     "use smaller ones");
-	size = (weir_conn_size(&c) + CONN_ALIGN - 1) &
-	       ~(size_t)(CONN_ALIGN - 1);
+	rc = weir_conn_config_check(c);
+	return rc == 0 ? 0
+		       : weir_fail(rc, "link: sizes that cannot work together; "
+				       "use smaller ones");
+}
+
+/* Once: who connects anew has it already. */
+static int
+conn_memory(struct dpdk_flow *flow, const struct conn_config *c)
+{
+	struct dpdk_port *port = flow->port;
+	size_t size = (weir_conn_size(c) + CONN_ALIGN - 1) &
+		      ~(size_t)(CONN_ALIGN - 1);
+
 	flow->conn_mem = aligned_alloc(CONN_ALIGN, size);
 	if (flow->conn_mem == NULL)
 		return weir_fail(-ENOMEM, "link: out of memory; free some");
 	flow_takes(flow, size);
-	flow->conn = weir_conn_init(flow->conn_mem, &c);
-	flow->token = c.token;
 	flow->rx_pool = port->dev->rx_pool;
 	weir_dpdk_pool_get(flow->rx_pool);
 	flow->tx_pool = port->dev->tx_pool;
 	weir_dpdk_pool_get(flow->tx_pool);
+	return 0;
+}
+
+int
+weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
+{
+	struct conn_config c;
+	int rc = flow->conn_mem == NULL ? admit(flow) : 0;
+
+	if (rc == 0)
+		rc = conn_config(flow, &c);
+	if (rc == 0 && flow->conn_mem == NULL)
+		rc = conn_memory(flow, &c);
+	if (rc != 0)
+		return rc;
+	flow->conn = weir_conn_init(flow->conn_mem, &c);
+	flow->token = c.token;
 	return 0;
 }
 

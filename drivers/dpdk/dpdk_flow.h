@@ -185,8 +185,10 @@ struct dpdk_flow {
 	uint32_t quota; /* packets that may leave yet */
 	uint8_t phase;  /* enum dpdk_phase */
 	bool connector;
-	bool touched;      /* there may be something to do */
-	bool commits_over; /* CLOSE or ABORT was read */
+	bool by_sibling;       /* the last packet came to another queue */
+	uint8_t connect_tries; /* UDP ports that we connected from in vain */
+	bool touched;          /* there may be something to do */
+	bool commits_over;     /* CLOSE or ABORT was read */
 	bool rx_stopped;
 	bool tx_reclaimed;
 	bool rx_reclaimed;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "dpdk_dev_private.h"
+#include "dpdk_share.h"
 #include "weir_driver.h"
 
 static bool
@@ -56,7 +57,8 @@ join_device(struct dpdk_dev *dev, const struct rte_ether_addr *group)
 }
 
 void
-weir_dpdk_dev_join(struct dpdk_dev *dev, const struct rte_ether_addr *group)
+weir_dpdk_dev_join_alone(struct dpdk_dev *dev,
+			 const struct rte_ether_addr *group)
 {
 	struct dpdk_dev_private *priv = dev->priv;
 
@@ -69,6 +71,15 @@ weir_dpdk_dev_join(struct dpdk_dev *dev, const struct rte_ether_addr *group)
 		 "dpdk %s: cannot be told of a group of stations: give "
 		 "peer-mac= at both ends if they do not find each other",
 		 dev->dev_name);
+}
+
+void
+weir_dpdk_dev_join(struct dpdk_dev *dev, const struct rte_ether_addr *group)
+{
+	if (dev->share != NULL)
+		weir_dpdk_share_join(dev, group);
+	else
+		weir_dpdk_dev_join_alone(dev, group);
 }
 
 void

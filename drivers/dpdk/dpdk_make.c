@@ -299,13 +299,49 @@ name_begins(const char *name, const char *prefix)
 	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
+/* How a driver is told of its queues, where configuring is not enough. */
+static void
+add_queues_arg(const struct dpdk_dev_spec *spec, char *args, size_t size)
+{
+	static const struct {
+		const char *driver, *key;
+	} keys[] = {
+		{ "net_af_packet", "qpairs" },
+		{ "net_vhost", "queues" },
+		{ "net_virtio_user", "queues" },
+	};
+	size_t len = strlen(args);
+	char given[16];
+
+	for (size_t i = 0; i < RTE_DIM(keys); i++)
+		if (name_begins(spec->name, keys[i].driver) &&
+		    !find_arg(args, keys[i].key, given, sizeof(given)))
+			snprintf(args + len, size - len, "%s%s=%u",
+				 len != 0 ? "," : "", keys[i].key,
+				 spec->queues);
+}
+
+/* Of its sockets all but one would stay open, see dpdk_xdp.h. */
+static int
+check_one_queue(const struct dpdk_dev_spec *spec)
+{
+	return spec->queues <= 1
+		       ? 0
+		       : weir_fail(-EOPNOTSUPP,
+				   "dpdk %s: af_xdp has one queue here; leave "
+				   "queues= out, or use net_af_packet",
+				   spec->name);
+}
+
 static int
 make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 {
-	char args[sizeof(spec->args) + 80];
+	char args[sizeof(spec->args) + 100];
 	int rc = 0;
 
 	strcpy(args, spec->args);
+	if (spec->queues > 1)
+		add_queues_arg(spec, args, sizeof(args));
 	if (name_begins(spec->name, "net_af_packet")) {
 		rc = check_iface(dev, spec);
 		if (rc == 0)
@@ -313,7 +349,9 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		if (rc == 0)
 			add_packet_args(dev, args, sizeof(args));
 	} else if (name_begins(spec->name, "net_af_xdp")) {
-		rc = check_iface(dev, spec);
+		rc = check_one_queue(spec);
+		if (rc == 0)
+			rc = check_iface(dev, spec);
 		if (rc == 0)
 			rc = weir_dpdk_xdp_check_rights(spec->name);
 		if (rc == 0)
@@ -327,16 +365,16 @@ make_vdev(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	return init_vdev(dev, spec->name, args);
 }
 
-/* A device of weir's own has one queue pair. */
+/* A device of weir's own has one queue pair, or as many as queues= says. */
 static int
-refuse_queue(const struct dpdk_dev_spec *spec)
+check_own_queue(const struct dpdk_dev_spec *spec)
 {
-	if (spec->queue_id == 0)
+	if (spec->queue_id < dpdk_dev_queues(spec))
 		return 0;
 	return weir_fail(-EINVAL,
-			 "dpdk: queue= names a queue of a port that the "
-			 "application runs; %s is weir's own, leave queue= out",
-			 spec->name);
+			 "dpdk: queue=%u of how many? %s is weir's own: add "
+			 "queues=N, or leave queue= out",
+			 spec->queue_id, spec->name);
 }
 
 static int
@@ -384,8 +422,14 @@ find_existing(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	dev->priv->is_ours = info.nb_rx_queues == 0;
 	if (dev->priv->is_ours && spec->is_pci)
 		dev->priv->pci = info.device;
-	return dev->priv->is_ours ? refuse_queue(spec)
-				  : check_queue(dev, spec, &info);
+	if (dev->priv->is_ours)
+		return check_own_queue(spec);
+	if (spec->queues > 1)
+		return weir_fail(-EINVAL,
+				 "dpdk %s: the application runs it, with as "
+				 "many queues as it chose; leave queues= out",
+				 spec->name);
+	return check_queue(dev, spec, &info);
 }
 
 static int
@@ -418,7 +462,8 @@ weir_dpdk_make(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 		if (!weir_env_dpdk_is_ours() &&
 		    rte_eth_dev_get_port_by_name(spec->name, &port_id) == 0)
 			return find_existing(dev, spec);
-		return refuse_queue(spec) != 0 ? -EINVAL : make_vdev(dev, spec);
+		return check_own_queue(spec) != 0 ? -EINVAL
+						  : make_vdev(dev, spec);
 	case DPDK_DEV_EXISTING:
 		return find_existing(dev, spec);
 	default:

@@ -148,7 +148,8 @@ weir_dpdk_part(struct dpdk_port *port)
 	uint64_t end_ns = weir_dpdk_now(port) + PARTING_WAIT_NS;
 	uint64_t next_ns = 0;
 
-	if (!port->dev->peer_crash_unsafe)
+	/* An application's memif stays; what it does to it is its own care. */
+	if (!port->dev->peer_crash_unsafe || !port->dev->paired)
 		return;
 	port->parting = true;
 	while (!port->parting_heard && !port->still && port->dev != NULL &&

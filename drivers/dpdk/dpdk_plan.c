@@ -51,6 +51,7 @@ static void
 plan_pools(const struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 	   struct dpdk_pool_spec *tx, struct dpdk_pool_spec *rx)
 {
+	uint32_t queues = dpdk_dev_queues(spec);
 	bool retains = dev->tx_retains;
 
 	*tx = (struct dpdk_pool_spec){
@@ -60,6 +61,7 @@ plan_pools(const struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 		.data_room = data_room_of(dev),
 		.priv_size = spec->priv_size,
 		.numa_node = dev->numa_node,
+		.pollers = queues,
 		/* Strangers: the other ring's reader, a NIC that stays. */
 		.lingers = dev->rx_shared || !dev->priv->is_ours,
 	};
@@ -79,6 +81,11 @@ plan_pools(const struct dpdk_dev *dev, const struct dpdk_dev_spec *spec,
 		tx->budget = DPDK_DEV_MBUFS;
 	if (rx->budget == 0)
 		rx->budget = DPDK_DEV_MBUFS;
+	/* So many are meant for each port. */
+	tx->budget *= queues;
+	tx->reserve *= queues;
+	rx->budget *= queues;
+	rx->reserve *= queues;
 }
 
 /* The application's mempool serves both ways; check that it can. */

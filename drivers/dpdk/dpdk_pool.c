@@ -21,8 +21,8 @@
 /* Per lcore; more only moves mbufs out of reach of the others. */
 #define POOL_CACHE_SIZE 256
 
-/* Threads whose caches can hold mbufs back: EAL's main one and the poller. */
-#define POOL_CACHES 2
+/* The thread beside the pollers whose cache can hold mbufs back: EAL's main. */
+#define POOL_CACHES_MORE 1
 
 /*
  * A lingering pool is freed when it has been full for so long: whoever gave
@@ -127,7 +127,8 @@ create_packed(const char *name, uint32_t count, uint16_t priv_size,
 int
 weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 {
-	uint32_t caches = POOL_CACHES * DPDK_CACHE_HELD(POOL_CACHE_SIZE);
+	uint32_t caches = (POOL_CACHES_MORE + spec->pollers) *
+			  DPDK_CACHE_HELD(POOL_CACHE_SIZE);
 	uint32_t count = spec->budget + spec->reserve + caches;
 	uint16_t priv_size = (uint16_t)RTE_ALIGN_CEIL(spec->priv_size, 64);
 	struct dpdk_pool *pool = calloc(1, sizeof(*pool));

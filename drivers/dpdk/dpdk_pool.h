@@ -23,7 +23,7 @@ struct dpdk_pool {
 	bool foreign;           /* the application's: never freed by us */
 	atomic_bool lingers;    /* strangers may hold its mbufs */
 	uint32_t data_room;     /* bytes per mbuf, headroom included */
-	uint32_t budget;        /* mbufs that links may still be promised */
+	atomic_uint budget;     /* mbufs that links may still be promised */
 	uint64_t full_since_ns; /* lingering: when all were seen back */
 	struct dpdk_pool *next;
 };
@@ -36,6 +36,7 @@ struct dpdk_pool_spec {
 	uint32_t data_room;
 	uint16_t priv_size; /* rounded up to 64, keeps payloads aligned */
 	int numa_node;
+	uint32_t pollers; /* threads that keep mbufs in caches */
 	bool lingers;
 	bool packed; /* mbufs may cross pages: no gaps between them */
 };

@@ -22,6 +22,7 @@
 #include "dpdk_neigh.h"
 #include "dpdk_flow.h"
 #include "dpdk_run.h"
+#include "dpdk_share.h"
 #include "dpdk_sleep.h"
 #include "dpdk_stranger.h"
 #include "weir_driver.h"
@@ -45,6 +46,10 @@
 /* UDP ports: of a listener without a number, and of all connectors. */
 #define DPDK_UDP_LISTEN  7400
 #define DPDK_UDP_CONNECT 49152
+
+/* A port on one of several queues connects from any of so many UDP ports, every
+ * queues-th from DPDK_UDP_CONNECT + its queue: whichever suits the device. */
+#define DPDK_UDP_CONNECTS 64
 
 /* Links that a listener keeps for weir_link_accept(). */
 #define DPDK_BACKLOG 256
@@ -101,6 +106,8 @@ struct dpdk_port {
 	bool tx_full; /* since the last poll began: the device took no more */
 	bool tx_refused;   /* and somebody's packets found no room here */
 	uint8_t rx_bursts; /* in this poll */
+	bool rx_otherwise; /* fed, or of several ports on a device */
+	bool from_sibling; /* what is received now was handed to us */
 	struct rte_mbuf *spares[DPDK_SPARES];
 	uint32_t spare_count;
 	struct rte_mbuf *freed[DPDK_FREED]; /* all of one pool */
@@ -146,6 +153,8 @@ struct dpdk_port {
 	struct dpdk_port *next_open; /* of this process */
 	struct weir_port_stats stats;
 
+	struct dpdk_share_counts share_counts;
+
 	/* Frames by what they were; see also neigh.counts. Packets that reach
 	 * a link on the fast path are not counted here. */
 	uint64_t frames[DPDK_HDR_RESULTS];
@@ -157,6 +166,20 @@ static inline struct dpdk_port *
 dpdk_port_of(struct weir_port *port)
 {
 	return WEIR_CONTAINER_OF(port, struct dpdk_port, port);
+}
+
+/* How many UDP ports it connects from; and the i-th of them. */
+static inline uint32_t
+dpdk_connect_ports(const struct dpdk_port *port)
+{
+	return port->spec.queues > 1 ? DPDK_UDP_CONNECTS : 1;
+}
+
+static inline uint16_t
+dpdk_connect_port(const struct dpdk_port *port, uint32_t i)
+{
+	return (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id +
+			  i * dpdk_dev_queues(&port->spec));
 }
 
 /* The flow may have something to do: the next poll will see. */
@@ -222,6 +245,12 @@ void weir_dpdk_port_hdr(const struct dpdk_port *port, struct dpdk_hdr *hdr,
 
 /* Move a connecting flow on: device, MAC, handshake. */
 void weir_dpdk_connect_step(struct dpdk_port *port, struct dpdk_flow *flow);
+
+/* The peer has answered a connector, whose device does not tell which queue it
+ * uses. If it was another port's, @return true: begin again, from another UDP
+ * port. */
+bool weir_dpdk_connect_elsewhere(struct dpdk_port *port,
+				 struct dpdk_flow *flow);
 
 /* The handshake has succeeded, or has failed. */
 void weir_dpdk_established(struct dpdk_port *port, struct dpdk_flow *flow);

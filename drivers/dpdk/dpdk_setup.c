@@ -140,13 +140,29 @@ device_step(struct dpdk_port *port, struct dpdk_flow *flow)
 static void
 addresses_settle(struct dpdk_port *port, struct dpdk_flow *flow)
 {
-	flow->local.port = (uint16_t)(DPDK_UDP_CONNECT + port->spec.queue_id);
+	flow->local.port = dpdk_connect_port(port, 0);
+	flow->connect_tries = 0;
 	if (port->dev->paired) {
 		flow->local.ip = dpdk_ip4(port->dev->pair_ip);
 		flow->peer.ip = dpdk_ip4(port->dev->pair_peer_ip);
 	} else {
 		flow->local.ip = port->local_ip;
 	}
+	if (port->dev->share != NULL)
+		weir_dpdk_share_choose(port->dev, &flow->local, &flow->peer,
+				       DPDK_UDP_CONNECTS);
+}
+
+bool
+weir_dpdk_connect_elsewhere(struct dpdk_port *port, struct dpdk_flow *flow)
+{
+	if (!flow->by_sibling || !weir_dpdk_share_probes(port->dev) ||
+	    flow->connect_tries + 1u == DPDK_UDP_CONNECTS)
+		return false;
+	flow->connect_tries++;
+	flow->local.port = dpdk_connect_port(port, flow->connect_tries);
+	flow->phase = DPDK_PHASE_ROUTE;
+	return true;
 }
 
 void
@@ -328,10 +344,16 @@ weir_dpdk_listener_open(struct weir_listener *listener,
 					 "dpdk:%s: a listener of this port has "
 					 "UDP port %u; choose another",
 					 ep->address, addr.port);
+	if (port->dev->share != NULL)
+		rc = weir_dpdk_share_claim(port->dev, addr.port);
+	if (rc != 0)
+		return rc;
 	l->fd = weir_doorbell_open();
 	if (l->fd < 0)
 		return weir_fail(l->fd, "dpdk: no descriptor for a listener; "
 					"raise the limit (ulimit -n)");
+	if (port->dev->share != NULL)
+		weir_dpdk_share_steer(port->dev, addr.port);
 	l->udp_port = addr.port;
 	l->next = port->listeners;
 	port->listeners = l;

@@ -18,6 +18,7 @@
 
 #include "dpdk_addr.h"
 #include "dpdk_dev.h"
+#include "dpdk_share.h"
 #include "weir_driver.h"
 
 #define DEV_KEY_PREFIX "dev."
@@ -214,11 +215,41 @@ read_wait(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
 	return 0;
 }
 
+/* queues= of a device that weir makes, and which of them is this port's. */
+static int
+read_queues(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
+{
+	uint64_t queues = 0, queue = 0;
+	int rc = weir_endpoint_u64(ep, "queues", 1, DPDK_SHARE_QUEUES_MAX,
+				   &queues);
+
+	if (rc == 0)
+		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
+	if (rc != 0)
+		return rc;
+	if ((queue != 0 || queues > 1) && dpdk_dev_is_pair(spec))
+		return weir_fail(-EINVAL,
+				 "dpdk: queue= and queues= are for networks; "
+				 "a pair has one queue, leave them out");
+	if (queues != 0 && queue >= queues)
+		return weir_fail(-EINVAL,
+				 "dpdk: queue=%u is not one of queues=%u, "
+				 "which are counted from 0",
+				 (unsigned int)queue, (unsigned int)queues);
+	if (queues > 1 && spec->rx_intr)
+		return weir_fail(-EOPNOTSUPP,
+				 "dpdk: wait=intr is for a port with a device "
+				 "of its own; leave it out, or queues=");
+	spec->queues = (uint16_t)queues;
+	spec->queue_id = (uint16_t)queue;
+	return 0;
+}
+
 int
 weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 			 struct dpdk_dev_spec *spec)
 {
-	uint64_t mtu = 0, mbufs = 0, queue = 0;
+	uint64_t mtu = 0, mbufs = 0;
 	int rc;
 
 	memset(spec, 0, sizeof(*spec));
@@ -230,8 +261,6 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 	if (rc == 0)
 		rc = weir_endpoint_u64(ep, "mbufs", MBUFS_MIN, MBUFS_MAX,
 				       &mbufs);
-	if (rc == 0)
-		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
 	if (rc == 0)
 		rc = read_offload(ep, &spec->plain);
 	if (rc == 0)
@@ -246,14 +275,8 @@ weir_dpdk_dev_spec_parse(const struct weir_endpoint *ep,
 				 "that weir makes (dev=net_...N), not for %s; "
 				 "memif pairs know dev.zero-copy=yes|no",
 				 spec->name);
-	if (queue != 0 && dpdk_dev_is_pair(spec))
-		return weir_fail(-EINVAL,
-				 "dpdk: queue= names a queue of a port that "
-				 "the application runs; a pair is weir's own, "
-				 "leave queue= out");
 	spec->mtu = (uint32_t)mtu;
 	spec->tx_mbufs = (uint32_t)mbufs;
 	spec->rx_mbufs = (uint32_t)mbufs;
-	spec->queue_id = (uint16_t)queue;
-	return 0;
+	return read_queues(ep, spec);
 }

@@ -150,10 +150,19 @@ listener_at(struct dpdk_port *port, uint16_t udp_port)
 	return l;
 }
 
+static bool
+is_connect_port(const struct dpdk_port *port, uint16_t udp_port)
+{
+	uint32_t away = (uint32_t)udp_port - dpdk_connect_port(port, 0);
+	uint32_t queues = dpdk_dev_queues(&port->spec);
+
+	return away % queues == 0 && away / queues < dpdk_connect_ports(port);
+}
+
 bool
 weir_dpdk_is_our_port(struct dpdk_port *port, uint16_t udp_port)
 {
-	return udp_port == DPDK_UDP_CONNECT + port->spec.queue_id ||
+	return is_connect_port(port, udp_port) ||
 	       listener_at(port, udp_port) != NULL;
 }
 

@@ -103,7 +103,7 @@ static const struct variant variants[] = {
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_CONNECTS,
 	  40,
 	  1,
-	  { VETH6("net_af_packet0") } },
+	  { VETH6("net_af_packet0,queues=2,queue=1") } },
 	{ "dpdk-tap",
 	  VARIANT_POLLED | VARIANT_CHILD | VARIANT_VETH | VARIANT_TAP |
 		  VARIANT_DEVICE,
