@@ -120,18 +120,32 @@ arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload, uint32_t len)
 	tx->pushed++;
 }
 
+/** The refs of the oldest messages, as far as they are done with.
+ *  @return how many, up to count. */
+static inline uint32_t
+arq_tx_pop_burst(struct arq_tx *tx, void **refs, uint32_t count)
+{
+	uint64_t at = tx->popped, end = tx->given_up ? tx->pushed : tx->cut;
+	uint32_t n = 0;
+
+	for (; n < count && at < end; at++) {
+		const struct tx_msg *msg = &tx->msgs[at & tx->msg_mask];
+
+		if (at < tx->cut && msg->end_seq > tx->una)
+			break;
+		refs[n++] = msg->ref;
+	}
+	tx->popped = at;
+	return n;
+}
+
 /** @return the ref of the oldest message if it is done with, else NULL. */
 static inline void *
 arq_tx_pop(struct arq_tx *tx)
 {
-	struct tx_msg *msg = &tx->msgs[tx->popped & tx->msg_mask];
+	void *ref;
 
-	if (tx->popped == tx->pushed)
-		return NULL;
-	if (tx->popped < tx->cut ? msg->end_seq > tx->una : !tx->given_up)
-		return NULL;
-	tx->popped++;
-	return msg->ref;
+	return arq_tx_pop_burst(tx, &ref, 1) == 1 ? ref : NULL;
 }
 
 /**

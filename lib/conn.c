@@ -677,6 +677,12 @@ weir_conn_pop_acked(struct weir_conn *conn)
 	return arq_tx_pop(&conn->tx);
 }
 
+uint32_t
+weir_conn_pop_acked_burst(struct weir_conn *conn, void **refs, uint32_t count)
+{
+	return arq_tx_pop_burst(&conn->tx, refs, count);
+}
+
 /* Every packet with ACKV tells all we have to tell. */
 static void
 note_ack_sent(struct weir_conn *conn, uint64_t now_ns)

@@ -400,6 +400,10 @@ bool weir_conn_wants_tx(const struct weir_conn *conn);
  */
 void *weir_conn_pop_acked(struct weir_conn *conn);
 
+/** The same, up to count at a time. @return how many; less: no more now. */
+uint32_t weir_conn_pop_acked_burst(struct weir_conn *conn, void **refs,
+				   uint32_t count);
+
 /* --- time ------------------------------------------------------------- */
 
 /** Call weir_conn_on_time() at this moment; may be early, never late. */

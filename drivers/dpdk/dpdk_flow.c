@@ -527,15 +527,22 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 
 /* ---- up --------------------------------------------------------------------------- */
 
-static void
-place_hand_out(struct dpdk_flow *flow, uint32_t index)
+/* As the i-th of those that are given to the half together. */
+static inline void
+place_put(struct dpdk_flow *flow, uint32_t index, uint32_t i)
 {
 	if (flow->places[index].mbuf != NULL)
 		dpdk_poison_room(flow->places[index].mbuf);
 	else
 		dpdk_poison(flow->places[index].data, flow->tx_large.stride);
-	flow->back[weir_spsc_tail(&flow->back_q, 0)] =
+	flow->back[weir_spsc_tail(&flow->back_q, i)] =
 		(struct dpdk_free){ flow->places[index].data, index, 0 };
+}
+
+static void
+place_hand_out(struct dpdk_flow *flow, uint32_t index)
+{
+	place_put(flow, index, 0);
 	weir_spsc_push(&flow->back_q, 1);
 }
 
@@ -549,7 +556,6 @@ place_refill(struct dpdk_flow *flow, uint32_t index)
 		return false;
 	flow->places[index].mbuf = m;
 	flow->places[index].data = (uint8_t *)m->buf_addr + DPDK_PAYLOAD_OFFSET;
-	place_hand_out(flow, index);
 	return true;
 }
 
@@ -570,50 +576,59 @@ weir_dpdk_place_unwrap(const struct dpdk_flow *flow, struct dpdk_place *place)
 	return m;
 }
 
-/* The application's mbuf goes back to where it came from. */
-static void
-place_back_wrapped(struct dpdk_flow *flow, struct dpdk_place *place)
-{
-	weir_dpdk_free(flow->port, weir_dpdk_place_unwrap(flow, place));
-	place->lent = false;
-	place_hand_out(flow, (uint32_t)(place - flow->places));
-}
-
 void
 weir_dpdk_place_repay(struct dpdk_flow *flow)
 {
 	while (flow->owed_count != 0 &&
 	       place_refill(flow, flow->owed[flow->owed_count - 1]))
-		flow->owed_count--;
+		place_hand_out(flow, flow->owed[--flow->owed_count]);
 }
 
-void
-weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place)
+/* The place itself, or at least its mbuf, was with the device. @return false:
+ * there is no mbuf for it now, it is owed. */
+static bool
+place_renew(struct dpdk_flow *flow, struct dpdk_place *place)
 {
 	uint32_t index = (uint32_t)(place - flow->places);
 	struct rte_mbuf *m = place->mbuf;
 
-	flow->away_count--;
-	if (__builtin_expect(place->wrapped, 0)) {
-		place_back_wrapped(flow, place);
-		return;
-	}
-	if (!place->lent) {
-		/* Large, or copied into a batch: nobody else had it. */
-		place_hand_out(flow, index);
-		return;
-	}
 	place->lent = false;
+	/* The application's mbuf goes back to where it came from. */
+	if (place->wrapped) {
+		weir_dpdk_free(flow->port, weir_dpdk_place_unwrap(flow, place));
+		return true;
+	}
 	if (rte_mbuf_refcnt_read(m) == 1) {
 		/* Acquire: whoever had it is done reading (net_ring). */
 		atomic_thread_fence(memory_order_acquire);
-		place_hand_out(flow, index);
-		return;
+		return true;
 	}
 	place->mbuf = NULL;
 	weir_dpdk_free(flow->port, m);
-	if (!place_refill(flow, index))
-		flow->owed[flow->owed_count++] = index;
+	if (place_refill(flow, index))
+		return true;
+	flow->owed[flow->owed_count++] = index;
+	return false;
+}
+
+void
+weir_dpdk_places_back(struct dpdk_flow *flow, void *const *places,
+		      uint32_t count)
+{
+	uint32_t out = 0;
+
+	flow->away_count -= count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct dpdk_place *place = places[i];
+
+		/* Else large, or copied into a batch: nobody else had it. */
+		if ((place->lent || place->wrapped) &&
+		    !place_renew(flow, place))
+			continue;
+		place_put(flow, (uint32_t)(place - flow->places), out++);
+	}
+	if (out != 0)
+		weir_spsc_push(&flow->back_q, out);
 }
 
 /* The places: a slot each for all credits, and the large buffers. */
@@ -635,7 +650,9 @@ places_make(struct dpdk_flow *flow)
 		place_hand_out(flow, small + i);
 	}
 	for (uint32_t i = small; i-- > 0;)
-		if (!place_refill(flow, i))
+		if (place_refill(flow, i))
+			place_hand_out(flow, i);
+		else
 			flow->owed[flow->owed_count++] = i;
 	return 0;
 }

@@ -356,8 +356,10 @@ void weir_dpdk_flow_orphan(struct dpdk_flow *flow);
 /* Release a message that has no port any more. Any thread. */
 void weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index);
 
-/* One place is free again: to the half, with a fresh mbuf if need be. */
-void weir_dpdk_place_back(struct dpdk_flow *flow, struct dpdk_place *place);
+/* Places (struct dpdk_place *) are free again: to the half, each with a fresh
+ * mbuf if need be. */
+void weir_dpdk_places_back(struct dpdk_flow *flow, void *const *places,
+			   uint32_t count);
 
 /* The application's mbuf goes out of the place, and the place's own comes
  * back. Whoever has the place: half or port. @return the former. */

@@ -9,7 +9,7 @@
  *
  * A wrapped mbuf is sent itself: headers are written in front of its bytes.
  * When its message is acknowledged the port frees it to its pool, and the
- * place's own mbuf serves again (weir_dpdk_place_back). All that a link needs
+ * place's own mbuf serves again (weir_dpdk_places_back). All that a link needs
  * for a message it has set aside before, so nothing can fail after the checks.
  */
 

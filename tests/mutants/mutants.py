@@ -50,7 +50,7 @@ TABLE = [
     ('timer.h', 'if (t->at[i] < wake)', 't->at[i] < wake',
      'i != TIMER_LOSS && t->at[i] < wake', 'the loss timer is forgotten'),
     # --- the send window -----------------------------------------------
-    ('arq_tx.h', 'msg->end_seq > tx->una :', 'tx->una', 'tx->una + 1',
+    ('arq_tx.h', 'msg->end_seq > tx->una)', 'tx->una', 'tx->una + 1',
      'a message is given back one packet early'),
     ('arq_tx.c', 'if (left > tx->frag_size)', 'left > tx->frag_size',
      'left >= tx->frag_size', 'a full last fragment is not the last'),

@@ -106,15 +106,17 @@ side_init(struct world *world, int index)
 static void
 take_back(struct side *side)
 {
-	void *ref;
+	void *refs[3], *ref;
+	uint32_t count;
 
-	while ((ref = weir_conn_pop_acked(side->conn)) != NULL) {
-		if ((uintptr_t)ref != ++side->popped)
-			world_fail(side->world,
-				   "message %lu given back, not %u",
-				   (unsigned long)(uintptr_t)ref - 1,
-				   side->popped - 1);
-	}
+	while ((count = weir_conn_pop_acked_burst(side->conn, refs, 3)) != 0)
+		for (uint32_t i = 0; i < count; i++)
+			if ((uintptr_t)refs[i] != ++side->popped)
+				world_fail(side->world,
+					   "message %lu given back, not %u",
+					   (unsigned long)(uintptr_t)refs[i] -
+						   1,
+					   side->popped - 1);
 	while ((ref = weir_conn_pop_dropped_rx(side->conn)) != NULL)
 		packet_free(side->world, ref);
 }

@@ -733,6 +733,34 @@ a_batch_ends_as_one(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+messages_come_back_in_bursts(void **state)
+{
+	struct fixture *f = *state;
+	void *refs[4];
+
+	for (uintptr_t i = 1; i <= 7; i++)
+		push(f, i, 250);
+	while (arq_tx_can_send(&f->tx))
+		weir_arq_tx_fresh(&f->tx, f->now);
+	assert_int_equal(arq_tx_pop_burst(&f->tx, refs, 4), 0);
+	/* Six messages of three packets, and one packet of the last. */
+	weir_arq_tx_on_ack(&f->tx, f->first + 19);
+	assert_int_equal(arq_tx_pop_burst(&f->tx, refs, 4), 4);
+	assert_ptr_equal(refs[0], ref(1));
+	assert_ptr_equal(refs[3], ref(4));
+	assert_int_equal(arq_tx_pop_burst(&f->tx, refs, 4), 2);
+	assert_ptr_equal(refs[1], ref(6));
+	assert_int_equal(arq_tx_pop_burst(&f->tx, refs, 4), 0);
+	/* Nothing more will be sent: the rest is given back as it is. */
+	push(f, 8, 10);
+	weir_arq_tx_give_up(&f->tx);
+	weir_arq_tx_on_ack(&f->tx, f->first + 21);
+	assert_int_equal(arq_tx_pop_burst(&f->tx, refs, 4), 2);
+	assert_ptr_equal(refs[0], ref(7));
+	assert_ptr_equal(refs[1], ref(8));
+}
+
 int
 main(void)
 {
@@ -741,6 +769,7 @@ main(void)
 		CASE(an_empty_message_is_one_packet_too),
 		CASE(a_message_is_cut_into_fragments),
 		CASE(a_message_comes_back_when_its_last_packet_is_acked),
+		CASE(messages_come_back_in_bursts),
 		CASE(the_peers_window_is_never_passed),
 		CASE(our_own_window_is_never_passed),
 		CASE(fin_needs_no_window_and_comes_last),
