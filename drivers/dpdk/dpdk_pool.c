@@ -90,11 +90,29 @@ fail_no_memory(const struct dpdk_pool_spec *spec, uint32_t count)
 			 count, (unsigned long long)(bytes >> 20) + 1);
 }
 
-/* As rte_pktmbuf_pool_create(), which has no way to say that nobody asks for
- * the physical address of these mbufs. */
+/*
+ * The mbuf that came back last goes out first: what a window or a hole in the
+ * sequence takes beyond the lcore's cache is then still in the CPU's, where a
+ * ring would bring each mbuf of the pool round in turn. Without a lock, so
+ * that a thread that is descheduled delays no other. What the user or the
+ * platform chose goes first, and a program may come without this handler.
+ */
+static const char *
+ops_wanted(void)
+{
+	if (rte_mbuf_user_mempool_ops() == NULL &&
+	    rte_mbuf_platform_mempool_ops() == NULL)
+		return "lf_stack";
+	return rte_mbuf_best_mempool_ops();
+}
+
+/*
+ * As rte_pktmbuf_pool_create_by_ops(), which has no way to say that nobody
+ * asks for the physical address of these mbufs.
+ */
 static struct rte_mempool *
 create_packed(const char *name, uint32_t count, uint16_t priv_size,
-	      const struct dpdk_pool_spec *spec)
+	      const struct dpdk_pool_spec *spec, const char *ops)
 {
 	struct rte_pktmbuf_pool_private about = {
 		.mbuf_data_room_size = (uint16_t)spec->data_room,
@@ -110,8 +128,7 @@ create_packed(const char *name, uint32_t count, uint16_t priv_size,
 				      RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 	if (mp == NULL)
 		return NULL;
-	if (rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL) !=
-	    0) {
+	if (rte_mempool_set_ops_byname(mp, ops, NULL) != 0) {
 		rte_mempool_free(mp);
 		return NULL;
 	}
@@ -124,25 +141,35 @@ create_packed(const char *name, uint32_t count, uint16_t priv_size,
 	return mp;
 }
 
+static struct rte_mempool *
+create(const char *name, uint32_t count, const struct dpdk_pool_spec *spec,
+       const char *ops)
+{
+	uint16_t priv_size = (uint16_t)RTE_ALIGN_CEIL(spec->priv_size, 64);
+
+	if (spec->packed)
+		return create_packed(name, count, priv_size, spec, ops);
+	return rte_pktmbuf_pool_create_by_ops(
+		name, count, POOL_CACHE_SIZE, priv_size,
+		(uint16_t)spec->data_room, spec->numa_node, ops);
+}
+
 int
 weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 {
 	uint32_t caches = (POOL_CACHES_MORE + spec->pollers) *
 			  DPDK_CACHE_HELD(POOL_CACHE_SIZE);
 	uint32_t count = spec->budget + spec->reserve + caches;
-	uint16_t priv_size = (uint16_t)RTE_ALIGN_CEIL(spec->priv_size, 64);
 	struct dpdk_pool *pool = calloc(1, sizeof(*pool));
 	char name[25];
 
 	if (pool == NULL)
 		return fail_no_memory(spec, count);
 	snprintf(name, sizeof(name), "weir_%s_%u", spec->what, next_serial());
-	pool->mp = spec->packed
-			   ? create_packed(name, count, priv_size, spec)
-			   : rte_pktmbuf_pool_create(name, count,
-						     POOL_CACHE_SIZE, priv_size,
-						     (uint16_t)spec->data_room,
-						     spec->numa_node);
+	pool->mp = create(name, count, spec, ops_wanted());
+	if (pool->mp == NULL)
+		pool->mp =
+			create(name, count, spec, rte_mbuf_best_mempool_ops());
 	if (pool->mp == NULL) {
 		free(pool);
 		return fail_no_memory(spec, count);
