@@ -15,6 +15,7 @@
  * both, so that their cost is no part of the ratio. One way, raw frames that
  * are kept in order but not repaired (floor_dpdk.h) are compared with
  * themselves in the same way, in the same run: what order costs anybody here.
+ * Then each of the two has a few pairs before it is the other's turn.
  */
 
 #include "fault.h"
