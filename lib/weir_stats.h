@@ -77,7 +77,9 @@ extern "C" {
 	X(EVENT, tx_marked, packets, "of ours that the peer says were marked") \
 	X(LEVEL, min_rtt_ns, ns, "least round trip of late")                   \
 	X(LEVEL, gap_ns, ns, "between packets, if they are paced")             \
-	X(LEVEL, cwnd, packets, "that may be in flight")
+	X(LEVEL, cwnd, packets, "that may be in flight")                       \
+	X(EVENT, rx_wait_large, times, "a large message waited for a buffer")  \
+	X(EVENT, rx_unread, packets, "received, and nobody will read them")
 
 /** What a port counts besides its links: first the sums... */
 #define WEIR_PORT_COUNTERS(X)                                               \
@@ -141,7 +143,7 @@ extern "C" {
 	X(COUNT, init_again, packets, "INIT of a link that is half open")      \
 	X(COUNT, init_welcome, packets, "INIT answered with ACCEPT")           \
 	X(COUNT, init_retry, packets, "INIT answered with RETRY")              \
-	X(EVENT, init_refused, packets, "INIT answered with REJECT")           \
+	X(EVENT, init_refused, packets, "INIT that gets no link, by REJECT")   \
 	X(EVENT, init_no_room, packets, "of these: too many half open")        \
 	X(EVENT, cookie_wrong, packets, "INIT whose cookie is wrong or old")   \
 	X(EVENT, reject_limited, packets, "REJECT not sent: too many")         \
@@ -158,7 +160,20 @@ extern "C" {
 	X(COUNT, timer_wakes, times, "deadlines of idle links that came up")   \
 	X(LEVEL, link_bytes, bytes, "of memory that links take, no mbufs")     \
 	X(COUNT, rx_misdirected, frames, "handed to another port of a device") \
-	X(EVENT, rx_inbox_full, frames, "lost: that port took no more of them")
+	X(EVENT, rx_inbox_full, frames,                                        \
+	  "lost: that port took no more of them")                              \
+	X(EVENT, tx_answer_dropped, packets, "RETRY, REJECT, GONE: no room")   \
+	X(EVENT, tx_neighbour_dropped, frames, "ARP, NDP: no room to send")    \
+	X(EVENT, tx_parting_dropped, packets, "port or other end went")        \
+	WEIR_DEVICE_DROPS(X)
+
+/** Frames that the device itself lost since the port has it, as far as its PMD
+ *  tells; of all its queues, so several ports of a device count the same. */
+#define WEIR_DEVICE_DROPS(X)                                                  \
+	X(EVENT, device_missed, frames, "device: its receive queue was full") \
+	X(EVENT, device_no_buffer, frames, "device: no buffer to receive in") \
+	X(EVENT, device_rx_errors, frames, "device: received damaged")        \
+	X(EVENT, device_tx_errors, frames, "device: could not be sent")
 
 /** Why reserve found no room; their sum is reserve_waits. */
 #define WEIR_TX_WAITS(X)                                                    \
@@ -231,7 +246,8 @@ WEIR_API void weir_tx_stats(struct weir_tx *tx, struct weir_tx_stats *stats,
 WEIR_API void weir_rx_stats(struct weir_rx *rx, struct weir_rx_stats *stats,
 			    size_t size);
 
-/** Port owner's thread (mem, shm: any). */
+/** Port owner's thread (mem, shm: any). weir_port_stats() asks the device for
+ *  device_*: a system call, or reads of its registers. */
 WEIR_API void weir_link_stats(struct weir_link *link,
 			      struct weir_link_stats *stats, size_t size);
 WEIR_API void weir_port_stats(struct weir_port *port,

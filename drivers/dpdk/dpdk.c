@@ -28,6 +28,9 @@
 
 #define CLOSE_WAIT_NS UINT64_C(1000000000)
 
+/* Copies of the device's counters for weir stat and telemetry are this old. */
+#define DEVICE_LOOK_NS UINT64_C(1000000000)
+
 #define IP6_MTU_MIN 1280u
 
 /* One in a pool, at most: a small page, and what mempools and rings add. */
@@ -156,6 +159,7 @@ claim_connect_ports(const struct dpdk_port *port, struct dpdk_dev *dev)
 int
 weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 {
+	struct rte_eth_stats stats;
 	struct dpdk_dev *dev;
 	int rc;
 
@@ -175,6 +179,8 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 		return rc;
 	}
 	port->dev = dev;
+	if (weir_dpdk_dev_stats(dev, &stats) == 0)
+		weir_dpdk_device_begin(&port->device_drops, &stats);
 	port->rx_otherwise = port->fed || dev->share != NULL;
 	policy_init(port);
 	sizes_init(port);
@@ -186,11 +192,24 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 	return 0;
 }
 
+/* Some devices answer at once, others after a system call or many reads of
+ * registers: only whoever asks for statistics pays for that. */
+static void
+device_look(struct dpdk_port *port)
+{
+	struct rte_eth_stats stats;
+
+	if (weir_dpdk_dev_stats(port->dev, &stats) == 0)
+		weir_dpdk_device_add(&port->device_drops, &stats);
+	port->device_next_look_ns = port->now_ns + DEVICE_LOOK_NS;
+}
+
 static void
 device_close(struct dpdk_port *port)
 {
 	if (port->dev == NULL)
 		return;
+	device_look(port);
 	weir_dpdk_sleep_close(port);
 	weir_dpdk_fault_detach(port->fault);
 	weir_dpdk_batch_drop(port);
@@ -609,6 +628,10 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 	stats->rx_inbox_full = port->share_counts.lost;
 	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
 			      port->gate.counts, stats);
+	if (port->dev != NULL &&
+	    (!port->publishing || port->now_ns >= port->device_next_look_ns))
+		device_look(port);
+	weir_dpdk_count_device(&port->device_drops, stats);
 	if (port->dev == NULL)
 		return;
 	stats->pool_size = port->dev->tx_pool->mp->size;
@@ -654,6 +677,8 @@ dpdk_link_stats(struct weir_link *link, struct weir_link_stats *stats)
 	if (flow->conn != NULL)
 		weir_conn_stats(flow->conn, &c);
 	weir_dpdk_count_link(&c, flow->tx_waits, stats);
+	stats->rx_unread = flow->rx_unread;
+	stats->rx_wait_large = flow->rx_large_waits;
 	stats->tx_wire_bytes = flow->tx_wire_bytes;
 	stats->rx_wire_bytes = flow->rx_wire_bytes;
 }

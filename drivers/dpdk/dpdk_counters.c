@@ -2,6 +2,8 @@
 /* The tables behind dpdk_counters.h; a test goes through them. */
 
 #include <stddef.h>
+#include <string.h>
+#include <rte_ethdev.h>
 #include "dpdk_counters.h"
 
 #define PORT(field) offsetof(struct weir_port_stats, field)
@@ -258,4 +260,46 @@ weir_dpdk_count_waits(const uint64_t waits[DPDK_WAITS],
 	stats->reserve_waits = 0;
 	for (int i = 0; i < DPDK_WAITS; i++)
 		stats->reserve_waits += waited(waits, (enum dpdk_wait)i);
+}
+
+/* ---- the device's own ---------------------------------------------------- */
+
+static void
+device_read(const struct rte_eth_stats *now, uint64_t counts[4])
+{
+	counts[0] = now->imissed;
+	counts[1] = now->rx_nombuf;
+	counts[2] = now->ierrors;
+	counts[3] = now->oerrors;
+}
+
+void
+weir_dpdk_device_begin(struct dpdk_device_drops *drops,
+		       const struct rte_eth_stats *now)
+{
+	device_read(now, drops->seen);
+}
+
+void
+weir_dpdk_device_add(struct dpdk_device_drops *drops,
+		     const struct rte_eth_stats *now)
+{
+	uint64_t counts[4];
+
+	device_read(now, counts);
+	for (int i = 0; i < 4; i++)
+		drops->sum[i] += counts[i] >= drops->seen[i]
+					 ? counts[i] - drops->seen[i]
+					 : counts[i];
+	memcpy(drops->seen, counts, sizeof(counts));
+}
+
+void
+weir_dpdk_count_device(const struct dpdk_device_drops *drops,
+		       struct weir_port_stats *stats)
+{
+	stats->device_missed = drops->sum[0];
+	stats->device_no_buffer = drops->sum[1];
+	stats->device_rx_errors = drops->sum[2];
+	stats->device_tx_errors = drops->sum[3];
 }

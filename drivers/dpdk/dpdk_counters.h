@@ -9,6 +9,9 @@
  *   enum dpdk_stranger      its name     /
  *   enum conn_drop          drop_*       \  struct weir_link_stats
  *   enum dpdk_wait          reserve_*    /  (and struct weir_tx_stats)
+ *
+ * What the device itself dropped is in its own counters, which whoever owns it
+ * may set back: the differences are added up, see struct dpdk_device_drops.
  */
 #ifndef DPDK_COUNTERS_H
 #define DPDK_COUNTERS_H
@@ -20,6 +23,26 @@
 #include "dpdk_stranger.h"
 #include "weir_stats.h"
 #include "wire.h"
+
+/* device_* of struct weir_port_stats. */
+struct dpdk_device_drops {
+	uint64_t seen[4]; /* at the last look, by the device */
+	uint64_t sum[4];  /* since the port has it */
+};
+
+struct rte_eth_stats;
+
+/* The port has the device from now on: what it counted before is not ours. */
+void weir_dpdk_device_begin(struct dpdk_device_drops *drops,
+			    const struct rte_eth_stats *now);
+
+/* Add what it has dropped since the last look. A counter below what was seen
+ * was set to 0 meanwhile. */
+void weir_dpdk_device_add(struct dpdk_device_drops *drops,
+			  const struct rte_eth_stats *now);
+
+void weir_dpdk_count_device(const struct dpdk_device_drops *drops,
+			    struct weir_port_stats *stats);
 
 /* Where a reason is counted: bytes into the struct, 0 if it drops nothing. */
 size_t weir_dpdk_frame_counter(enum dpdk_hdr_result result);

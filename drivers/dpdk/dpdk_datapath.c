@@ -275,31 +275,37 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 	return !weir_conn_wants_tx(flow->conn);
 }
 
-void
+bool
 weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 		      const uint8_t *packet, uint16_t len)
 {
 	struct rte_mbuf *m;
 	uint8_t *to;
 
-	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL)
-		return;
+	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL) {
+		port->stats.tx_answer_dropped++;
+		return false;
+	}
 	to = (uint8_t *)m->buf_addr + CONTROL_OFFSET;
 	memcpy(to, packet, len);
 	packet_finish(port, hdr, m, to, len, DPDK_ECN_NOT_ECT, packet[1]);
+	return true;
 }
 
-void
+bool
 weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes, uint16_t len)
 {
 	struct rte_mbuf *m;
 
-	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL)
-		return;
+	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL) {
+		port->stats.tx_neighbour_dropped++;
+		return false;
+	}
 	memcpy(rte_pktmbuf_mtod(m, uint8_t *), bytes, len);
 	m->data_len = len;
 	m->pkt_len = len;
 	port->batch[port->batch_count++] = m;
+	return true;
 }
 
 /* ---- receive --------------------------------------------------------------- */
@@ -639,8 +645,12 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 	struct dpdk_large *large = &flow->rx_large;
 
 	if (p->flags & CONN_RX_FIRST) {
-		if (!dpdk_large_take(large, &large->current))
+		if (!dpdk_large_take(large, &large->current)) {
+			flow->rx_large_waits += !flow->rx_large_waiting;
+			flow->rx_large_waiting = true;
 			return false;
+		}
+		flow->rx_large_waiting = false;
 		large->open = true;
 		dpdk_unpoison(dpdk_large_at(large, large->current),
 			      large->stride);
@@ -794,8 +804,10 @@ drop_unread(struct dpdk_flow *flow)
 {
 	void *ref;
 
-	while ((ref = weir_conn_pop_dropped_rx(flow->conn)) != NULL)
+	while ((ref = weir_conn_pop_dropped_rx(flow->conn)) != NULL) {
+		flow->rx_unread++;
 		rte_pktmbuf_free(ref);
+	}
 }
 
 /* Both directions ended, in good order or not: the first error counts. */

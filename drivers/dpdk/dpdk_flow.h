@@ -208,6 +208,9 @@ struct dpdk_flow {
 	uint32_t return_head;
 	struct dpdk_large rx_large;
 	struct dpdk_large tx_large;
+	uint64_t rx_large_waits; /* times that no large buffer was free */
+	bool rx_large_waiting;
+	uint64_t rx_unread; /* packets received when nobody read any more */
 
 	struct dpdk_hdr hdr;
 	struct dpdk_addr local;

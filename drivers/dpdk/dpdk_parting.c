@@ -63,6 +63,7 @@ say(struct dpdk_port *port, const struct dpdk_addr *src,
 void
 weir_dpdk_batch_drop(struct dpdk_port *port)
 {
+	port->stats.tx_parting_dropped += port->batch_count;
 	while (port->batch_count != 0)
 		rte_pktmbuf_free(port->batch[--port->batch_count]);
 }
@@ -88,6 +89,7 @@ weir_dpdk_on_parting(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		     const struct wire_hdr *hdr)
 {
 	if (!port->dev->peer_crash_unsafe) {
+		port->gate.counts[DPDK_TOKEN_UNKNOWN]++;
 		port->stats.rx_unknown_link++;
 		return;
 	}

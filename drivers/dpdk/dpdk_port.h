@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "conn.h"
+#include "dpdk_counters.h"
 #include "dpdk_dev.h"
 #include "dpdk_fault.h"
 #include "dpdk_hdr.h"
@@ -154,6 +155,9 @@ struct dpdk_port {
 	struct weir_port_stats stats;
 
 	struct dpdk_share_counts share_counts;
+	struct dpdk_device_drops device_drops;
+	uint64_t device_next_look_ns; /* for who reads copies */
+	bool publishing;
 
 	/* Frames by what they were; see also neigh.counts. Packets that reach
 	 * a link on the fast path are not counted here. */
@@ -225,10 +229,11 @@ struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
 void weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m);
 void weir_dpdk_freed_flush(struct dpdk_port *port);
 
-/* Put a frame without payload, e.g. ARP, NDP or a stateless answer, in the batch. */
-void weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,
+/* Put a frame without payload in the batch: ARP and NDP, as it is; a stateless
+ * answer, a goodbye. @return false: no room, it is counted as dropped. */
+bool weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,
 			  uint16_t len);
-void weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
+bool weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
 			   const uint8_t *packet, uint16_t len);
 
 /* ---- dpdk_setup.c ---- */

@@ -2,7 +2,8 @@
 /*
  * Copies of the counters of a port and its links for weir stat and telemetry,
  * made by the thread that keeps them: one of them at a time, each some ten
- * times a second while there are few. So no poll takes long.
+ * times a second while there are few. So no poll takes long. What the device
+ * counts itself is asked for once a second.
  */
 
 #include "dpdk_flow.h"
@@ -21,7 +22,9 @@ weir_dpdk_publish(struct dpdk_port *port)
 		port->now_ns + (step_ns > STEP_NS ? step_ns : STEP_NS);
 	if (port->publish_at == 0 || port->publish_at > port->flow_count) {
 		port->publish_at = port->flow_count;
+		port->publishing = true;
 		weir_port_publish(&port->port);
+		port->publishing = false;
 		return;
 	}
 	flow = port->flows[--port->publish_at];

@@ -72,15 +72,15 @@ count(struct dpdk_port *port, enum dpdk_stranger what)
 
 /* ---- answers ------------------------------------------------------------------ */
 
-/* Back to where it came from. */
-static void
+/* Back to where it came from. @return false: no room to send it. */
+static bool
 answer(struct dpdk_port *port, const struct dpdk_hdr_in *in,
        const uint8_t *packet, uint32_t len)
 {
 	struct dpdk_hdr back;
 
 	weir_dpdk_port_hdr(port, &back, &in->src_mac, &in->dst, &in->src);
-	weir_dpdk_send_packet(port, &back, packet, (uint16_t)len);
+	return weir_dpdk_send_packet(port, &back, packet, (uint16_t)len);
 }
 
 static void
@@ -95,7 +95,8 @@ reject(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		count(port, DPDK_REJECT_LIMITED);
 		return;
 	}
-	answer(port, in, packet, weir_conn_build_reject(hdr, reason, packet));
+	(void)answer(port, in, packet,
+		     weir_conn_build_reject(hdr, reason, packet));
 }
 
 /* ---- cookies ------------------------------------------------------------------ */
@@ -305,9 +306,9 @@ must_come_again(struct dpdk_port *port, const struct dpdk_listener *l,
 	/* Nobody ends links just by saying that he is their peer. */
 	if (!wanted && !may_have_former(port, in, init))
 		return false;
-	count(port, DPDK_INIT_RETRY);
-	answer(port, in, packet,
-	       weir_conn_build_retry(&who, hdr, init, packet));
+	if (answer(port, in, packet,
+		   weir_conn_build_retry(&who, hdr, init, packet)))
+		count(port, DPDK_INIT_RETRY);
 	return true;
 }
 
@@ -430,6 +431,6 @@ weir_dpdk_on_unknown(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	}
 	weir_cookie_proof(port->gate.secret, hdr->token, proof);
 	weir_wire_put_gone(hdr->token, proof, packet);
-	count(port, DPDK_GONE_SENT);
-	answer(port, in, packet, WIRE_HDR_LEN);
+	if (answer(port, in, packet, WIRE_HDR_LEN))
+		count(port, DPDK_GONE_SENT);
 }

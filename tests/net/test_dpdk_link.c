@@ -95,19 +95,25 @@ pool_free(struct weir_port *port)
 }
 
 static void
-link_up(struct pair *p, const struct weir_link_config *config)
+link_up_as(struct pair *p, const struct weir_link_config *a,
+	   const struct weir_link_config *b)
 {
 	int rc = 0;
 
-	must(weir_listener_open(p->a.port, RING, config, &p->listener),
-	     "listen");
-	must(weir_link_connect(p->b.port, RING, config, &p->b.link), "connect");
+	must(weir_listener_open(p->a.port, RING, a, &p->listener), "listen");
+	must(weir_link_connect(p->b.port, RING, b, &p->b.link), "connect");
 	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
 	must(rc, "accept");
 	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
 	must(rc, "connect");
 	must(weir_link_split(p->a.link, &p->a.tx, &p->a.rx), "split");
 	must(weir_link_split(p->b.link, &p->b.tx, &p->b.rx), "split");
+}
+
+static void
+link_up(struct pair *p, const struct weir_link_config *config)
+{
+	link_up_as(p, config, config);
 }
 
 static void
@@ -519,6 +525,118 @@ large_places_run_dry_before_credits(void **state)
 }
 
 /* ---- ends -------------------------------------------------------------------------- */
+
+static void
+a_reserve_before_the_link_is_up_waits_for_that(void **state)
+{
+	struct weir_link_stats link;
+	struct pair *p = *state;
+	struct weir_permit permit;
+
+	must(weir_link_connect(p->b.port, RING, NULL, &p->b.link), "connect");
+	must(weir_link_split(p->b.link, &p->b.tx, &p->b.rx), "split");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(weir_tx_reserve_burst(p->b.tx, 1, &permit, 1),
+				 0);
+	assert_int_equal(balance(p->b.tx).reserve_wait_down, 3);
+	assert_int_equal(balance(p->b.tx).reserve_waits, 3);
+	weir_link_stats(p->b.link, &link, sizeof(link));
+	assert_int_equal(link.reserve_wait_down, 3);
+	end_down(&p->b);
+}
+
+/* Credits are held by permits for large and small: places of both are left. */
+static void
+a_reserve_without_credit_waits_for_the_queue(void **state)
+{
+	struct weir_link_config config = { .size = sizeof(config) };
+	struct weir_permit permits[17];
+	struct weir_link_stats link;
+	struct pair *p = *state;
+
+	config.msg_size_max = 65536;
+	config.tx_credits = 16;
+	config.large_count = 2;
+	link_up(p, &config);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, permits, 1), 1);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 1, permits + 1, 16),
+			 15);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 1, permits + 16, 1), 0);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, permits + 16, 1),
+			 0);
+	assert_int_equal(balance(p->b.tx).reserve_wait_queue, 2);
+	assert_int_equal(balance(p->b.tx).reserve_waits, 2);
+	weir_link_stats(p->b.link, &link, sizeof(link));
+	assert_int_equal(link.reserve_wait_queue, 2);
+	for (int i = 0; i < 16; i++)
+		weir_permit_drop(&permits[i]);
+}
+
+/* ---- more large messages than buffers for them ------------------------------------ */
+
+#define LARGE_LEN   60000u
+#define LARGE_HELD  2u
+#define LARGE_COUNT 6u
+
+static uint64_t
+large_waits(const struct end *e)
+{
+	struct weir_link_stats stats;
+
+	weir_link_stats(e->link, &stats, sizeof(stats));
+	return stats.rx_wait_large;
+}
+
+static void
+next_large(struct pair *p, struct weir_msg *msg, uint64_t seed)
+{
+	int rc = 0;
+
+	PUMP_UNTIL(p, (rc = weir_rx_recv(p->a.rx, msg)) != 0);
+	assert_int_equal(rc, 1);
+	assert_int_equal(msg->len, LARGE_LEN);
+	assert_int_equal(pattern_wrong(msg->data, msg->len, seed), -1);
+}
+
+/* The receiver holds all it has buffers for: the fragments of the next one wait
+ * in the window, the other direction goes on, and so does this one with every
+ * handle that is released. */
+static void
+large_messages_wait_for_a_buffer_in_the_window(void **state)
+{
+	struct weir_link_config config = { .size = sizeof(config) }, sender;
+	struct weir_msg msgs[LARGE_COUNT], none;
+	struct pair *p = *state;
+	int rc = 0;
+
+	config.msg_size_max = 65536;
+	config.tx_credits = 16;
+	config.large_count = LARGE_HELD;
+	sender = config;
+	sender.large_count = LARGE_COUNT;
+	link_up_as(p, &config, &sender);
+	for (uint32_t i = 0; i < LARGE_COUNT; i++) {
+		PUMP_UNTIL(p, (rc = try_send(p->b.tx, LARGE_LEN, i)) != 0);
+		assert_int_equal(rc, 1);
+	}
+	for (uint32_t i = 0; i < LARGE_HELD; i++)
+		next_large(p, &msgs[i], i);
+	for (uint32_t i = LARGE_HELD; i < LARGE_COUNT; i++) {
+		PUMP_UNTIL(p, large_waits(&p->a) == i - LARGE_HELD + 1);
+		one_message(p, &p->a, &p->b, 100, i);
+		assert_int_equal(weir_rx_recv(p->a.rx, &none), 0);
+		assert_int_equal(large_waits(&p->a), i - LARGE_HELD + 1);
+		weir_msg_release(&msgs[i - LARGE_HELD]);
+		next_large(p, &msgs[i], i);
+	}
+	/* What was held all the time is as it was. */
+	for (uint32_t i = LARGE_COUNT - LARGE_HELD; i < LARGE_COUNT; i++)
+		check_and_release(&msgs[i], LARGE_LEN, i);
+	PUMP_UNTIL(p, balance(p->b.tx).free == 16);
+	assert_int_equal(large_waits(&p->a), LARGE_COUNT - LARGE_HELD);
+	assert_int_equal(weir_link_status(p->a.link), 0);
+	assert_int_equal(weir_link_status(p->b.link), 0);
+}
 
 static void
 mbufs_are_all_back_after_links_that_end_anyhow(void **state)
@@ -1211,6 +1329,9 @@ main(void)
 		PAIR(slots_and_messages_are_mbufs),
 		PAIR(credits_run_dry_and_come_back),
 		PAIR(large_places_run_dry_before_credits),
+		PAIR(a_reserve_before_the_link_is_up_waits_for_that),
+		PAIR(a_reserve_without_credit_waits_for_the_queue),
+		PAIR(large_messages_wait_for_a_buffer_in_the_window),
 		PAIR(mbufs_are_all_back_after_links_that_end_anyhow),
 		PAIR(messages_outlive_half_link_and_port),
 		PAIR(nobody_listens),

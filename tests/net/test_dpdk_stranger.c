@@ -361,6 +361,9 @@ without_cookies_a_flood_ends_at_the_cap(void **state)
 	assert_true(links() <= DPDK_BACKLOG);
 	assert_true(happened(DPDK_INIT_WELCOME) > 0);
 	assert_true(happened(DPDK_REJECT_LIMITED) > 0);
+	assert_true(happened(DPDK_INIT_REFUSED) > 0);
+	assert_int_equal(happened(DPDK_INIT_NO_ROOM),
+			 happened(DPDK_INIT_REFUSED));
 	assert_true(answer_bytes <= in);
 	assert_int_equal(log_lines, 0);
 	/* Nobody confirmed: all of them go by themselves. */
@@ -380,6 +383,37 @@ under_pressure_cookies_are_asked_for(void **state)
 	TURN_UNTIL(happened(DPDK_INIT_WELCOME) + happened(DPDK_INIT_RETRY) ==
 		   100);
 	assert_int_equal(happened(DPDK_INIT_WELCOME), 64);
+}
+
+static struct weir_port_stats
+port_stats(void)
+{
+	struct weir_port_stats stats;
+
+	weir_port_stats(port_a, &stats, sizeof(stats));
+	return stats;
+}
+
+/* Not refused but dropped: whoever sent it is no weir. */
+static void
+an_init_that_no_honest_peer_sends_is_dropped(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x1230000), 1);
+	uint8_t packet[WIRE_INIT_LEN];
+	uint32_t len;
+
+	(void)state;
+	p.frag_size = 0;
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	p = params(UINT64_C(0x1230000), 1);
+	len = make_init(&p, NULL, packet);
+	packet[7] ^= 1; /* its number is not that of its PARAMS */
+	throw(OUR_IP, OUR_PORT, packet, len);
+	TURN_UNTIL(happened(DPDK_INIT_MALFORMED) == 2);
+	assert_int_equal(port_stats().init_malformed, 2);
+	assert_int_equal(port_stats().rx_malformed, 2);
+	assert_int_equal(answer_count, 0);
+	assert_int_equal(links(), 0);
 }
 
 /* ---- cookies ------------------------------------------------------------------------ */
@@ -696,6 +730,92 @@ who_asks_for_a_link_that_is_gone_is_told_with_proof(void **state)
 		   5001);
 	assert_true(happened(DPDK_GONE_LIMITED) > 0);
 	assert_true(type_count[WIRE_GONE] < 5000);
+}
+
+/* ---- no room to answer ---------------------------------------------------------- */
+
+/* Who has SERVER_IP? */
+static void
+throw_arp(void)
+{
+	static const uint8_t question[42] =
+		"\xff\xff\xff\xff\xff\xff\x02weir\x01\x08\x06" /* Ethernet */
+		"\x00\x01\x08\x00\x06\x04\x00\x01\x02weir\x01";
+	struct rte_mbuf *m = rte_pktmbuf_alloc(queue.tx_pool);
+	uint8_t *frame;
+
+	assert_non_null(m);
+	m->data_len = sizeof(question);
+	m->pkt_len = sizeof(question);
+	frame = rte_pktmbuf_mtod(m, uint8_t *);
+	memcpy(frame, question, sizeof(question));
+	put_be(frame + 28, OUR_IP, 4);
+	put_be(frame + 38, SERVER_IP, 4);
+	assert_int_equal(rte_eth_tx_burst(queue.port_id, 0, &m, 1), 1);
+}
+
+/* INITs until no answer finds room; nobody reads them. @return how many. */
+static uint32_t
+fill_up(uint64_t limit_ns)
+{
+	uint32_t thrown = 0;
+
+	while (port_stats().tx_answer_dropped == 0) {
+		struct wire_params p = params((uint64_t)thrown << 20 | 5, 1);
+
+		send_init(OUR_IP + thrown++, OUR_PORT, &p, NULL);
+		must(weir_port_poll(port_a), "poll");
+		if (weir_now_ns() > limit_ns)
+			fail_msg("the ring never filled up");
+	}
+	return thrown;
+}
+
+static void
+what_finds_no_room_is_dropped_and_not_counted_as_sent(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x1230000), 1);
+	uint64_t end_ns = weir_now_ns() + LIMIT_NS;
+	uint32_t thrown;
+
+	(void)state;
+	thrown = fill_up(end_ns);
+	assert_true(port_stats().tx_ring_full > 0);
+	/* The one after the last that found room. */
+	assert_int_equal(happened(DPDK_INIT_RETRY), thrown - 1);
+	p.version_min = p.version_max = 9;
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	ping(UINT64_C(0x1234567800000000), WIRE_PING);
+	throw_arp();
+	while (port_stats().tx_neighbour_dropped == 0 && weir_now_ns() < end_ns)
+		must(weir_port_poll(port_a), "poll");
+	assert_int_equal(port_stats().tx_neighbour_dropped, 1);
+	assert_int_equal(port_stats().tx_answer_dropped, 3);
+	assert_int_equal(happened(DPDK_INIT_REFUSED), 1);
+	assert_int_equal(happened(DPDK_TOKEN_UNKNOWN), 1);
+	assert_int_equal(happened(DPDK_GONE_SENT), 0);
+	/* All that were counted as sent arrive, and no more. */
+	TURN_UNTIL(answer_count == thrown - 1);
+	for (int i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(type_count[WIRE_RETRY], thrown - 1);
+	assert_int_equal(answer_count, thrown - 1);
+	/* There is room again. */
+	ping(UINT64_C(0x1234567800000000), WIRE_PING);
+	TURN_UNTIL(type_count[WIRE_GONE] == 1);
+	assert_int_equal(port_stats().tx_neighbour_dropped, 1);
+	assert_int_equal(happened(DPDK_GONE_SENT), 1);
+}
+
+/* Without memif nobody says goodbye: another unknown token, as it is counted. */
+static void
+a_goodbye_where_nobody_parts_is_an_unknown_token(void **state)
+{
+	(void)state;
+	ping(0, WIRE_RESET);
+	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) == 1);
+	assert_int_equal(port_stats().rx_unknown_link, 1);
+	assert_int_equal(port_stats().token_unknown, 1);
 }
 
 /* The proof that a link was promised is what GONE carries when it is over. */
@@ -1152,6 +1272,9 @@ main(void)
 		COOKIE(a_flood_of_inits_is_kept_nowhere),
 		RAW(without_cookies_a_flood_ends_at_the_cap),
 		PRESSURE(under_pressure_cookies_are_asked_for),
+		RAW(an_init_that_no_honest_peer_sends_is_dropped),
+		COOKIE(what_finds_no_room_is_dropped_and_not_counted_as_sent),
+		RAW(a_goodbye_where_nobody_parts_is_an_unknown_token),
 		COOKIE(a_cookie_is_of_no_use_to_another),
 		COOKIE(an_old_cookie_is_worth_nothing),
 		COOKIE(a_restarted_peer_gets_its_link_at_once),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include <rte_ethdev.h>
 #include "dpdk_counters.h"
 
 struct counter {
@@ -206,6 +207,45 @@ a_link_shows_its_drops_and_waits(void **state)
 	assert_int_equal(tx.reserve_wait_small, link.reserve_wait_small);
 }
 
+/* The device's counters may have begun before, and go back to 0 at any time:
+ * they are the application's, if the device is. */
+static void
+drops_of_the_device_are_those_since_we_have_it(void **state)
+{
+	struct rte_eth_stats eth = {
+		.imissed = 1000, .rx_nombuf = 2000, .ierrors = 1, .oerrors = 7
+	};
+	struct dpdk_device_drops drops = { 0 };
+	struct weir_port_stats stats = { 0 };
+
+	(void)state;
+	weir_dpdk_device_begin(&drops, &eth);
+	weir_dpdk_device_add(&drops, &eth);
+	weir_dpdk_count_device(&drops, &stats);
+	assert_int_equal(stats.device_missed | stats.device_no_buffer |
+				 stats.device_rx_errors |
+				 stats.device_tx_errors,
+			 0);
+	eth.imissed += 10;
+	eth.rx_nombuf += 20;
+	eth.ierrors += 30;
+	eth.oerrors += 40;
+	weir_dpdk_device_add(&drops, &eth);
+	/* Set back, and counted again: no step down, and no huge one up. */
+	eth = (struct rte_eth_stats){ .imissed = 3, .oerrors = 4 };
+	weir_dpdk_device_add(&drops, &eth);
+	/* Another device in its place keeps what there was. */
+	eth = (struct rte_eth_stats){ .imissed = 500 };
+	weir_dpdk_device_begin(&drops, &eth);
+	eth.imissed = 501;
+	weir_dpdk_device_add(&drops, &eth);
+	weir_dpdk_count_device(&drops, &stats);
+	assert_int_equal(stats.device_missed, 14);
+	assert_int_equal(stats.device_no_buffer, 20);
+	assert_int_equal(stats.device_rx_errors, 30);
+	assert_int_equal(stats.device_tx_errors, 44);
+}
+
 int
 main(void)
 {
@@ -215,6 +255,8 @@ main(void)
 		cmocka_unit_test(tables_cover_the_structs),
 		cmocka_unit_test(a_port_adds_up_its_reasons),
 		cmocka_unit_test(a_link_shows_its_drops_and_waits),
+		cmocka_unit_test(
+			drops_of_the_device_are_those_since_we_have_it),
 	};
 
 	return cmocka_run_group_tests_name("dpdk_counters", tests, NULL, NULL);
