@@ -4,6 +4,7 @@
 #include "counters.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define COUNTER(type, kind, name, unit, text) \
 	{ #name, #unit, text, offsetof(type, name), WEIR_COUNTER_##kind },
@@ -53,6 +54,31 @@ value_of(const struct weir_counters *counters, const struct part *part,
 	 const struct weir_counter *counter)
 {
 	return (uint64_t *)((char *)counters + part->offset + counter->offset);
+}
+
+static bool
+is_called(const struct weir_counter *counter, const char *name, size_t len)
+{
+	return strlen(counter->name) == len &&
+	       memcmp(counter->name, name, len) == 0;
+}
+
+uint64_t *
+weir_counters_find(struct weir_counters *counters, const char *name, size_t len)
+{
+	for (size_t p = 0; p < PARTS; p++) {
+		size_t part_len = strlen(parts[p].name);
+
+		if (len <= part_len || name[part_len] != '.' ||
+		    memcmp(name, parts[p].name, part_len) != 0)
+			continue;
+		for (size_t i = 0; i < parts[p].count; i++)
+			if (is_called(&parts[p].table[i], name + part_len + 1,
+				      len - part_len - 1))
+				return value_of(counters, &parts[p],
+						&parts[p].table[i]);
+	}
+	return NULL;
 }
 
 void

@@ -30,6 +30,10 @@ struct weir_counter {
 	enum weir_counter_kind kind;
 };
 
+/** A counter by its part and name, "tx.reserve_waits"; NULL: there is none. */
+uint64_t *weir_counters_find(struct weir_counters *counters, const char *name,
+			     size_t len);
+
 /** now becomes what was counted since before; levels stay. */
 void weir_counters_since(struct weir_counters *now,
 			 const struct weir_counters *before);

@@ -118,7 +118,10 @@ struct weir_perf_result {
 	int cpus[2];
 	const struct weir_tally *tally;
 	struct weir_integrity integrity;
-	struct weir_counters counters;       /* our side's, warm-up included */
+	struct weir_counters counters; /* our side's, warm-up included */
+	/* The other side's, or, of perf serve, its drops, waits and repairs;
+	 * NULL: not known. */
+	const struct weir_counters *peer_counters;
 	const struct weir_perf_fault *fault; /* NULL: none, or no --self */
 	const struct weir_perf_load *load;   /* NULL: not an open loop */
 	const char *floor_missing;           /* NULL: there is a floor */

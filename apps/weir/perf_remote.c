@@ -8,13 +8,16 @@
  *                                   <-------   answer (0, or why not)
  *     messages                      ------->   echoed (lat), counted (bw)
  *     end of its direction          ------->
- *                                   <-------   count, bw only; end
+ *                                   <-------   count, bw only; what the
+ *                                              server dropped or repaired, a
+ *                                              message per counter; end
  *
  * Words are little endian. There is no floor: the two sides share no memory
  * in which to find one.
  */
 
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "perf.h"
@@ -47,6 +50,13 @@ struct tallied {
 	uint64_t timed;
 	uint64_t ns;
 	uint64_t found[4]; /* struct weir_integrity */
+};
+
+/* A counter of the server's that is not 0, by its part and name: versions need
+ * not have the same ones. */
+struct told {
+	uint64_t value;
+	char name[56]; /* "port.device_missed" */
 };
 
 /* ---- both ------------------------------------------------------------------- */
@@ -141,13 +151,48 @@ serve_sink(struct weir_side *side, uint64_t warmup_ns, struct tallied *tallied)
 	return rc == WEIR_EOF ? 0 : rc;
 }
 
+struct teller {
+	struct weir_side *side;
+	int rc;
+};
+
+static void
+tell_event(void *arg, const char *part, const struct weir_counter *counter,
+	   uint64_t value)
+{
+	struct teller *teller = arg;
+	struct told told = { .value = htole64(value) };
+
+	if (counter->kind != WEIR_COUNTER_EVENT || value == 0 ||
+	    teller->rc != 0)
+		return;
+	snprintf(told.name, sizeof(told.name), "%s.%s", part, counter->name);
+	teller->rc = transmit(teller->side, &told, sizeof(told));
+}
+
+/* Drops, waits and repairs since then. */
+static int
+tell_events(struct weir_side *side, const struct weir_counters *before)
+{
+	struct teller teller = { .side = side };
+	struct weir_counters now;
+
+	weir_side_counters(side, &now);
+	weir_counters_since(&now, before);
+	weir_counters_each(&now, tell_event, &teller);
+	return teller.rc;
+}
+
 static int
 serve_count(struct weir_side *side, uint64_t warmup_ns)
 {
 	const struct weir_integrity *found = &side->test.order.found;
+	struct weir_counters before;
 	struct tallied tallied;
-	int rc = serve_sink(side, warmup_ns, &tallied);
+	int rc;
 
+	weir_side_counters(side, &before);
+	rc = serve_sink(side, warmup_ns, &tallied);
 	if (rc != 0)
 		return rc;
 	tallied.messages = htole64(tallied.messages);
@@ -157,7 +202,8 @@ serve_count(struct weir_side *side, uint64_t warmup_ns)
 	tallied.found[1] = htole64(found->duplicate);
 	tallied.found[2] = htole64(found->reordered);
 	tallied.found[3] = htole64(found->corrupt);
-	return transmit(side, &tallied, sizeof(tallied));
+	rc = transmit(side, &tallied, sizeof(tallied));
+	return rc != 0 ? rc : tell_events(side, &before);
 }
 
 static int
@@ -228,6 +274,7 @@ struct client {
 	struct weir_side side;
 	struct weir_tally *tally;
 	struct weir_integrity integrity;
+	struct weir_counters peer; /* events, as far as they were told */
 	uint64_t messages;
 	uint64_t start_ns; /* of the first size */
 	uint64_t warmup_ns, time_ns;
@@ -323,6 +370,27 @@ client_chunk(const struct client *client)
 							: (uint32_t)left;
 }
 
+/* Until the server closes. One of another version may know other counters. */
+static int
+hear_events(struct client *client)
+{
+	struct told told;
+	uint64_t *at;
+	int rc;
+
+	memset(&client->peer, 0, sizeof(client->peer));
+	while ((rc = receive(&client->side, &told, sizeof(told),
+			     ANSWER_WAIT_NS)) == 1) {
+		at = weir_counters_find(&client->peer, told.name,
+					strnlen(told.name, sizeof(told.name)));
+		if (at != NULL)
+			*at = le64toh(told.value);
+	}
+	if (rc == 0)
+		return -ETIMEDOUT;
+	return rc == WEIR_EOF ? 0 : rc;
+}
+
 static int
 client_bw(struct client *client)
 {
@@ -357,7 +425,7 @@ client_bw(struct client *client)
 		to->rate[0] = (double)to->messages * 1e9 /
 			      (double)le64toh(tallied.ns);
 	to->windows = 1;
-	return 0;
+	return hear_events(client);
 }
 
 /* @return 0, or exit code. */
@@ -392,6 +460,8 @@ client_size(struct client *client, weir_perf_report_fn report, void *arg)
 	if (rc < 0 && rc != -EINTR)
 		return weir_tool_link_fail(client->side.endpoint, rc);
 	weir_side_counters(&client->side, &result.counters);
+	if (client->side.kind == WEIR_PERF_BW && rc == 0)
+		result.peer_counters = &client->peer;
 	result.interrupted = weir_tool_signal != 0;
 	result.duration_ns = weir_now_ns() - start_ns;
 	result.messages = client->messages;

@@ -64,6 +64,9 @@ peer_turn(struct weir_side *side, struct weir_self *self, enum weir_self_op op)
 		weir_fault_count(side->endpoint, side->port, &reply->fault);
 		return weir_fault_switch(side->endpoint, side->port,
 					 self->page->order.fault != 0);
+	case WEIR_SELF_COUNT:
+		weir_side_counters(side, &reply->counters);
+		return 0;
 	case WEIR_SELF_QUIT:
 		break;
 	}
@@ -256,6 +259,7 @@ struct meter {
 	struct weir_side side;
 	struct weir_tally *tally;
 	struct weir_integrity before; /* of earlier sizes */
+	struct weir_counters peer;    /* of this one */
 	double ticks_per_ns;
 	int cpus[2];
 	struct weir_perf_plan plan;
@@ -265,6 +269,56 @@ struct meter {
 	weir_perf_report_fn report;
 	void *arg;
 };
+
+/* Both sides', now. @return 0; negative. */
+static int
+count_both(struct meter *meter, struct weir_counters *ours,
+	   struct weir_counters *peers)
+{
+	struct weir_self *self = &meter->self;
+	int rc;
+
+	weir_self_begin(self, WEIR_SELF_COUNT, WEIR_SELF_TEST);
+	rc = weir_self_end(self, &meter->side.test.load);
+	weir_side_counters(&meter->side, ours);
+	*peers = self->page->reply.counters;
+	return rc;
+}
+
+/* What the kind of run asks for. @return as weir_trial_run(). */
+static int
+run_trial(struct meter *meter, struct weir_trial *trial,
+	  struct weir_perf_result *result)
+{
+	if (result->kind == WEIR_PERF_LOAD) {
+		result->load = meter->load;
+		return weir_perf_load_run(trial, meter->load);
+	}
+	if (!weir_fault_wanted(trial->side->endpoint))
+		return weir_trial_run(trial);
+	result->fault = &meter->fault;
+	return weir_perf_fault_run(trial, &meter->fault);
+}
+
+/* The run, and what both sides counted meanwhile. */
+static int
+run_counted(struct meter *meter, struct weir_trial *trial,
+	    struct weir_perf_result *result)
+{
+	struct weir_counters before, peer_before;
+	int rc = count_both(meter, &before, &peer_before), counted = 0;
+
+	if (rc == 0)
+		rc = run_trial(meter, trial, result);
+	if (rc == 0 || rc == -EINTR)
+		counted = count_both(meter, &result->counters, &meter->peer);
+	if (counted != 0)
+		return counted;
+	weir_counters_since(&result->counters, &before);
+	weir_counters_since(&meter->peer, &peer_before);
+	result->peer_counters = &meter->peer;
+	return rc;
+}
 
 static int
 meter_run_one(struct meter *meter, uint32_t index)
@@ -286,7 +340,6 @@ meter_run_one(struct meter *meter, uint32_t index)
 		.self = true,
 	};
 	uint64_t start_ns = weir_now_ns();
-	struct weir_counters before;
 	struct weir_integrity now;
 	int rc = meter_size(side, &meter->self, run);
 
@@ -294,16 +347,8 @@ meter_run_one(struct meter *meter, uint32_t index)
 		       meter->plan.count - index, &trial.warmup_ns,
 		       &trial.time_ns);
 	weir_tally_reset(meter->tally);
-	weir_side_counters(side, &before);
-	if (rc == 0 && run->kind == WEIR_PERF_LOAD) {
-		result.load = meter->load;
-		rc = weir_perf_load_run(&trial, meter->load);
-	} else if (rc == 0 && weir_fault_wanted(side->endpoint)) {
-		result.fault = &meter->fault;
-		rc = weir_perf_fault_run(&trial, &meter->fault);
-	} else if (rc == 0) {
-		rc = weir_trial_run(&trial);
-	}
+	if (rc == 0)
+		rc = run_counted(meter, &trial, &result);
 	if (rc < 0 && rc != -EINTR)
 		return link_broken(side, &meter->self, rc);
 	sum_integrity(side, &meter->self, &now);
@@ -314,8 +359,6 @@ meter_run_one(struct meter *meter, uint32_t index)
 		.corrupt = now.corrupt - meter->before.corrupt,
 	};
 	meter->before = now;
-	weir_side_counters(side, &result.counters);
-	weir_counters_since(&result.counters, &before);
 	result.interrupted = rc == -EINTR;
 	result.duration_ns = weir_now_ns() - start_ns;
 	result.messages = trial.messages;

@@ -147,6 +147,7 @@ row(const struct weir_report *report, const struct weir_figures *f, FILE *to)
 struct events {
 	FILE *to;
 	uint32_t size;
+	const char *whose; /* "", or "peer " */
 };
 
 static void
@@ -161,9 +162,21 @@ print_event(void *arg, const char *part, const struct weir_counter *counter,
 	if (strcmp(part, "link") == 0 &&
 	    strncmp(counter->name, "reserve_", 8) == 0)
 		return;
-	fprintf(events->to, "%7u: %s %s %llu %s: %s\n", events->size, part,
-		counter->name, (unsigned long long)value, counter->unit,
-		counter->text);
+	fprintf(events->to, "%7u: %s%s %s %llu %s: %s\n", events->size,
+		events->whose, part, counter->name, (unsigned long long)value,
+		counter->unit, counter->text);
+}
+
+static void
+print_events(const struct weir_perf_result *result, FILE *to)
+{
+	struct events ours = { to, result->size, "" };
+	struct events peers = { to, result->size, "peer " };
+
+	if (result->load == NULL) /* else each point has its own */
+		weir_counters_each(&result->counters, print_event, &ours);
+	if (result->peer_counters != NULL)
+		weir_counters_each(result->peer_counters, print_event, &peers);
 }
 
 static void
@@ -243,6 +256,7 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 		heading(report, to);
 	if (result->load != NULL) {
 		weir_report_load_human(report, to);
+		print_events(result, to);
 		return;
 	}
 	for (uint32_t i = 0; i < report->place_count; i++)
@@ -260,8 +274,7 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 			(unsigned long long)found->duplicate,
 			(unsigned long long)found->reordered,
 			(unsigned long long)found->corrupt);
-	weir_counters_each(&result->counters, print_event,
-			   &(struct events){ to, result->size });
+	print_events(result, to);
 	if (result->fault != NULL)
 		fault_rows(report, to);
 	else if (result->self && result->floor_missing != NULL)
@@ -474,41 +487,32 @@ subject_value(const struct weir_report *report, const struct subject *subject)
 	return value;
 }
 
-/* A counter by its part and name, as in the JSON: "tx.reserve_waits". */
-struct wanted_counter {
-	const char *name;
-	size_t len;
-	uint64_t value;
-	bool found;
-};
-
-static void
-match_counter(void *arg, const char *part, const struct weir_counter *counter,
-	      uint64_t value)
-{
-	struct wanted_counter *wanted = arg;
-	size_t len = strlen(part);
-
-	if (wanted->len != len + 1 + strlen(counter->name) ||
-	    strncmp(wanted->name, part, len) != 0 || wanted->name[len] != '.' ||
-	    strncmp(wanted->name + len + 1, counter->name,
-		    wanted->len - len - 1) != 0)
-		return;
-	wanted->value = value;
-	wanted->found = true;
-}
-
+/* A counter of ours as in the JSON, "tx.reserve_waits", or of the other side,
+ * "peer.link.drop_stale". */
 static bool
 find_counter(const struct weir_report *report, const char *name, size_t len,
 	     double *value)
 {
-	static const struct weir_counters none;
-	struct wanted_counter wanted = { name, len, 0, false };
+	static const char peer[] = "peer.";
+	const size_t peer_len = sizeof(peer) - 1;
+	bool peers = len > peer_len && memcmp(name, peer, peer_len) == 0;
+	struct weir_counters counters = { 0 };
+	bool known = true;
+	uint64_t *at;
 
-	weir_counters_each(report != NULL ? &report->result->counters : &none,
-			   match_counter, &wanted);
-	*value = (double)wanted.value;
-	return wanted.found;
+	if (report != NULL && !peers)
+		counters = report->result->counters;
+	if (report != NULL && peers) {
+		known = report->result->peer_counters != NULL;
+		if (known)
+			counters = *report->result->peer_counters;
+	}
+	at = weir_counters_find(&counters, name + (peers ? peer_len : 0),
+				len - (peers ? peer_len : 0));
+	if (at == NULL)
+		return false;
+	*value = known ? (double)*at : NAN;
+	return true;
 }
 
 static int

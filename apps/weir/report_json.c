@@ -232,9 +232,12 @@ add_counter(void *arg, const char *part, const struct weir_counter *counter,
 json_t *
 weir_json_counters(const struct weir_counters *counters)
 {
-	json_t *parts = json_pack("{s:{}, s:{}, s:{}, s:{}}", "link", "tx",
-				  "rx", "port");
+	json_t *parts;
 
+	if (counters == NULL)
+		return json_null();
+	parts = json_pack("{s:{}, s:{}, s:{}, s:{}}", "link", "tx", "rx",
+			  "port");
 	weir_counters_each(counters, add_counter, parts);
 	return parts;
 }
@@ -344,7 +347,7 @@ root_json(const struct weir_report *report)
 
 	return json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		" s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
 		"host", weir_json_host(), "link", weir_json_link(report),
 		"test", test_json(report), "result", result_json(report, f),
@@ -356,7 +359,8 @@ root_json(const struct weir_report *report)
 		"fault", fault_json(report), "relative_goodput",
 		weir_json_number(relative_goodput(report), 0.0001), "transport",
 		transport_json(&report->result->counters.link), "counters",
-		weir_json_counters(&report->result->counters), "integrity",
+		weir_json_counters(&report->result->counters), "peer_counters",
+		weir_json_counters(report->result->peer_counters), "integrity",
 		weir_json_integrity(&report->result->integrity), "warnings",
 		warnings_json(report));
 }

@@ -330,18 +330,19 @@ weir_json_load(const struct weir_report *report)
 
 	for (uint32_t i = 0; i < load->count; i++)
 		json_array_append_new(points, point_json(&load->points[i]));
-	return json_pack("{s:s, s:{s:s}, s:o, s:o, s:{s:s, s:I, s:I, s:b, s:o, "
-			 "s:I, s:s},"
-			 " s:o, s:o, s:o}",
-			 "schema", "weir.perf.load/1", "tool", "version",
-			 weir_version(), "host", weir_json_host(), "link",
-			 weir_json_link(report), "test", "kind", "load", "size",
-			 (json_int_t)result->size, "burst",
-			 (json_int_t)report->args->burst, "verify",
-			 report->args->verify, "cpus",
-			 json_pack("[i, i]", result->cpus[0], result->cpus[1]),
-			 "duration_ns", (json_int_t)result->duration_ns,
-			 "command", report->args->command, "max_rate",
-			 weir_json_number(load->max_rate, 1), "points", points,
-			 "integrity", weir_json_integrity(&result->integrity));
+	return json_pack(
+		"{s:s, s:{s:s}, s:o, s:o, s:{s:s, s:I, s:I, s:b, s:o, "
+		"s:I, s:s},"
+		" s:o, s:o, s:o, s:o}",
+		"schema", "weir.perf.load/1", "tool", "version", weir_version(),
+		"host", weir_json_host(), "link", weir_json_link(report),
+		"test", "kind", "load", "size", (json_int_t)result->size,
+		"burst", (json_int_t)report->args->burst, "verify",
+		report->args->verify, "cpus",
+		json_pack("[i, i]", result->cpus[0], result->cpus[1]),
+		"duration_ns", (json_int_t)result->duration_ns, "command",
+		report->args->command, "max_rate",
+		weir_json_number(load->max_rate, 1), "points", points,
+		"peer_counters", weir_json_counters(result->peer_counters),
+		"integrity", weir_json_integrity(&result->integrity));
 }

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "counters.h"
 #include "fault.h"
 #include "load.h"
 #include "order.h"
@@ -37,6 +38,7 @@ enum weir_self_op {
 	WEIR_SELF_ANSWER, /* echo an open loop, see perf_load.h */
 	WEIR_SELF_SETTLE, /* settle the load */
 	WEIR_SELF_FAULT,  /* begin or end the faults of --fault */
+	WEIR_SELF_COUNT,  /* say what was counted so far */
 	WEIR_SELF_QUIT,   /* close everything and end */
 };
 
@@ -73,6 +75,7 @@ struct weir_self_reply {
 	struct weir_integrity found; /* by the peer, since the start */
 	uint64_t received;           /* by the peer's link, since the start */
 	struct weir_fault_counts fault; /* WEIR_SELF_FAULT */
+	struct weir_counters counters;  /* WEIR_SELF_COUNT */
 };
 
 /* Written by the peer: when its loop stood still; see perf_load.h. */

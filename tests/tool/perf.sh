@@ -114,6 +114,27 @@ if grep -q 'link drop_' "$DIR/text"; then
 	fail "$CASE: $(cat "$DIR/text")"
 fi
 
+begin "the other side's drops, waits and repairs too"
+if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
+	timeout 60 "$WEIR" perf bw dpdk:,coalesce=off --self \
+		-s 64 -t 200ms -O 0s --fault 'dup=20%,seed=1' \
+		--assert 'peer.link.drop_duplicate>0' >"$DIR/text"
+	equal "exit code" 0 $?
+	grep -q 'peer link drop_duplicate [0-9]* packets' "$DIR/text" ||
+		fail "$CASE: $(cat "$DIR/text")"
+	background server -v perf serve "dpdk:$NAME" -n 2 \
+		--fault 'dup=20%,seed=1'
+	listening server
+	timeout 60 "$WEIR" perf bw "dpdk:$NAME" -s 64 -t 200ms -J >"$DIR/json"
+	equal "exit code" 0 $?
+	holds "$DIR/json" "r['peer_counters']['link']['drop_duplicate'] > 0"
+	holds "$DIR/json" "r['counters']['link']['drop_duplicate'] == 0"
+	timeout 60 "$WEIR" perf lat "dpdk:$NAME" -s 64 -t 200ms -J >"$DIR/json"
+	equal "exit code" 0 $?
+	holds "$DIR/json" "r['peer_counters'] is None"
+	ended server 0
+fi
+
 begin "one CPU for both sides"
 one_cpu "$WEIR" perf lat shm: --self -J -t 300ms >"$DIR/json"
 equal "exit code" 0 $?
@@ -200,7 +221,7 @@ begin "a peer that dies is exit code 1 and one line"
 for kind in lat bw; do
 	background run perf $kind shm: --self -t 60s -O 60s
 	until_true pgrep -P "${PIDS[run]}" >/dev/null
-	sleep 0.5
+	sleep 2
 	pkill -KILL -P "${PIDS[run]}"
 	ended run 1
 	grep -q '^weir: shm:.*' "$DIR/run.err" ||

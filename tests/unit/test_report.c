@@ -453,7 +453,13 @@ assertions_hold_or_not(void **state)
 		{ "floor.p50<129ns", 0 },
 		{ "tx.copied_bytes==7", 1 },
 		{ "rx.copied_bytes==7", 0 },
+		{ "port.device_missed==0", 1 },
+		{ "peer.port.device_missed==3", 1 },
+		{ "peer.tx.copied_bytes==7", 0 },
+		{ "peer.tx.copied", -EINVAL },
+		{ "peer.", -EINVAL },
 	};
+	struct weir_counters peer = { 0 };
 	struct weir_tally *tally = weir_tally_new();
 	struct weir_perf_result result;
 	struct weir_report report;
@@ -464,6 +470,8 @@ assertions_hold_or_not(void **state)
 	setup_result(&result, tally);
 	result.integrity.lost = 2;
 	result.counters.tx.copied_bytes = 7;
+	peer.port.device_missed = 3;
+	result.peer_counters = &peer;
 	weir_report_of(&args, &result, &report);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		double value;
