@@ -131,6 +131,37 @@ get_permits(struct weir_perf_link *link, struct weir_permit *permits,
 	return rc;
 }
 
+/*
+ * A permit for the next message, while we wait anyway: who is in a hurry to
+ * answer has it before he is asked. One look, since there may be no room yet.
+ */
+static inline void
+get_ahead(struct weir_perf_link *link, struct weir_permit *ahead)
+{
+	if (ahead->tx == NULL &&
+	    weir_tx_reserve_burst(link->tx, link->load.size, ahead, 1) != 1)
+		ahead->tx = NULL;
+}
+
+/* The one of before, or a new one. @return 1; negative. */
+static inline int
+take_ahead(struct weir_perf_link *link, struct weir_permit *ahead,
+	   struct weir_permit *permit)
+{
+	if (__builtin_expect(ahead->tx == NULL, 0))
+		return get_permits(link, permit, 1);
+	*permit = *ahead;
+	ahead->tx = NULL;
+	return 1;
+}
+
+static void
+drop_ahead(struct weir_permit *ahead)
+{
+	if (ahead->tx != NULL)
+		weir_permit_drop(ahead);
+}
+
 int
 weir_perf_link_ready(struct weir_perf_link *link)
 {
@@ -143,12 +174,12 @@ weir_perf_link_ready(struct weir_perf_link *link)
 	return 0;
 }
 
-int
-weir_perf_link_send(struct weir_perf_link *link)
+static inline int
+send_one(struct weir_perf_link *link, struct weir_permit *ahead)
 {
 	struct weir_permit permit;
 	struct weir_slot slot;
-	int rc = get_permits(link, &permit, 1);
+	int rc = take_ahead(link, ahead, &permit);
 
 	if (__builtin_expect(rc < 0, 0))
 		return rc;
@@ -158,6 +189,14 @@ weir_perf_link_send(struct weir_perf_link *link)
 	if (link->polled)
 		weir_tx_flush(link->tx);
 	return 0;
+}
+
+int
+weir_perf_link_send(struct weir_perf_link *link)
+{
+	struct weir_permit none = { .tx = NULL };
+
+	return send_one(link, &none);
 }
 
 int
@@ -226,14 +265,15 @@ weir_perf_link_echo(struct weir_perf_link *link, struct weir_msg *msgs,
 /* The reply is built while the request is held, and the request handed back
  * when the reply is on its way. */
 static inline int
-reply(struct weir_perf_link *link, struct weir_msg *msg)
+reply(struct weir_perf_link *link, struct weir_msg *msg,
+      struct weir_permit *ahead)
 {
 	struct weir_permit permit;
 	struct weir_slot slot;
 	int rc;
 
 	inspect(link, msg);
-	rc = get_permits(link, &permit, 1);
+	rc = take_ahead(link, ahead, &permit);
 	if (__builtin_expect(rc < 0, 0)) {
 		weir_msg_release(msg);
 		return rc;
@@ -247,8 +287,9 @@ reply(struct weir_perf_link *link, struct weir_msg *msg)
 	return 1;
 }
 
-int
-weir_perf_link_answer(struct weir_perf_link *link)
+/* @return 1; 0; negative. */
+static inline int
+answer(struct weir_perf_link *link, struct weir_permit *ahead)
 {
 	struct weir_msg msg;
 	int rc = weir_perf_link_poll(link);
@@ -256,39 +297,59 @@ weir_perf_link_answer(struct weir_perf_link *link)
 	if (__builtin_expect(rc < 0, 0))
 		return rc;
 	rc = weir_rx_recv(link->rx, &msg);
-	return rc <= 0 ? rc : reply(link, &msg);
+	return rc <= 0 ? rc : reply(link, &msg, ahead);
+}
+
+int
+weir_perf_link_answer(struct weir_perf_link *link)
+{
+	struct weir_permit none = { .tx = NULL };
+
+	return answer(link, &none);
 }
 
 /* ---- as a load ------------------------------------------------------------------ */
+
+/* @return 1; negative. */
+static inline int
+await_answer(struct weir_perf_link *link, struct weir_msg *msg)
+{
+	struct weir_spin spin = { .limit = link->load.spin_limit };
+	int rc;
+
+	for (;;) {
+		rc = weir_perf_link_poll(link);
+		if (rc == 0)
+			rc = weir_rx_recv(link->rx, msg);
+		if (rc != 0)
+			return rc;
+		if (weir_spin(&spin) != 0)
+			return -ETIMEDOUT;
+	}
+}
 
 static int
 link_rounds(struct weir_load *load, uint32_t n)
 {
 	struct weir_perf_link *link = (struct weir_perf_link *)load;
-	struct weir_spin spin = { .limit = load->spin_limit };
+	struct weir_permit ahead = { .tx = NULL };
+	struct weir_msg msg;
+	int rc = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct weir_msg msg;
-		int rc = weir_perf_link_send(link);
-
+		rc = send_one(link, &ahead);
 		if (__builtin_expect(rc < 0, 0))
-			return rc;
-		for (;;) {
-			rc = weir_perf_link_poll(link);
-			if (rc == 0)
-				rc = weir_rx_recv(link->rx, &msg);
-			if (rc != 0)
-				break;
-			if (weir_spin(&spin) != 0)
-				return -ETIMEDOUT;
-		}
+			break;
+		if (i + 1 < n)
+			get_ahead(link, &ahead);
+		rc = await_answer(link, &msg);
 		if (__builtin_expect(rc < 0, 0))
-			return rc;
-		weir_spin_reset(&spin);
+			break;
 		inspect(link, &msg);
 		weir_msg_release(&msg);
 	}
-	return 0;
+	drop_ahead(&ahead);
+	return rc < 0 ? rc : 0;
 }
 
 static int
@@ -296,20 +357,24 @@ link_echo(struct weir_load *load)
 {
 	struct weir_perf_link *link = (struct weir_perf_link *)load;
 	struct weir_spin spin = { .limit = load->spin_limit };
+	struct weir_permit ahead = { .tx = NULL };
 	int rc;
 
 	for (;;) {
-		rc = weir_perf_link_answer(link);
+		get_ahead(link, &ahead);
+		rc = answer(link, &ahead);
 		if (rc < 0)
-			return rc;
+			break;
 		if (rc > 0) {
 			weir_spin_reset(&spin);
 			continue;
 		}
 		if (!weir_gate_open(load->gate))
-			return 0;
+			break;
 		(void)weir_spin(&spin);
 	}
+	drop_ahead(&ahead);
+	return rc < 0 ? rc : 0;
 }
 
 static int
@@ -455,6 +520,7 @@ static int
 sleep_echo(struct weir_load *load)
 {
 	struct weir_perf_link *link = (struct weir_perf_link *)load;
+	struct weir_permit none = { .tx = NULL };
 	struct weir_msg msg;
 	int rc;
 
@@ -462,7 +528,7 @@ sleep_echo(struct weir_load *load)
 		rc = sleep_until(link, GATE_NS, &msg);
 		if (rc > 0) {
 			weir_load_think(load);
-			rc = reply(link, &msg);
+			rc = reply(link, &msg, &none);
 		}
 	} while (rc > 0 || (rc == 0 && weir_gate_open(load->gate)));
 	return rc;
