@@ -474,6 +474,33 @@ an_old_cookie_is_worth_nothing(void **state)
 	assert_int_equal(links(), 0);
 }
 
+/* However often he asks again: 3 s, on the port's own clock. */
+static void
+nobody_keeps_a_link_half_open(void **state)
+{
+	struct wire_params p = params(UINT64_C(0x1230000), 1);
+	struct dpdk_port *port = dpdk_port_of(port_a);
+	uint64_t start_ns;
+
+	(void)state;
+	start_ns = port->now_ns;
+	send_init(OUR_IP, OUR_PORT, &p, NULL);
+	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 1);
+	assert_int_equal(links(), 1);
+	while (port->now_ns - start_ns < SECOND_NS) {
+		port->ns_base += SECOND_NS / 10;
+		send_init(OUR_IP, OUR_PORT, &p, NULL);
+		turn();
+	}
+	assert_true(happened(DPDK_INIT_AGAIN) > 0);
+	port->ns_base += 2 * SECOND_NS + SECOND_NS / 10;
+	for (int i = 0; i < 10; i++)
+		turn();
+	/* Unless this machine stood still for seconds, and it was another. */
+	if (happened(DPDK_INIT_WELCOME) == 1)
+		assert_int_equal(links(), 0);
+}
+
 /* ---- later lives, gone ------------------------------------------------------------ */
 
 static void
@@ -1277,6 +1304,7 @@ main(void)
 		RAW(a_goodbye_where_nobody_parts_is_an_unknown_token),
 		COOKIE(a_cookie_is_of_no_use_to_another),
 		COOKIE(an_old_cookie_is_worth_nothing),
+		MANY(nobody_keeps_a_link_half_open),
 		COOKIE(a_restarted_peer_gets_its_link_at_once),
 		COOKIE(a_half_open_link_of_a_former_life_goes_too),
 		MANY(former_links_end_a_few_at_a_time),
