@@ -627,7 +627,7 @@ dpdk_port_stats(struct weir_port *p, struct weir_port_stats *stats)
 	stats->rx_misdirected = port->share_counts.handed;
 	stats->rx_inbox_full = port->share_counts.lost;
 	weir_dpdk_count_drops(port->frames, port->neigh.counts, port->packets,
-			      port->gate.counts, stats);
+			      port->gate.listen.counts, stats);
 	if (port->dev != NULL &&
 	    (!port->publishing || port->now_ns >= port->device_next_look_ns))
 		device_look(port);

@@ -84,24 +84,24 @@ weir_dpdk_packet_counter(enum wire_drop reason)
 }
 
 size_t
-weir_dpdk_stranger_counter(enum dpdk_stranger what)
+weir_dpdk_stranger_counter(enum listen_count what)
 {
-	static const size_t at[DPDK_STRANGERS] = {
-		[DPDK_INIT_MALFORMED] = PORT(init_malformed),
-		[DPDK_INIT_AGAIN] = PORT(init_again),
-		[DPDK_INIT_WELCOME] = PORT(init_welcome),
-		[DPDK_INIT_RETRY] = PORT(init_retry),
-		[DPDK_INIT_REFUSED] = PORT(init_refused),
-		[DPDK_INIT_NO_ROOM] = PORT(init_no_room),
-		[DPDK_COOKIE_WRONG] = PORT(cookie_wrong),
-		[DPDK_REJECT_LIMITED] = PORT(reject_limited),
-		[DPDK_SUPERSEDED] = PORT(superseded),
-		[DPDK_TOKEN_UNKNOWN] = PORT(token_unknown),
-		[DPDK_GONE_SENT] = PORT(gone_sent),
-		[DPDK_GONE_LIMITED] = PORT(gone_limited),
-		[DPDK_GONE_TAKEN] = PORT(gone_taken),
-		[DPDK_GONE_UNKNOWN] = PORT(gone_unknown),
-		[DPDK_GONE_FORGED] = PORT(gone_forged),
+	static const size_t at[LISTEN_COUNTS] = {
+		[LISTEN_INIT_MALFORMED] = PORT(init_malformed),
+		[LISTEN_INIT_AGAIN] = PORT(init_again),
+		[LISTEN_INIT_WELCOME] = PORT(init_welcome),
+		[LISTEN_INIT_RETRY] = PORT(init_retry),
+		[LISTEN_INIT_REFUSED] = PORT(init_refused),
+		[LISTEN_INIT_NO_ROOM] = PORT(init_no_room),
+		[LISTEN_COOKIE_WRONG] = PORT(cookie_wrong),
+		[LISTEN_REJECT_LIMITED] = PORT(reject_limited),
+		[LISTEN_SUPERSEDED] = PORT(superseded),
+		[LISTEN_TOKEN_UNKNOWN] = PORT(token_unknown),
+		[LISTEN_GONE_SENT] = PORT(gone_sent),
+		[LISTEN_GONE_LIMITED] = PORT(gone_limited),
+		[LISTEN_GONE_TAKEN] = PORT(gone_taken),
+		[LISTEN_GONE_UNKNOWN] = PORT(gone_unknown),
+		[LISTEN_GONE_FORGED] = PORT(gone_forged),
 	};
 
 	return at[what];
@@ -152,7 +152,7 @@ void
 weir_dpdk_count_drops(const uint64_t frames[DPDK_HDR_RESULTS],
 		      const uint64_t neighbours[DPDK_NEIGH_RESULTS],
 		      const uint64_t packets[WIRE_DROPS],
-		      const uint64_t strangers[DPDK_STRANGERS],
+		      const uint64_t strangers[LISTEN_COUNTS],
 		      struct weir_port_stats *stats)
 {
 	size_t at;
@@ -177,8 +177,8 @@ weir_dpdk_count_drops(const uint64_t frames[DPDK_HDR_RESULTS],
 		count_at(stats, at, packets[i]);
 		stats->rx_malformed += packets[i];
 	}
-	for (int i = 0; i < DPDK_STRANGERS; i++) {
-		at = weir_dpdk_stranger_counter((enum dpdk_stranger)i);
+	for (int i = 0; i < LISTEN_COUNTS; i++) {
+		at = weir_dpdk_stranger_counter((enum listen_count)i);
 		if (at != 0)
 			count_at(stats, at, strangers[i]);
 	}

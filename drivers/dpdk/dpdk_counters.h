@@ -6,7 +6,7 @@
  *   enum dpdk_hdr_result    frame_*      \
  *   enum dpdk_neigh_result  neighbour_*   > struct weir_port_stats
  *   enum wire_drop          packet_*     |
- *   enum dpdk_stranger      its name     /
+ *   enum listen_count      its name     /
  *   enum conn_drop          drop_*       \  struct weir_link_stats
  *   enum dpdk_wait          reserve_*    /  (and struct weir_tx_stats)
  *
@@ -48,14 +48,14 @@ void weir_dpdk_count_device(const struct dpdk_device_drops *drops,
 size_t weir_dpdk_frame_counter(enum dpdk_hdr_result result);
 size_t weir_dpdk_neigh_counter(enum dpdk_neigh_result result);
 size_t weir_dpdk_packet_counter(enum wire_drop reason);
-size_t weir_dpdk_stranger_counter(enum dpdk_stranger what);
+size_t weir_dpdk_stranger_counter(enum listen_count what);
 size_t weir_dpdk_link_counter(enum conn_drop reason);
 
 /* Add to stats: each reason, and the older sums. */
 void weir_dpdk_count_drops(const uint64_t frames[DPDK_HDR_RESULTS],
 			   const uint64_t neighbours[DPDK_NEIGH_RESULTS],
 			   const uint64_t packets[WIRE_DROPS],
-			   const uint64_t strangers[DPDK_STRANGERS],
+			   const uint64_t strangers[LISTEN_COUNTS],
 			   struct weir_port_stats *stats);
 
 /* Fill in all but the bytes. waits: read with relaxed loads. */

@@ -473,7 +473,7 @@ conn_config(struct dpdk_flow *flow, struct conn_config *c)
 	/* Up to an eighth sooner, so that links of the same age take turns. */
 	c->keepalive_ns -= c->keepalive_ns / 2048 * (random[1] >> 56);
 	c->instance = weir_dpdk_gate_instance(&port->gate, &flow->local);
-	weir_cookie_proof(port->gate.secret, c->token, c->proof);
+	weir_cookie_proof(port->gate.listen.secret, c->token, c->proof);
 	c->rx_window_packets = rx_window(flow);
 	c->rx_credit_msgs = flow->held_total;
 	c->tx_window_packets = tx_window(flow);

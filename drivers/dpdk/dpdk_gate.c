@@ -96,12 +96,12 @@ weir_dpdk_cookie_read(const struct weir_endpoint *ep, bool no_wire,
 		      uint8_t *cookie)
 {
 	static const char *const words[3] = {
-		[DPDK_COOKIE_ALWAYS] = "always",
-		[DPDK_COOKIE_PRESSURE] = "pressure",
-		[DPDK_COOKIE_OFF] = "off",
+		[LISTEN_COOKIE_ALWAYS] = "always",
+		[LISTEN_COOKIE_PRESSURE] = "pressure",
+		[LISTEN_COOKIE_OFF] = "off",
 	};
 
-	*cookie = no_wire ? DPDK_COOKIE_OFF : DPDK_COOKIE_ALWAYS;
+	*cookie = no_wire ? LISTEN_COOKIE_OFF : LISTEN_COOKIE_ALWAYS;
 	return read_word(ep, "cookie", words, cookie);
 }
 
@@ -195,15 +195,15 @@ weir_dpdk_gate_open(struct dpdk_gate *gate, const struct weir_endpoint *ep)
 	if (rc == 0)
 		rc = draw_key(&gate->hash);
 	if (rc == 0)
-		rc = path != NULL ? read_secret(path, &gate->secret)
-				  : draw_key(&gate->secret);
+		rc = path != NULL ? read_secret(path, &gate->listen.secret)
+				  : draw_key(&gate->listen.secret);
 	if (rc != 0)
 		return rc;
-	weir_cookie_rotate(&gate->keys, fresh);
+	weir_cookie_rotate(&gate->listen.keys, fresh);
 	/* Without a secret that lasts anyone may know the name; a cookie
 	 * keeps him from using it. */
 	if (path != NULL)
-		gate->names = gate->secret;
+		gate->names = gate->listen.secret;
 	/* Grows from one life to the next also over a reboot. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	gate->epoch = (uint64_t)now.tv_sec * UINT64_C(1000000000) +

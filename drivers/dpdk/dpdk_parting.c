@@ -89,7 +89,7 @@ weir_dpdk_on_parting(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 		     const struct wire_hdr *hdr)
 {
 	if (!port->dev->peer_crash_unsafe) {
-		port->gate.counts[DPDK_TOKEN_UNKNOWN]++;
+		port->gate.listen.counts[LISTEN_TOKEN_UNKNOWN]++;
 		port->stats.rx_unknown_link++;
 		return;
 	}

@@ -53,7 +53,6 @@
 #define DPDK_UDP_CONNECTS 64
 
 /* Links that a listener keeps for weir_link_accept(). */
-#define DPDK_BACKLOG 256
 
 /* An absent memif listener is looked for so often. */
 #define DPDK_DEVICE_RETRY_NS UINT64_C(10000000)
@@ -72,7 +71,7 @@ struct dpdk_listener {
 	uint32_t waiting_count; /* links in the queue, all established */
 	uint32_t half_open;
 	uint16_t udp_port;
-	uint8_t cookie; /* enum dpdk_cookie */
+	uint8_t cookie; /* enum listen_cookie */
 	struct dpdk_link_keys keys;
 	int fd;
 };

@@ -4,6 +4,7 @@
 
 /*
  * dpdk_stranger: packets that belong to no link, and what is said to them.
+ * lib/listen.h decides; here links are looked up, made and ended for it.
  *
  *     INIT, no cookie    -> RETRY    nothing is kept
  *     INIT, welcome      -> a flow, which sends ACCEPT
@@ -17,43 +18,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bucket.h"
-#include "conn.h"
 #include "dpdk_hdr.h"
+#include "listen.h"
 #include "weir_driver.h"
 
 struct dpdk_flow;
 struct dpdk_port;
-
-/* What became of them; each has a counter and a name. */
-enum dpdk_stranger {
-	DPDK_INIT_MALFORMED,
-	DPDK_INIT_AGAIN,     /* of a link that is half open */
-	DPDK_INIT_WELCOME,   /* ACCEPT follows */
-	DPDK_INIT_RETRY,     /* asked to come again with a cookie */
-	DPDK_INIT_REFUSED,   /* told so by REJECT */
-	DPDK_INIT_NO_ROOM,   /* of these, soft: too many links half open */
-	DPDK_COOKIE_WRONG,   /* or too old */
-	DPDK_REJECT_LIMITED, /* REJECT not sent: too many */
-	DPDK_SUPERSEDED,     /* links that ended as the peer was restarted */
-	DPDK_TOKEN_UNKNOWN,
-	DPDK_GONE_SENT,
-	DPDK_GONE_LIMITED, /* GONE not sent: too many */
-	DPDK_GONE_TAKEN,   /* links that ended by it */
-	DPDK_GONE_UNKNOWN, /* about a peer of none of our links */
-	DPDK_GONE_FORGED,  /* without the right proof */
-	DPDK_STRANGERS,
-};
-
-/* A short lower-case name for statistics: "init_retry", ... */
-const char *weir_dpdk_stranger_name(enum dpdk_stranger what);
-
-/* When a listener asks for a cookie; docs/wire.md 4.3. */
-enum dpdk_cookie {
-	DPDK_COOKIE_ALWAYS,
-	DPDK_COOKIE_PRESSURE, /* while many links are half open */
-	DPDK_COOKIE_OFF,
-};
 
 enum dpdk_crc {
 	DPDK_CRC_OFF,
@@ -90,17 +60,12 @@ struct dpdk_table {
 };
 
 struct dpdk_gate {
-	struct cookie_keys keys;
+	struct listen listen;
 	uint64_t keys_next_ns;
-	struct siphash_key secret; /* of proofs */
-	struct siphash_key names;  /* of instances */
-	struct siphash_key hash;   /* of the tables */
+	struct siphash_key names; /* of instances */
+	struct siphash_key hash;  /* of the tables */
 	uint64_t epoch;
-	struct bucket rejects;
-	struct bucket gones;
 	struct bucket logs;
-	uint64_t busy_until_ns; /* there was no memory for another link */
-	uint64_t counts[DPDK_STRANGERS];
 
 	struct dpdk_table peers; /* links by their peer's token */
 	struct dpdk_table lives; /* accepted ones by who came from where */

@@ -13,8 +13,8 @@
  * obeys no more than three RETRYs and only believes who knows its token and
  * number; nothing that is damaged creates more state than its INIT asks for.
  */
-#include <errno.h>
 #include <string.h>
+#include "listen.h"
 #include "side.h"
 
 #define SEEN_MAX   32
@@ -36,8 +36,8 @@ struct issued {
 
 static struct side client, server;
 static struct conn_config policy;
-static struct cookie_keys keys;
-static bool want_cookies;
+static struct listen listener;
+static uint8_t cookie; /* enum listen_cookie */
 static uint64_t now_ns;
 static uint32_t server_from; /* the address that the server belongs to */
 
@@ -56,17 +56,6 @@ static struct {
 	uint32_t packets_out;
 	bool validated;
 } traffic[ADDRS];
-
-static struct conn_stranger
-stranger(uint32_t from)
-{
-	static uint8_t addrs[ADDRS][36];
-	struct conn_stranger who = { &keys, addrs[from], sizeof(addrs[from]),
-				     NOW_S };
-
-	addrs[from][0] = (uint8_t)from;
-	return who;
-}
 
 static void
 see(struct buf *buf)
@@ -88,16 +77,6 @@ key(uint64_t number)
 }
 
 /* --- the listener ----------------------------------------------------- */
-
-static void
-answer(struct buf *buf, uint32_t from)
-{
-	if (buf->bytes[1] & WIRE_F_TRAILER)
-		buf_seal(buf);
-	traffic[from].bytes_out += buf->len;
-	traffic[from].packets_out++;
-	see(buf);
-}
 
 static bool
 same_hello(const struct wire_params *a, const struct wire_params *b)
@@ -121,84 +100,115 @@ check_good(const struct conn_init *init, uint32_t from)
 }
 
 static void
-retry(const struct wire_hdr *hdr, const struct conn_init *init, uint32_t from)
+answer(const struct listen_visit *visit, uint32_t from)
 {
-	struct conn_stranger who = stranger(from);
-	struct buf *buf = buf_new();
+	struct buf *buf;
 
-	buf->len = weir_conn_build_retry(&who, hdr, init, buf->bytes);
-	FUZZ_CHECK(buf->len <= CONN_RETRY_MAX);
-	if (issued_count < ISSUED_MAX) {
+	FUZZ_CHECK(visit->answer_len < visit->len);
+	if ((visit->answer[0] & 15) == WIRE_RETRY) {
+		if (issued_count == ISSUED_MAX)
+			return;
 		issued[issued_count++] =
-			(struct issued){ init->params, from, NOW_S };
-		answer(buf, from);
-	} else {
-		buf_free(buf);
+			(struct issued){ visit->init.params, from, NOW_S };
 	}
+	buf = buf_new();
+	buf->len = visit->answer_len;
+	memcpy(buf->bytes, visit->answer, buf->len);
+	if (buf->bytes[1] & WIRE_F_TRAILER)
+		buf_seal(buf);
+	weir_listen_sent(&listener, visit);
+	traffic[from].bytes_out += buf->len;
+	traffic[from].packets_out++;
+	see(buf);
+}
+
+static enum listen_verdict
+on_good_init(const struct listen_door *door, struct listen_visit *visit,
+	     uint32_t from)
+{
+	struct weir_conn *conn = from == server_from ? server.conn : NULL;
+	const struct conn_init *init = &visit->init;
+	struct listen_known known = { 0 };
+	enum listen_verdict verdict;
+
+	FUZZ_CHECK(!init->validated);
+	known.same = conn != NULL && weir_conn_is_same_init(conn, init);
+	known.former = conn != NULL && listen_is_former(conn, init);
+	verdict = weir_listen_judge(&listener, door, visit, &known);
+	if (verdict == LISTEN_AGAIN)
+		FUZZ_CHECK(weir_conn_on_packet(conn, visit->hdr, NULL,
+					       now_ns) == 0);
+	if (init->validated) {
+		check_good(init, from);
+		traffic[from].validated = true;
+	}
+	if (verdict != LISTEN_ACCEPT)
+		return verdict;
+	FUZZ_CHECK(init->validated ||
+		   (!weir_listen_asks(door) && !known.former));
+	if (server.conn != NULL)
+		return weir_listen_no_memory(&listener, visit);
+	server_from = from;
+	side_make(&server);
+	weir_conn_accept(server.conn, init, now_ns);
+	return verdict;
 }
 
 static void
-on_init(const struct wire_hdr *hdr, uint32_t from)
+on_init(const struct wire_hdr *hdr, uint32_t len, uint32_t from)
 {
-	struct conn_stranger who = stranger(from);
-	enum wire_error reason = WIRE_E_NONE;
-	struct conn_init init;
-	int rc = weir_conn_check_init(&policy, hdr, &init, &reason);
+	uint8_t addr[36] = { (uint8_t)from };
+	struct listen_door door = { .policy = &policy,
+				    .open = true,
+				    .cookie = cookie };
+	struct listen_visit visit = { .hdr = hdr,
+				      .len = len,
+				      .addr = addr,
+				      .addr_len = sizeof(addr),
+				      .now_ns = now_ns };
+	enum listen_verdict verdict =
+		weir_listen_read(&listener, &door, &visit);
 
-	if (rc == -ECONNREFUSED) {
-		struct buf *buf = buf_new();
+	if (verdict == LISTEN_LOOK)
+		verdict = on_good_init(&door, &visit, from);
+	if (verdict == LISTEN_ANSWER)
+		answer(&visit, from);
+}
 
-		FUZZ_CHECK(reason != WIRE_E_NONE);
-		buf->len = weir_conn_build_reject(hdr, reason, buf->bytes);
-		FUZZ_CHECK(buf->len <= CONN_REJECT_MAX);
-		answer(buf, from);
-		return;
-	}
-	FUZZ_CHECK(rc == 0 || rc == -EPROTO);
-	if (rc != 0)
-		return;
-	FUZZ_CHECK(!init.validated);
-	if (weir_conn_check_cookie(&who, hdr, &init)) {
-		check_good(&init, from);
-		traffic[from].validated = true;
-	} else if (want_cookies) {
-		retry(hdr, &init, from);
-		return;
-	}
-	if (server.conn != NULL) {
-		(void)weir_conn_is_superseded(server.conn, &init);
-		if (from == server_from &&
-		    weir_conn_is_same_init(server.conn, &init))
-			FUZZ_CHECK(weir_conn_on_packet(server.conn, hdr, NULL,
-						       now_ns) == 0);
-		return;
-	}
-	server_from = from;
-	side_make(&server);
-	weir_conn_accept(server.conn, &init, now_ns);
+static void
+on_unknown(const struct wire_hdr *hdr, uint32_t len, uint32_t from)
+{
+	struct listen_visit visit = { .hdr = hdr,
+				      .len = len,
+				      .now_ns = now_ns };
+
+	if (weir_listen_unknown(&listener, &visit) == LISTEN_ANSWER)
+		answer(&visit, from);
 }
 
 static void
 to_listener(struct buf *buf, uint32_t from)
 {
+	bool kept = false;
 	struct wire_hdr hdr;
 
 	traffic[from].bytes_in += buf->len;
 	if (!buf_decode(buf, &hdr)) {
-		buf_free(buf);
+		;
 	} else if (wire_hdr_type(&hdr) == WIRE_INIT) {
 		traffic[from].packets_in++;
-		on_init(&hdr, from);
-		buf_free(buf);
-	} else if (server.conn != NULL) {
-		bool validated = hdr.token == server.config.token;
-
+		on_init(&hdr, buf->len, from);
+	} else if (server.conn != NULL && hdr.token == server.config.token) {
 		/* Whoever knows the token has seen what went there. */
-		traffic[server_from].validated |= validated;
+		traffic[server_from].validated = true;
 		side_take(&server, buf, now_ns);
+		kept = true;
 	} else {
-		buf_free(buf);
+		traffic[from].packets_in++;
+		on_unknown(&hdr, buf->len, from);
 	}
+	if (!kept)
+		buf_free(buf);
 }
 
 static void
@@ -312,7 +322,7 @@ step(struct fuzz_in *in)
 		break;
 	default:
 		if (op >> 3 == 0)
-			weir_cookie_rotate(&keys, key(now_ns));
+			weir_cookie_rotate(&listener.keys, key(now_ns));
 		else if (seen_count > 8)
 			buf_free(seen[--seen_count]);
 		break;
@@ -328,12 +338,13 @@ start(struct fuzz_in *in)
 	seen_count = 0;
 	issued_count = 0;
 	memset(traffic, 0, sizeof(traffic));
-	memset(&keys, 0, sizeof(keys));
-	weir_cookie_rotate(&keys, key(1));
+	memset(&listener, 0, sizeof(listener));
+	weir_cookie_rotate(&listener.keys, key(1));
 	side_config(&client, in, 1);
 	side_config(&server, in, 2);
 	bits = fuzz_u8(in);
-	want_cookies = bits & POLICY_COOKIES;
+	cookie = bits & POLICY_COOKIES ? LISTEN_COOKIE_ALWAYS
+				       : LISTEN_COOKIE_OFF;
 	policy = server.config;
 	if (bits & POLICY_MODE)
 		policy.modes = WIRE_MODE_STABLE;

@@ -19,7 +19,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 PUBLIC = {"weir.h", "weir_inline.h", "weir_driver.h", "weir_stats.h"}
 PURE = re.compile(r"(seq|rtt|sack|credit|timer\w*|wire|siphash|cookie|crc32c|cc|"
-                  r"bucket|arq_\w+|conn\w*)\.[ch]")
+                  r"bucket|listen|arq_\w+|conn\w*)\.[ch]")
 PURE_LIBC = {"errno.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
              "string.h"}
 NOUNS = {"spsc.h", "retring.h", "doorbell.h", "clock.h", "claim.h", "sleepers.h",

@@ -237,6 +237,15 @@ TABLE = [
      'cookies are too old when they are made'),
     ('cookie.c', 'return difference == 0;', 'difference == 0', '1',
      'any cookie will do'),
+    # --- the listener ------------------------------------------------------
+    ('listen.c', 'return door->cookie == LISTEN_COOKIE_ALWAYS ||',
+     'door->cookie == LISTEN_COOKIE_ALWAYS', '0', 'cookies are not asked for'),
+    ('listen.c', 'if (door->paired || !former)', '!former', '1',
+     'former links end for whoever says so'),
+    ('listen.c', 'if (known->same) {', 'known->same', '0',
+     'an INIT that is repeated makes another link'),
+    ('listen.c', 'weir_cookie_proof(listen->secret, token, proof);',
+     'token', 'token + 1', 'GONE proves another link'),
     # --- packets -----------------------------------------------------------
     ('wire.c', 'out->payload_len -= WIRE_TRAILER_LEN;', 'WIRE_TRAILER_LEN',
      '0', 'the trailer is part of the payload'),

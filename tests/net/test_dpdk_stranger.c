@@ -87,9 +87,9 @@ count_line(enum weir_log_level level, const char *text)
 }
 
 static uint64_t
-happened(enum dpdk_stranger what)
+happened(enum listen_count what)
 {
-	return dpdk_port_of(port_a)->gate.counts[what];
+	return dpdk_port_of(port_a)->gate.listen.counts[what];
 }
 
 static uint32_t
@@ -305,7 +305,7 @@ accepted(void)
 static void
 a_flood_of_inits_is_kept_nowhere(void **state)
 {
-	uint32_t frames = 20000;
+	uint32_t frames = getenv("WEIR_CHECK_LONG") != NULL ? 1000000 : 20000;
 	struct mallinfo2 before, after;
 	uint64_t in = 0;
 
@@ -316,7 +316,8 @@ a_flood_of_inits_is_kept_nowhere(void **state)
 	for (uint32_t i = 0; i < frames; i++) {
 		struct wire_params p = params((uint64_t)i << 20 | 5, 1);
 
-		send_init(OUR_IP + i * 7, (uint16_t)(1000 + i), &p, NULL);
+		send_init(OUR_IP + i * 7, (uint16_t)(1000 + i % 60000), &p,
+			  NULL);
 		in += WIRE_INIT_LEN;
 		if (i % 16 == 15)
 			turn();
@@ -326,7 +327,7 @@ a_flood_of_inits_is_kept_nowhere(void **state)
 	assert_int_equal(links(), 0);
 	assert_int_equal(after.uordblks, before.uordblks);
 	assert_int_equal(type_count[WIRE_RETRY], frames);
-	assert_int_equal(happened(DPDK_INIT_RETRY), frames);
+	assert_int_equal(happened(LISTEN_INIT_RETRY), frames);
 	assert_true(4 * answer_bytes <= in);
 	assert_int_equal(log_lines, 0);
 	/* And who comes honestly gets his link. */
@@ -356,14 +357,15 @@ without_cookies_a_flood_ends_at_the_cap(void **state)
 		if (i % 16 == 15)
 			turn();
 	}
-	TURN_UNTIL(happened(DPDK_INIT_REFUSED) + happened(DPDK_INIT_WELCOME) ==
+	TURN_UNTIL(happened(LISTEN_INIT_REFUSED) +
+			   happened(LISTEN_INIT_WELCOME) ==
 		   frames);
-	assert_true(links() <= DPDK_BACKLOG);
-	assert_true(happened(DPDK_INIT_WELCOME) > 0);
-	assert_true(happened(DPDK_REJECT_LIMITED) > 0);
-	assert_true(happened(DPDK_INIT_REFUSED) > 0);
-	assert_int_equal(happened(DPDK_INIT_NO_ROOM),
-			 happened(DPDK_INIT_REFUSED));
+	assert_true(links() <= LISTEN_BACKLOG);
+	assert_true(happened(LISTEN_INIT_WELCOME) > 0);
+	assert_true(happened(LISTEN_REJECT_LIMITED) > 0);
+	assert_true(happened(LISTEN_INIT_REFUSED) > 0);
+	assert_int_equal(happened(LISTEN_INIT_NO_ROOM),
+			 happened(LISTEN_INIT_REFUSED));
 	assert_true(answer_bytes <= in);
 	assert_int_equal(log_lines, 0);
 	/* Nobody confirmed: all of them go by themselves. */
@@ -380,9 +382,10 @@ under_pressure_cookies_are_asked_for(void **state)
 
 		send_init(OUR_IP + i, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) + happened(DPDK_INIT_RETRY) ==
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) +
+			   happened(LISTEN_INIT_RETRY) ==
 		   100);
-	assert_int_equal(happened(DPDK_INIT_WELCOME), 64);
+	assert_int_equal(happened(LISTEN_INIT_WELCOME), 64);
 }
 
 static struct weir_port_stats
@@ -409,7 +412,7 @@ an_init_that_no_honest_peer_sends_is_dropped(void **state)
 	len = make_init(&p, NULL, packet);
 	packet[7] ^= 1; /* its number is not that of its PARAMS */
 	throw(OUR_IP, OUR_PORT, packet, len);
-	TURN_UNTIL(happened(DPDK_INIT_MALFORMED) == 2);
+	TURN_UNTIL(happened(LISTEN_INIT_MALFORMED) == 2);
 	assert_int_equal(port_stats().init_malformed, 2);
 	assert_int_equal(port_stats().rx_malformed, 2);
 	assert_int_equal(answer_count, 0);
@@ -440,13 +443,13 @@ a_cookie_is_of_no_use_to_another(void **state)
 	send_init(OUR_IP, OUR_PORT, &other, cookie);
 	TURN_UNTIL(answer_count == 4);
 	assert_int_equal(type_count[WIRE_RETRY], 4);
-	assert_int_equal(happened(DPDK_COOKIE_WRONG), 4);
+	assert_int_equal(happened(LISTEN_COOKIE_WRONG), 4);
 	assert_int_equal(links(), 0);
 	/* The same again is the same link. */
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
-	TURN_UNTIL(happened(DPDK_INIT_AGAIN) == 1);
-	assert_int_equal(happened(DPDK_INIT_WELCOME), 1);
+	TURN_UNTIL(happened(LISTEN_INIT_AGAIN) == 1);
+	assert_int_equal(happened(LISTEN_INIT_WELCOME), 1);
 	assert_int_equal(links(), 1);
 	TURN_UNTIL(links() == 0);
 }
@@ -470,7 +473,7 @@ an_old_cookie_is_worth_nothing(void **state)
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	TURN_UNTIL(answer_count > 0);
 	assert_int_equal(type_count[WIRE_RETRY], 1);
-	assert_int_equal(happened(DPDK_COOKIE_WRONG), 1);
+	assert_int_equal(happened(LISTEN_COOKIE_WRONG), 1);
 	assert_int_equal(links(), 0);
 }
 
@@ -485,19 +488,19 @@ nobody_keeps_a_link_half_open(void **state)
 	(void)state;
 	start_ns = port->now_ns;
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 1);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 1);
 	assert_int_equal(links(), 1);
 	while (port->now_ns - start_ns < SECOND_NS) {
 		port->ns_base += SECOND_NS / 10;
 		send_init(OUR_IP, OUR_PORT, &p, NULL);
 		turn();
 	}
-	assert_true(happened(DPDK_INIT_AGAIN) > 0);
+	assert_true(happened(LISTEN_INIT_AGAIN) > 0);
 	port->ns_base += 2 * SECOND_NS + SECOND_NS / 10;
 	for (int i = 0; i < 10; i++)
 		turn();
 	/* Unless this machine stood still for seconds, and it was another. */
-	if (happened(DPDK_INIT_WELCOME) == 1)
+	if (happened(LISTEN_INIT_WELCOME) == 1)
 		assert_int_equal(links(), 0);
 }
 
@@ -524,7 +527,7 @@ a_restarted_peer_gets_its_link_at_once(void **state)
 	raw_link(OUR_IP + 1, OUR_PORT, &p);
 	new = accepted();
 	assert_int_equal(weir_link_status(old), 0);
-	assert_int_equal(happened(DPDK_SUPERSEDED), 0);
+	assert_int_equal(happened(LISTEN_SUPERSEDED), 0);
 	weir_link_destroy(new);
 	p = params(UINT64_C(0x580000), 2);
 	theirs = raw_link(OUR_IP, OUR_PORT, &p);
@@ -532,7 +535,7 @@ a_restarted_peer_gets_its_link_at_once(void **state)
 	new = accepted();
 	assert_int_equal(weir_link_status(old), -ETIMEDOUT);
 	assert_int_equal(weir_link_status(new), 0);
-	assert_true(happened(DPDK_SUPERSEDED) >= 1);
+	assert_true(happened(LISTEN_SUPERSEDED) >= 1);
 	weir_link_destroy(old);
 	weir_link_destroy(new);
 }
@@ -556,8 +559,8 @@ a_half_open_link_of_a_former_life_goes_too(void **state)
 	hdr = wait_for(WIRE_RETRY);
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	send_init(OUR_IP, OUR_PORT, &later, hdr.cookie);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 2);
-	assert_int_equal(happened(DPDK_SUPERSEDED), 1);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 2);
+	assert_int_equal(happened(LISTEN_SUPERSEDED), 1);
 	TURN_UNTIL(links() < 2);
 }
 
@@ -572,14 +575,14 @@ former_links_end_a_few_at_a_time(void **state)
 		p = params((uint64_t)i << 20 | 5, 1);
 		send_init(OUR_IP, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 70);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 70);
 	p = params(UINT64_C(0x620000), 2);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 71);
-	assert_in_range(happened(DPDK_SUPERSEDED), 1, 64);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 71);
+	assert_in_range(happened(LISTEN_SUPERSEDED), 1, 64);
 	p = params(UINT64_C(0x630000), 2);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 72 && links() <= 2);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 72 && links() <= 2);
 }
 
 /* As if the ring were a wire, where anyone can be at the other end. */
@@ -625,19 +628,19 @@ who_has_many_links_may_have_old_ones(void **state)
 		p = params((uint64_t)i << 20 | 5, 1);
 		send_init(OUR_IP, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 65);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 65);
 	/* Another name, another port: nobody that we know. */
 	p = params(UINT64_C(0x5f0000), 1);
 	p.instance++;
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	p = params(UINT64_C(0x600000), 1);
 	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 67);
-	assert_int_equal(happened(DPDK_INIT_RETRY), 0);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 67);
+	assert_int_equal(happened(LISTEN_INIT_RETRY), 0);
 	p = params(UINT64_C(0x610000), 1);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_RETRY) == 1);
-	assert_int_equal(happened(DPDK_INIT_WELCOME), 67);
+	TURN_UNTIL(happened(LISTEN_INIT_RETRY) == 1);
+	assert_int_equal(happened(LISTEN_INIT_WELCOME), 67);
 }
 
 static void
@@ -673,8 +676,8 @@ the_same_init_from_elsewhere_is_another(void **state)
 	wait_for(WIRE_ACCEPT);
 	send_init(OUR_IP + 1, OUR_PORT, &p, NULL);
 	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == 3);
-	assert_int_equal(happened(DPDK_INIT_AGAIN), 0);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 3);
+	assert_int_equal(happened(LISTEN_INIT_AGAIN), 0);
 }
 
 static void
@@ -697,14 +700,14 @@ gone_needs_its_proof(void **state)
 		throw(OUR_IP, OUR_PORT, packet, sizeof(packet));
 		turn();
 	}
-	TURN_UNTIL(happened(DPDK_GONE_FORGED) == 1000);
-	assert_int_equal(happened(DPDK_GONE_UNKNOWN), 1000);
+	TURN_UNTIL(happened(LISTEN_GONE_FORGED) == 1000);
+	assert_int_equal(happened(LISTEN_GONE_UNKNOWN), 1000);
 	assert_int_equal(weir_link_status(link), 0);
 	weir_wire_put_gone(p.token, p.proof, packet);
 	throw(OUR_IP, OUR_PORT, packet, sizeof(packet));
 	TURN_UNTIL(weir_link_status(link) != 0);
 	assert_int_equal(weir_link_status(link), -ETIMEDOUT);
-	assert_int_equal(happened(DPDK_GONE_TAKEN), 1);
+	assert_int_equal(happened(LISTEN_GONE_TAKEN), 1);
 	weir_link_destroy(link);
 }
 
@@ -736,7 +739,8 @@ who_asks_for_a_link_that_is_gone_is_told_with_proof(void **state)
 	assert_int_equal(newest[WIRE_GONE].len, WIRE_HDR_LEN);
 	assert_true(hdr.token == token);
 	weir_wire_get_gone(&hdr, got);
-	weir_cookie_proof(dpdk_port_of(port_a)->gate.secret, token, want);
+	weir_cookie_proof(dpdk_port_of(port_a)->gate.listen.secret, token,
+			  want);
 	assert_memory_equal(got, want, sizeof(want));
 	/* Answers are not answered. */
 	forget_answers();
@@ -753,9 +757,9 @@ who_asks_for_a_link_that_is_gone_is_told_with_proof(void **state)
 		if (i % 16 == 15)
 			turn();
 	}
-	TURN_UNTIL(happened(DPDK_GONE_SENT) + happened(DPDK_GONE_LIMITED) ==
+	TURN_UNTIL(happened(LISTEN_GONE_SENT) + happened(LISTEN_GONE_LIMITED) ==
 		   5001);
-	assert_true(happened(DPDK_GONE_LIMITED) > 0);
+	assert_true(happened(LISTEN_GONE_LIMITED) > 0);
 	assert_true(type_count[WIRE_GONE] < 5000);
 }
 
@@ -809,7 +813,7 @@ what_finds_no_room_is_dropped_and_not_counted_as_sent(void **state)
 	thrown = fill_up(end_ns);
 	assert_true(port_stats().tx_ring_full > 0);
 	/* The one after the last that found room. */
-	assert_int_equal(happened(DPDK_INIT_RETRY), thrown - 1);
+	assert_int_equal(happened(LISTEN_INIT_RETRY), thrown - 1);
 	p.version_min = p.version_max = 9;
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	ping(UINT64_C(0x1234567800000000), WIRE_PING);
@@ -818,9 +822,9 @@ what_finds_no_room_is_dropped_and_not_counted_as_sent(void **state)
 		must(weir_port_poll(port_a), "poll");
 	assert_int_equal(port_stats().tx_neighbour_dropped, 1);
 	assert_int_equal(port_stats().tx_answer_dropped, 3);
-	assert_int_equal(happened(DPDK_INIT_REFUSED), 1);
-	assert_int_equal(happened(DPDK_TOKEN_UNKNOWN), 1);
-	assert_int_equal(happened(DPDK_GONE_SENT), 0);
+	assert_int_equal(happened(LISTEN_INIT_REFUSED), 1);
+	assert_int_equal(happened(LISTEN_TOKEN_UNKNOWN), 1);
+	assert_int_equal(happened(LISTEN_GONE_SENT), 0);
 	/* All that were counted as sent arrive, and no more. */
 	TURN_UNTIL(answer_count == thrown - 1);
 	for (int i = 0; i < 10; i++)
@@ -831,7 +835,7 @@ what_finds_no_room_is_dropped_and_not_counted_as_sent(void **state)
 	ping(UINT64_C(0x1234567800000000), WIRE_PING);
 	TURN_UNTIL(type_count[WIRE_GONE] == 1);
 	assert_int_equal(port_stats().tx_neighbour_dropped, 1);
-	assert_int_equal(happened(DPDK_GONE_SENT), 1);
+	assert_int_equal(happened(LISTEN_GONE_SENT), 1);
 }
 
 /* Without memif nobody says goodbye: another unknown token, as it is counted. */
@@ -840,7 +844,7 @@ a_goodbye_where_nobody_parts_is_an_unknown_token(void **state)
 {
 	(void)state;
 	ping(0, WIRE_RESET);
-	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) == 1);
+	TURN_UNTIL(happened(LISTEN_TOKEN_UNKNOWN) == 1);
 	assert_int_equal(port_stats().rx_unknown_link, 1);
 	assert_int_equal(port_stats().token_unknown, 1);
 }
@@ -873,10 +877,10 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	assert_memory_equal(got, theirs.proof, sizeof(got));
 	/* Its place in the table is still taken; no token leads there. */
 	assert_int_not_equal(theirs.token & 0xffff, 0);
-	unknown = happened(DPDK_TOKEN_UNKNOWN);
+	unknown = happened(LISTEN_TOKEN_UNKNOWN);
 	ping(theirs.token & 0xffff, WIRE_PING);
 	ping((theirs.token & 0xffff) ^ 1, WIRE_PING);
-	TURN_UNTIL(happened(DPDK_TOKEN_UNKNOWN) >= unknown + 2);
+	TURN_UNTIL(happened(LISTEN_TOKEN_UNKNOWN) >= unknown + 2);
 	weir_link_destroy(link);
 	weir_link_destroy(other);
 }
@@ -928,7 +932,7 @@ a_link_does_not_notice_forged_packets(void **state)
 	assert_int_equal(after.rx_packets, before.rx_packets);
 	assert_int_equal(after.rx_wire_bytes, before.rx_wire_bytes);
 	assert_int_equal(weir_link_status(link), 0);
-	assert_true(happened(DPDK_TOKEN_UNKNOWN) > 15000);
+	assert_true(happened(LISTEN_TOKEN_UNKNOWN) > 15000);
 	assert_int_equal(log_lines, 0);
 	weir_link_destroy(link);
 }
@@ -947,18 +951,19 @@ a_token_is_worth_only_a_few_links(void **state)
 	/* Those that are there are found, and another token is welcome. */
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	send_init(OUR_IP, OUR_PORT, &other, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) + happened(DPDK_INIT_NO_ROOM) +
-			   happened(DPDK_INIT_AGAIN) ==
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) +
+			   happened(LISTEN_INIT_NO_ROOM) +
+			   happened(LISTEN_INIT_AGAIN) ==
 		   42);
-	most = (uint32_t)happened(DPDK_INIT_WELCOME);
+	most = (uint32_t)happened(LISTEN_INIT_WELCOME);
 	assert_in_range(most, 2, 16);
-	assert_int_equal(happened(DPDK_INIT_AGAIN), 1);
+	assert_int_equal(happened(LISTEN_INIT_AGAIN), 1);
 	wait_for(WIRE_REJECT);
 	/* Nobody confirms. Once they are gone, their token is free. */
 	dpdk_port_of(port_a)->ns_base += 60 * SECOND_NS;
 	TURN_UNTIL(links() == 0);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(DPDK_INIT_WELCOME) == most + 1);
+	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == most + 1);
 }
 
 /* ---- CRC32C ----------------------------------------------------------------------------- */
@@ -1165,7 +1170,7 @@ open_with_key(const char *path, struct siphash_key *secret)
 	rc = open_port(endpoint, &port);
 	if (rc != 0)
 		return rc;
-	*secret = dpdk_port_of(port)->gate.secret;
+	*secret = dpdk_port_of(port)->gate.listen.secret;
 	weir_port_close(port);
 	return 0;
 }

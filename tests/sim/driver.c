@@ -33,6 +33,15 @@ cookie_key_of(const struct side *side)
 	return (struct siphash_key){ { v, ~v } };
 }
 
+/* Of a process that begins: only its secret outlives it. */
+void
+side_listen(struct side *side)
+{
+	memset(&side->listen, 0, sizeof(side->listen));
+	side->listen.secret = secret_of(side);
+	weir_cookie_rotate(&side->listen.keys, cookie_key_of(side));
+}
+
 void
 side_config(struct side *side)
 {
@@ -66,8 +75,7 @@ side_config(struct side *side)
 	config->linger_ns = 500 * MS;
 	if (weir_conn_config_check(config) != 0)
 		world_fail(side->world, "configuration refused");
-	if (draw->cookies)
-		weir_cookie_rotate(&side->keys, cookie_key_of(side));
+	side_listen(side);
 }
 
 /* A connection of its own token; the index is where its owner finds it. */
@@ -82,7 +90,7 @@ conn_new(struct side *side)
 	config->token = prng_next(&prng) << 16 | (uint64_t)(side->index + 1);
 	config->isn = side->world->draw.isn[side->index] + 1000 * side->life;
 	config->epoch = side->life + 1;
-	weir_cookie_proof(secret_of(side), config->token, config->proof);
+	weir_cookie_proof(side->listen.secret, config->token, config->proof);
 	side->conn = weir_conn_init(side->mem, config);
 	memset(&side->last, 0, sizeof(side->last));
 	side->last_ns = 0;
@@ -173,37 +181,21 @@ open_packet(struct side *side, const struct packet *packet,
 
 /* Without a connection: the answer goes back, if it was the peer who asked. */
 static void
-answer(struct side *side, struct packet *packet, uint32_t len, bool forged)
+answer(struct side *side, const struct listen_visit *visit, bool forged)
 {
-	packet->len = len;
+	struct packet *packet = packet_new(side->world);
+
+	memcpy(packet->bytes, visit->answer, visit->answer_len);
+	packet->len = visit->answer_len;
 	seal(packet);
+	if (visit->answer_len >= visit->len)
+		world_fail(side->world, "an answer longer than its cause");
+	weir_listen_sent(&side->listen, visit);
+	side->world->count->cookies += (visit->answer[0] & 15) == WIRE_RETRY;
 	if (forged)
 		packet_free(side->world, packet);
 	else
 		world_send(side->world, side->index, packet, false);
-}
-
-static void
-ask_for_cookie(struct side *side, const struct conn_stranger *who,
-	       const struct wire_hdr *hdr, const struct conn_init *init,
-	       bool forged)
-{
-	struct packet *packet = packet_new(side->world);
-
-	side->world->count->cookies++;
-	answer(side, packet,
-	       weir_conn_build_retry(who, hdr, init, packet->bytes), forged);
-}
-
-/* There is no room for a link now. */
-static void
-refuse(struct side *side, const struct wire_hdr *hdr, bool forged)
-{
-	struct packet *packet = packet_new(side->world);
-
-	side->world->count->refused++;
-	answer(side, packet,
-	       weir_conn_build_reject(hdr, WIRE_E_BUSY, packet->bytes), forged);
 }
 
 /* The peer of this link was restarted, says a newer one. */
@@ -218,54 +210,80 @@ supersede(struct side *side, const struct conn_init *init)
 	weir_conn_supersede(side->conn, side_now(side));
 }
 
-static void
-on_init(struct side *side, const struct wire_hdr *hdr, bool forged)
+/* @return false: there is no memory for a link now. */
+static bool
+welcome(struct side *side, const struct conn_init *init)
 {
 	struct world *world = side->world;
-	uint8_t from[ADDRESS_LEN];
-	struct conn_stranger who = {
-		.keys = &side->keys,
-		.addr = from,
-		.addr_len = ADDRESS_LEN,
-		.now_s = (uint32_t)(world->now_ns / SEC),
-	};
-	enum wire_error reason;
-	struct conn_init init;
 
-	memcpy(from, address, ADDRESS_LEN);
-	from[0] ^= forged;
-	if (weir_conn_check_init(&side->config, hdr, &init, &reason) != 0) {
-		if (!forged)
-			world_fail(world, "INIT refused: %d", reason);
-		return;
-	}
-	if (world->draw.cookies && !weir_conn_check_cookie(&who, hdr, &init)) {
-		ask_for_cookie(side, &who, hdr, &init, forged);
-		return;
-	}
-	if (side->conn != NULL && weir_conn_is_same_init(side->conn, &init)) {
-		weir_conn_on_packet(side->conn, hdr, NULL, side_now(side));
-		return;
-	}
-	if (side->conn != NULL) {
-		if (weir_conn_is_superseded(side->conn, &init))
-			supersede(side, &init);
-		return;
-	}
 	if (world->now_ns < world->draw.heal_ns &&
 	    prng_chance(&side->net, world->draw.starve * 4)) {
-		refuse(side, hdr, forged);
-		return;
+		world->count->refused++;
+		return false;
 	}
-	if (forged)
-		world_fail(world, "a stranger got a link");
 	conn_new(side);
-	side->link_id = init.params.token;
-	weir_conn_accept(side->conn, &init, side_now(side));
+	side->link_id = init->params.token;
+	weir_conn_accept(side->conn, init, side_now(side));
+	return true;
+}
+
+static enum listen_verdict
+on_good_init(struct side *side, const struct listen_door *door,
+	     struct listen_visit *visit, bool forged)
+{
+	struct weir_conn *conn = forged ? NULL : side->conn;
+	const struct conn_init *init = &visit->init;
+	struct listen_known known = { 0 };
+	enum listen_verdict verdict;
+
+	known.same = conn != NULL && weir_conn_is_same_init(conn, init);
+	known.former = conn != NULL && listen_is_former(conn, init);
+	verdict = weir_listen_judge(&side->listen, door, visit, &known);
+	if (forged && (verdict == LISTEN_ACCEPT || init->validated))
+		world_fail(side->world, "a stranger is let in");
+	if (verdict == LISTEN_ACCEPT &&
+	    (known.same || (known.former && !init->validated)))
+		world_fail(side->world, "let in beside a link of his");
+	if (verdict == LISTEN_AGAIN)
+		weir_conn_on_packet(conn, visit->hdr, NULL, side_now(side));
+	if (init->validated && known.former)
+		supersede(side, init);
+	/* The application has one link at a time. */
+	if (verdict == LISTEN_ACCEPT && side->conn == NULL &&
+	    !welcome(side, init))
+		verdict = weir_listen_no_memory(&side->listen, visit);
+	return verdict;
 }
 
 static void
-on_gone(struct side *side, const struct wire_hdr *hdr)
+on_init(struct side *side, const struct wire_hdr *hdr, uint32_t len,
+	bool forged)
+{
+	struct world *world = side->world;
+	uint8_t from[ADDRESS_LEN];
+	struct listen_visit visit = { .hdr = hdr,
+				      .len = len,
+				      .addr = from,
+				      .addr_len = ADDRESS_LEN,
+				      .now_ns = side_now(side) };
+	struct listen_door door = { .policy = &side->config, .open = true };
+	enum listen_verdict verdict;
+
+	memcpy(from, address, ADDRESS_LEN);
+	from[0] ^= forged;
+	door.cookie = world->draw.cookies ? LISTEN_COOKIE_ALWAYS
+					  : LISTEN_COOKIE_OFF;
+	verdict = weir_listen_read(&side->listen, &door, &visit);
+	if (verdict == LISTEN_LOOK)
+		verdict = on_good_init(side, &door, &visit, forged);
+	else if (!forged)
+		world_fail(world, "INIT refused: %d", verdict);
+	if (verdict == LISTEN_ANSWER)
+		answer(side, &visit, forged);
+}
+
+static void
+on_gone(struct side *side, const struct wire_hdr *hdr, bool honest)
 {
 	const struct wire_params *peer =
 		side->conn != NULL ? weir_conn_peer(side->conn) : NULL;
@@ -274,6 +292,8 @@ on_gone(struct side *side, const struct wire_hdr *hdr)
 		return;
 	if (weir_conn_on_gone(side->conn, hdr, side_now(side)))
 		side->world->count->gone++;
+	else if (honest && side->conn->state == CONN_OPEN)
+		world_fail(side->world, "GONE, and its proof is wrong");
 	else
 		side->world->count->gone_refused++;
 }
@@ -282,17 +302,12 @@ static void
 on_unknown(struct side *side, const struct wire_hdr *hdr, uint32_t len,
 	   bool forged)
 {
-	uint8_t proof[WIRE_PROOF_LEN];
-	struct packet *packet;
+	struct listen_visit visit = { .hdr = hdr,
+				      .len = len,
+				      .now_ns = side_now(side) };
 
-	if (!weir_conn_gone_may_answer(hdr, len))
-		return;
-	packet = packet_new(side->world);
-	weir_cookie_proof(secret_of(side), hdr->token, proof);
-	weir_wire_put_gone(hdr->token, proof, packet->bytes);
-	if (len <= WIRE_HDR_LEN)
-		world_fail(side->world, "GONE is not shorter than its cause");
-	answer(side, packet, WIRE_HDR_LEN, forged);
+	if (weir_listen_unknown(&side->listen, &visit) == LISTEN_ANSWER)
+		answer(side, &visit, forged);
 }
 
 /* @return true: the connection keeps the packet. */
@@ -304,11 +319,11 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 
 	if (type == WIRE_INIT) {
 		if (side->index == 1)
-			on_init(side, hdr, forged);
+			on_init(side, hdr, packet->len, forged);
 		return 0;
 	}
 	if (type == WIRE_GONE) {
-		on_gone(side, hdr);
+		on_gone(side, hdr, !forged && !packet->damaged);
 		return 0;
 	}
 	if (side->conn == NULL || hdr->token != side->config.token)
@@ -520,7 +535,7 @@ check_amplification(const struct side *side)
 	const struct weir_conn *conn = side->conn;
 
 	if (side->index == 1 && conn->state == CONN_ACCEPT_SENT &&
-	    !side->world->draw.cookies && side->bytes_out > side->bytes_in)
+	    !conn->validated && side->bytes_out > side->bytes_in)
 		world_fail(side->world, "%llu bytes for %llu of a stranger",
 			   (unsigned long long)side->bytes_out,
 			   (unsigned long long)side->bytes_in);

@@ -486,6 +486,7 @@ alive(struct side *side)
 		forget(side);
 		side_drop_inbox(side);
 		side->life++;
+		side_listen(side);
 		side->link_id = 0;
 		side_schedule(side, side->back_ns);
 		return false;

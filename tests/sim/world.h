@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include "conn_impl.h"
+#include "listen.h"
 #include "prng.h"
 #include "sim.h"
 
@@ -54,9 +55,9 @@ struct side {
 	struct packet **inbox_end;
 	bool starving; /* no memory for a packet in this poll */
 	uint64_t crc_caught;
-	struct cookie_keys keys; /* of the listener */
-	uint32_t life;           /* so many crashes */
-	uint32_t conns;          /* connections made */
+	struct listen listen;
+	uint32_t life;     /* so many crashes */
+	uint32_t conns;    /* connections made */
 	uint64_t link_id;  /* the client's token: the same on both sides */
 	uint64_t back_ns;  /* down until then */
 	uint64_t bytes_in; /* since the connection was made */
@@ -136,6 +137,7 @@ void side_fini(struct side *side);
 
 /* driver.c */
 void side_config(struct side *side);
+void side_listen(struct side *side);
 void side_connect(struct side *side);
 void side_schedule(struct side *side, uint64_t at_ns);
 void side_arrive(struct side *side, struct packet *packet);

@@ -98,9 +98,9 @@ every_reason_has_one_counter_of_its_name(void **state)
 		      "packet_", weir_wire_drop_name((enum wire_drop)i));
 	all_claimed(&port, "packet_");
 
-	for (int i = 0; i < DPDK_STRANGERS; i++)
-		claim(&port, weir_dpdk_stranger_counter((enum dpdk_stranger)i),
-		      "", weir_dpdk_stranger_name((enum dpdk_stranger)i));
+	for (int i = 0; i < LISTEN_COUNTS; i++)
+		claim(&port, weir_dpdk_stranger_counter((enum listen_count)i),
+		      "", weir_listen_count_name((enum listen_count)i));
 	all_claimed(&port, "init_");
 	all_claimed(&port, "gone_");
 }
@@ -146,7 +146,7 @@ a_port_adds_up_its_reasons(void **state)
 {
 	uint64_t frames[DPDK_HDR_RESULTS], packets[WIRE_DROPS];
 	uint64_t neighbours[DPDK_NEIGH_RESULTS];
-	uint64_t strangers[DPDK_STRANGERS];
+	uint64_t strangers[LISTEN_COUNTS];
 	struct weir_port_stats stats = { .rx_malformed = 5 };
 	uint64_t sum = 5, sums;
 
@@ -157,7 +157,7 @@ a_port_adds_up_its_reasons(void **state)
 		neighbours[i] = 2000 + i;
 	for (uint64_t i = 0; i < WIRE_DROPS; i++)
 		packets[i] = 3000 + i;
-	for (uint64_t i = 0; i < DPDK_STRANGERS; i++)
+	for (uint64_t i = 0; i < LISTEN_COUNTS; i++)
 		strangers[i] = 4000 + i;
 	weir_dpdk_count_drops(frames, neighbours, packets, strangers, &stats);
 	for (int i = DPDK_HDR_SHORT; i < DPDK_HDR_RESULTS; i++) {
@@ -174,7 +174,7 @@ a_port_adds_up_its_reasons(void **state)
 	}
 	assert_int_equal(stats.neighbour_conflict,
 			 neighbours[DPDK_NEIGH_CONFLICT]);
-	assert_int_equal(stats.gone_forged, strangers[DPDK_GONE_FORGED]);
+	assert_int_equal(stats.gone_forged, strangers[LISTEN_GONE_FORGED]);
 	sums = stats.rx_foreign + stats.rx_checksum_errors + stats.rx_malformed;
 	assert_int_equal(sums, sum);
 }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include "conn_impl.h"
 #include "conn_pair.h"
+#include "listen.h"
 
 static uint64_t allocations;
 
@@ -109,36 +110,47 @@ make_init(uint64_t *random, uint8_t packet[WIRE_INIT_LEN])
 static void
 a_million_inits_allocate_nothing_and_amplify_nothing(void **state)
 {
-	struct cookie_keys keys = { 0 };
-	uint8_t packet[WIRE_INIT_LEN], retry[CONN_RETRY_MAX], addr[36];
-	struct conn_stranger who = { &keys, addr, sizeof(addr), 77 };
 	uint64_t random = 1, before, in = 0, out = 0;
+	uint8_t packet[WIRE_INIT_LEN], addr[40];
+	struct listen listen = { 0 };
 	struct conn_config policy;
+	struct listen_door door = { .policy = &policy,
+				    .open = true,
+				    .cookie = LISTEN_COOKIE_ALWAYS };
 
 	(void)state;
 	weir_conn_config_init(&policy);
 	policy.token = 1;
-	weir_cookie_rotate(&keys, (struct siphash_key){ { 1, 2 } });
+	weir_cookie_rotate(&listen.keys, (struct siphash_key){ { 1, 2 } });
 	before = allocations;
 	for (int i = 0; i < 1000000; i++) {
-		uint32_t len = make_init(&random, packet);
-		enum wire_error reason;
-		struct conn_init init;
+		const struct listen_known known = { 0 };
+		struct listen_visit visit;
 		struct wire_hdr hdr;
 
 		for (size_t b = 0; b < sizeof(addr); b += 8)
-			siphash_store(retry, next_random(&random)),
-				memcpy(addr + b, retry,
-				       sizeof(addr) - b < 8 ? sizeof(addr) - b
-							    : 8);
-		assert_int_equal(weir_wire_decode(packet, len, &hdr), WIRE_OK);
+			siphash_store(addr + b, next_random(&random));
+		visit = (struct listen_visit){
+			.hdr = &hdr,
+			.len = make_init(&random, packet),
+			.addr = addr,
+			.addr_len = sizeof(addr),
+			.now_ns = 77 * S + (uint64_t)i,
+		};
+		assert_int_equal(weir_wire_decode(packet, visit.len, &hdr),
+				 WIRE_OK);
+		assert_int_equal(weir_listen_read(&listen, &door, &visit),
+				 LISTEN_LOOK);
 		assert_int_equal(
-			weir_conn_check_init(&policy, &hdr, &init, &reason), 0);
-		assert_false(weir_conn_check_cookie(&who, &hdr, &init));
-		in += len;
-		out += weir_conn_build_retry(&who, &hdr, &init, retry);
+			weir_listen_judge(&listen, &door, &visit, &known),
+			LISTEN_ANSWER);
+		weir_listen_sent(&listen, &visit);
+		in += visit.len;
+		out += visit.answer_len;
 	}
 	assert_int_equal(allocations, before);
+	assert_int_equal(listen.counts[LISTEN_INIT_RETRY], 1000000);
+	assert_int_equal(listen.counts[LISTEN_COOKIE_WRONG], 1000000);
 	assert_true(4 * out <= in);
 }
 
