@@ -7,22 +7,34 @@
  *     a <---- frames, fault of a ---- b
  *       ---- fault of b, frames ---->
  *
- * The same on other devices: tests/tool/fault.sh.
+ * What devices do to links of their own accord (no buffers, no room, a stop, a
+ * pulled cable) is done to memif, af_packet and af_xdp, too: the last two with
+ * an end in each of two network namespaces that a veth pair joins. Faults on
+ * them: tests/tool/fault.sh.
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "netns.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -44,10 +56,20 @@ struct end {
 	uint32_t received;
 };
 
+struct device {
+	const char *name;
+	const char *endpoints[2]; /* a's and b's */
+	bool veth;                /* b is in the other namespace */
+	/* Why that cannot be had; NULL: it can. */
+	const char *no_stop;
+	const char *no_cable;
+};
+
 struct pair {
-	const char *endpoint;
-	struct end a; /* listened */
-	struct end b; /* connected */
+	const struct device *device; /* NULL: net_ring */
+	const char *endpoint;        /* b's */
+	struct end a;                /* listened */
+	struct end b;                /* connected */
 	struct weir_listener *listener;
 	uint64_t turn_ns; /* when the last turn was */
 	uint64_t gap_ns;  /* longest time between two turns */
@@ -126,7 +148,10 @@ connect_b(struct pair *p, const struct weir_link_config *config)
 static void
 listen_a(struct pair *p, const struct weir_link_config *config)
 {
-	must(weir_listener_open(p->a.port, p->endpoint, config, &p->listener),
+	must(weir_listener_open(p->a.port,
+				p->device != NULL ? p->device->endpoints[0]
+						  : p->endpoint,
+				config, &p->listener),
 	     "listen");
 }
 
@@ -151,10 +176,12 @@ end_down(struct end *e)
 	e->link = NULL;
 }
 
+/* @param state of cases on several devices: which. */
 static int
 setup(void **state)
 {
 	memset(&the_pair, 0, sizeof(the_pair));
+	the_pair.device = *state;
 	*state = &the_pair;
 	return 0;
 }
@@ -452,60 +479,163 @@ other_drivers_have_no_faults(void **state)
 
 /* ---- the device itself --------------------------------------------------------------- */
 
+#define WIRE_A "dpdk:*:7400,local=10.7.0.1/24,dev="
+#define WIRE_B "dpdk:10.7.0.1:7400,local=10.7.0.2/24,dev="
+
+static const struct device net_ring = {
+	.name = "net_ring",
+	.endpoints = { RING, RING },
+};
+static const struct device net_ring_large = {
+	.name = "net_ring",
+	.endpoints = { RING ",coalesce=off,mbufs=16384",
+		       RING ",coalesce=off,mbufs=16384" },
+};
+static const struct device af_packet = {
+	.name = "af_packet",
+	.endpoints = { WIRE_A "net_af_packet0,dev.iface=v0,coalesce=off",
+		       WIRE_B "net_af_packet1,dev.iface=v0,coalesce=off" },
+	.veth = true,
+	.no_stop = "its driver closes its sockets for good",
+};
+static const struct device af_xdp = {
+	.name = "af_xdp",
+	.endpoints = { WIRE_A "net_af_xdp0,dev.iface=v0,coalesce=off",
+		       WIRE_B "net_af_xdp1,dev.iface=v0,coalesce=off" },
+	.veth = true,
+};
+
+static const struct weir_port_config small_port = {
+	.size = sizeof(small_port), .hugepages = WEIR_HUGEPAGES_NEVER
+};
+
+static int home = -1, other = -1;
+static char no_netns_reason[128];
+
+static void
+skip_if(const struct device *device, const char *reason)
+{
+	if (reason == NULL)
+		return;
+	printf("[  reason  ] %s: %s\n", device->name, reason);
+	skip();
+}
+
+/* The kernel takes a moment to let go of a queue that was just in use. af_xdp
+ * may be missing, or not allowed. */
+static int
+port_try(const struct pair *p, int side, struct weir_port **port)
+{
+	uint64_t end_ns = weir_now_ns() + SECOND_NS;
+	int rc;
+
+	if (p->device->veth && side == 1)
+		assert_int_equal(setns(other, CLONE_NEWNET), 0);
+	while ((rc = weir_port_open(p->device->endpoints[side], &small_port,
+				    port)) != 0 &&
+	       p->device == &af_xdp && weir_now_ns() < end_ns)
+		usleep(1000);
+	if (p->device->veth)
+		assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	if (rc != 0 && p->device == &af_xdp)
+		skip_if(p->device, weir_last_error());
+	return rc;
+}
+
+/* Ports and a link on the case's device, which may be missing here. */
+static void
+device_up(struct pair *p, const char *missing,
+	  const struct weir_link_config *config)
+{
+	const struct device *d = p->device;
+
+	skip_if(d, missing);
+	if (d->veth && other < 0)
+		skip_if(d, no_netns_reason);
+	p->endpoint = d->endpoints[1];
+	must(port_try(p, 0, &p->a.port), d->name);
+	must(port_try(p, 1, &p->b.port), d->name);
+	p->turn_ns = weir_now_ns();
+	link_up(p, config);
+}
+
+/* Nobody would miss its peer while the case lasts. */
+static const struct weir_link_config lasting = {
+	.size = sizeof(lasting),
+	.dead_timeout_ns = LIMIT_NS,
+};
+
+/* All buffers to send from that there are, and those that come back. */
+struct hoard {
+	struct rte_mempool *pool;
+	struct rte_mbuf **all;
+	uint32_t count;
+};
+
+#define HOARD_MOST 65536u
+
+static void
+hoard_more(struct hoard *h)
+{
+	while (h->count < HOARD_MOST &&
+	       (h->all[h->count] = rte_pktmbuf_alloc(h->pool)) != NULL)
+		h->count++;
+}
+
+static void
+hoard_from(struct hoard *h, const struct end *e)
+{
+	struct weir_dpdk_queue queue;
+
+	assert_int_equal(weir_dpdk_port_queue(e->port, &queue), 0);
+	h->pool = queue.tx_pool;
+	h->count = 0;
+	h->all = calloc(HOARD_MOST, sizeof(*h->all));
+	assert_non_null(h->all);
+	hoard_more(h);
+	assert_in_range(h->count, 1, HOARD_MOST - 1);
+}
+
+static void
+hoard_free(struct hoard *h)
+{
+	rte_pktmbuf_free_bulk(h->all, h->count);
+	free(h->all);
+}
+
 static void
 a_link_survives_an_empty_pool(void **state)
 {
-	struct rte_mbuf **all = calloc(65536, sizeof(*all));
 	struct pair *p = *state;
-	struct weir_dpdk_queue queue;
-	uint64_t end_ns;
-	uint32_t n = 0;
+	struct hoard hoard;
 
-	assert_non_null(all);
-	ports_open(p, RING);
-	link_up(p, NULL);
+	device_up(p, NULL, &lasting);
 	exchange(p, 100);
-	assert_int_equal(weir_dpdk_port_queue(p->b.port, &queue), 0);
-	while (n < 65536 && (all[n] = rte_pktmbuf_alloc(queue.tx_pool)) != NULL)
-		n++;
-	assert_in_range(n, 1, 65535);
+	hoard_from(&hoard, &p->b);
 	p->a.sent = p->a.received = p->b.sent = p->b.received = 0;
-	end_ns = weir_now_ns() + SECOND_NS / 5;
-	while (weir_now_ns() < end_ns || port_stats(&p->b).tx_no_buffer == 0) {
-		send_more(&p->a, MESSAGES);
-		send_more(&p->b, MESSAGES);
-		turn(p);
-		take_more(&p->a);
-		take_more(&p->b);
-		/* Spares are few: whatever comes back is taken too. */
-		while (n < 65536 &&
-		       (all[n] = rte_pktmbuf_alloc(queue.tx_pool)) != NULL)
-			n++;
-		if (weir_now_ns() > end_ns + LIMIT_NS)
-			fail_msg("the pool never ran dry");
-	}
-	rte_pktmbuf_free_bulk(all, n);
-	free(all);
+	/* Spares are few: they are used up, and whatever comes back is taken. */
+	PUMP_UNTIL(p, (hoard_more(&hoard), send_more(&p->a, MESSAGES),
+		       send_more(&p->b, MESSAGES), take_more(&p->a),
+		       take_more(&p->b), port_stats(&p->b).tx_no_buffer > 10));
+	hoard_free(&hoard);
 	exchange(p, MESSAGES);
 	assert_int_equal(weir_link_status(p->a.link), 0);
 }
 
 /* The peer does not poll: its ring fills up, the rest waits in our batch. One
- * link's window is not enough for that. */
+ * link's window is not enough for that. With af_packet and af_xdp the kernel
+ * takes all frames at once, and there is no such ring. */
 static void
 a_link_survives_a_full_ring(void **state)
 {
-	struct weir_link_config config = { .size = sizeof(config) };
 	struct end first_a, first_b;
 	struct pair *p = *state;
 	uint64_t end_ns;
 
-	config.dead_timeout_ns = LIMIT_NS;
-	ports_open(p, RING ",coalesce=off,mbufs=16384");
-	link_up(p, &config);
+	device_up(p, NULL, &lasting);
 	first_a = p->a;
 	first_b = p->b;
-	connect_b(p, &config);
+	connect_b(p, &lasting);
 	end_ns = weir_now_ns() + LIMIT_NS;
 	while (port_stats(&p->b).tx_ring_full == 0) {
 		send_more(&first_b, MESSAGES);
@@ -527,8 +657,7 @@ a_link_survives_a_device_that_stops(void **state)
 	struct weir_dpdk_queue queue;
 	struct pair *p = *state;
 
-	ports_open(p, RING);
-	link_up(p, NULL);
+	device_up(p, p->device->no_stop, &lasting);
 	assert_int_equal(weir_dpdk_port_queue(p->a.port, &queue), 0);
 	/* DPDK says at length, on stderr, that nobody should poll now. */
 	for (uint32_t i = 1; i <= 3; i++) {
@@ -546,22 +675,279 @@ a_link_survives_a_device_that_stops(void **state)
 	}
 }
 
+/* a's interface, or its device where there is none; net_ring says that its link
+ * is down and goes on, so its frames are lost by a fault. */
+static void
+cable(struct pair *p, bool up)
+{
+	struct ifreq request = { .ifr_name = "v0" };
+	struct weir_dpdk_queue queue;
+	int fd;
+
+	if (p->device->veth) {
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+		request.ifr_flags &= (short)~IFF_UP;
+		request.ifr_flags |= (short)(up ? IFF_UP : 0);
+		assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+		close(fd);
+		return;
+	}
+	fault(p, up ? NULL : "loss=100%");
+	assert_int_equal(weir_dpdk_port_queue(p->a.port, &queue), 0);
+	assert_int_equal(up ? rte_eth_dev_set_link_up(queue.port_id)
+			    : rte_eth_dev_set_link_down(queue.port_id),
+			 0);
+}
+
+/* Neither end hears the other meanwhile, and both go on. */
 static void
 a_link_survives_a_device_that_loses_its_link(void **state)
 {
-	struct weir_dpdk_queue queue;
 	struct pair *p = *state;
 
-	ports_open(p, RING);
-	link_up(p, NULL);
-	assert_int_equal(weir_dpdk_port_queue(p->a.port, &queue), 0);
-	for (uint32_t i = 1; i <= 20; i++) {
-		int rc = i % 2 ? rte_eth_dev_set_link_down(queue.port_id)
-			       : rte_eth_dev_set_link_up(queue.port_id);
+	device_up(p, p->device->no_cable, &lasting);
+	for (uint32_t i = 1; i <= 4; i++) {
+		uint32_t count = i * 400;
+		uint64_t end_ns;
 
-		assert_int_equal(rc, 0);
-		exchange(p, i * 100);
+		exchange(p, count - 200);
+		cable(p, false);
+		end_ns = weir_now_ns() + SECOND_NS / 50;
+		while (weir_now_ns() < end_ns) {
+			send_more(&p->a, count);
+			send_more(&p->b, count);
+			turn(p);
+			take_more(&p->a);
+			take_more(&p->b);
+		}
+		/* All that was sent since would long be there. */
+		assert_true(p->a.received < count);
+		assert_true(p->b.received < count);
+		cable(p, true);
+		exchange(p, count);
 	}
+	assert_int_equal(weir_link_status(p->a.link), 0);
+	assert_int_equal(weir_link_status(p->b.link), 0);
+	/* The device has counted what the kernel did not take. */
+	if (p->device == &af_packet)
+		assert_true(port_stats(&p->a).device_tx_errors > 0);
+}
+
+/* ---- memif, whose ends are two processes ---------------------------------------------- */
+
+/* Its driver has no link to take down, and to stop it would unmap the rings under
+ * the other end's polls: docs/SECURITY.md tells who may use it. */
+
+#define MEMIF       "dpdk:fault-memif,coalesce=off,mbufs=8192"
+#define MEMIF_COUNT 500u
+#define MEMIF_LINKS \
+	6 /* whose windows, 256 packets each, are more than a ring */
+
+static pid_t memif_peer = -1;
+static int memif_go = -1;
+static struct end memif_ends[MEMIF_LINKS]; /* the child's, or ours */
+
+/* What has come, with the numbers of its link. @return 0; WEIR_EOF; 1: wrong. */
+static int
+peer_take(struct end *e)
+{
+	struct weir_msg msg;
+	int rc;
+
+	while ((rc = weir_rx_recv(e->rx, &msg)) == 1) {
+		uint32_t n = e->received++;
+
+		if (msg.len != len_of(n) ||
+		    pattern_wrong(msg.data, msg.len, n) != -1)
+			return 1;
+		weir_msg_release(&msg);
+	}
+	return rc == 0 || rc == WEIR_EOF ? rc : 1;
+}
+
+/* Sends on the first link what there is room for, until all are closed. */
+static int
+peer_serve(struct weir_port *port)
+{
+	int open = MEMIF_LINKS;
+
+	while (open > 0) {
+		if (weir_port_poll(port) < 0)
+			return 2;
+		if (memif_ends[0].tx != NULL)
+			send_more(&memif_ends[0], UINT32_MAX);
+		for (int i = 0; i < MEMIF_LINKS; i++) {
+			struct end *e = &memif_ends[i];
+			int rc = e->tx != NULL ? peer_take(e) : 0;
+
+			if (rc == 1)
+				return 3;
+			if (rc == 0)
+				continue;
+			weir_tx_destroy(e->tx);
+			e->tx = NULL;
+			open--;
+		}
+	}
+	return 0;
+}
+
+static int
+peer_connect(struct weir_port *port, struct end *e)
+{
+	int rc;
+
+	if (weir_link_connect(port, MEMIF, &lasting, &e->link) != 0)
+		return 1;
+	while ((rc = weir_link_status(e->link)) == -EINPROGRESS)
+		if (weir_port_poll(port) < 0)
+			return 1;
+	return rc != 0 || weir_link_split(e->link, &e->tx, &e->rx) != 0;
+}
+
+/* The child, forked before there is an EAL. */
+static void
+peer_main(int go)
+{
+	struct weir_port *port;
+	char byte;
+	int rc;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (read(go, &byte, 1) != 1)
+		_exit(0); /* the case was not run */
+	if (weir_driver_register(&weir_driver_dpdk) != 0 ||
+	    weir_port_open(MEMIF, &small_port, &port) != 0)
+		_exit(4);
+	for (int i = 0; i < MEMIF_LINKS; i++)
+		if (peer_connect(port, &memif_ends[i]) != 0)
+			_exit(5);
+	rc = peer_serve(port);
+	for (int i = 0; i < MEMIF_LINKS; i++)
+		end_down(&memif_ends[i]);
+	_exit(rc != 0 ? rc : weir_port_close(port) != 0);
+}
+
+static void
+peer_fork(void)
+{
+	int ends[2];
+
+	if (pipe(ends) != 0)
+		return;
+	memif_peer = fork();
+	if (memif_peer == 0) {
+		close(ends[1]);
+		peer_main(ends[0]);
+	}
+	close(ends[0]);
+	memif_go = ends[1];
+}
+
+/* @return messages of ours that the peer has not given back. */
+static uint32_t
+under_way(const struct end *e)
+{
+	struct weir_tx_stats stats;
+
+	weir_tx_stats(e->tx, &stats, sizeof(stats));
+	return stats.outstanding;
+}
+
+/* So many more each way, and nothing left of ours. */
+static void
+go_on(struct pair *p)
+{
+	uint32_t received = p->a.received + MEMIF_COUNT;
+	uint32_t sent = p->a.sent + MEMIF_COUNT;
+
+	PUMP_UNTIL(p, (send_more(&p->a, sent), take_more(&p->a),
+		       p->a.received >= received && p->a.sent == sent &&
+			       under_way(&p->a) == 0));
+}
+
+static void
+memif_without_buffers(struct pair *p)
+{
+	struct hoard hoard;
+
+	hoard_from(&hoard, &p->a);
+	PUMP_UNTIL(p, (hoard_more(&hoard), take_more(&p->a),
+		       send_more(&p->a, UINT32_MAX),
+		       port_stats(&p->a).tx_no_buffer != 0));
+	hoard_free(&hoard);
+}
+
+/* All links at once, as much as there is room for; the first one is the pair's. */
+static void
+memif_send(struct pair *p, uint32_t count)
+{
+	send_more(&p->a, p->a.sent + count);
+	for (int i = 1; i < MEMIF_LINKS; i++)
+		send_more(&memif_ends[i], memif_ends[i].sent + count);
+}
+
+static uint32_t
+memif_under_way(const struct pair *p)
+{
+	uint32_t sum = under_way(&p->a);
+
+	for (int i = 1; i < MEMIF_LINKS; i++)
+		sum += under_way(&memif_ends[i]);
+	return sum;
+}
+
+static void
+memif_accept(struct pair *p, struct end *e)
+{
+	int rc = 0;
+
+	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &e->link)) != 0);
+	must(rc, "accept");
+	split(e);
+}
+
+static void
+memif_close(struct pair *p)
+{
+	int status = -1;
+
+	must(weir_tx_close(p->a.tx), "close");
+	for (int i = 1; i < MEMIF_LINKS; i++)
+		must(weir_tx_close(memif_ends[i].tx), "close");
+	PUMP_UNTIL(p, waitpid(memif_peer, &status, WNOHANG) == memif_peer);
+	memif_peer = -1;
+	assert_int_equal(status, 0);
+	for (int i = 1; i < MEMIF_LINKS; i++)
+		end_down(&memif_ends[i]);
+}
+
+static void
+memif_survives_an_empty_pool_and_a_full_ring(void **state)
+{
+	struct pair *p = *state;
+
+	p->endpoint = MEMIF;
+	must(weir_port_open(MEMIF, &small_port, &p->a.port), "open");
+	must(weir_listener_open(p->a.port, MEMIF, &lasting, &p->listener),
+	     "listen");
+	p->turn_ns = weir_now_ns();
+	assert_int_equal(write(memif_go, "", 1), 1);
+	memif_accept(p, &p->a);
+	for (int i = 1; i < MEMIF_LINKS; i++)
+		memif_accept(p, &memif_ends[i]);
+	go_on(p);
+	memif_without_buffers(p);
+	go_on(p);
+	/* The peer stands still, and its ring fills up. */
+	assert_int_equal(kill(memif_peer, SIGSTOP), 0);
+	PUMP_UNTIL(p, (memif_send(p, BATCH_MOST),
+		       port_stats(&p->a).tx_ring_full != 0));
+	assert_int_equal(kill(memif_peer, SIGCONT), 0);
+	PUMP_UNTIL(p, (take_more(&p->a), memif_under_way(p) == 0));
+	go_on(p);
+	memif_close(p);
 }
 
 /* ---- memory ------------------------------------------------------------------------ */
@@ -767,10 +1153,21 @@ a_restarted_peer_takes_the_place_of_its_earlier_life(void **state)
 	end_down(&old);
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define ON(device, fn)                                   \
+	{                                                \
+#fn " on " #device, fn, setup, teardown, \
+			(void *)(uintptr_t)&device,      \
+	}
+#define EACH_DEVICE(fn) ON(net_ring, fn), ON(af_packet, fn), ON(af_xdp, fn)
+
+static char run_dir[] = "/tmp/weir-test-XXXXXX";
+
 int
 main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	int failed;
+
 	const struct CMUnitTest tests[] = {
 		CASE(content_survives_every_kind_of_fault),
 		CASE(only_the_trailer_sees_what_the_sum_does_not),
@@ -780,10 +1177,11 @@ main(void)
 		CASE(room_for_held_frames_is_promised),
 		CASE(a_port_closes_with_frames_held),
 		CASE(other_drivers_have_no_faults),
-		CASE(a_link_survives_an_empty_pool),
-		CASE(a_link_survives_a_full_ring),
-		CASE(a_link_survives_a_device_that_stops),
-		CASE(a_link_survives_a_device_that_loses_its_link),
+		EACH_DEVICE(a_link_survives_an_empty_pool),
+		ON(net_ring_large, a_link_survives_a_full_ring),
+		CASE(memif_survives_an_empty_pool_and_a_full_ring),
+		EACH_DEVICE(a_link_survives_a_device_that_stops),
+		EACH_DEVICE(a_link_survives_a_device_that_loses_its_link),
 		CASE(memory_of_links_is_counted_until_they_are_gone),
 		CASE(nobody_answers_a_handshake),
 		CASE(a_peer_vanishes_under_data),
@@ -793,6 +1191,20 @@ main(void)
 		CASE(a_restarted_peer_takes_the_place_of_its_earlier_life),
 	};
 
+	other = netns_pair(0, 0, no_netns_reason, sizeof(no_netns_reason));
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (mkdtemp(run_dir) == NULL)
+		return 1;
+	setenv("WEIR_RUNTIME_DIR", run_dir, 1);
+	peer_fork();
 	must(weir_driver_register(&weir_driver_dpdk), "register");
-	return cmocka_run_group_tests_name("dpdk_fault", tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name("dpdk_fault", tests, NULL, NULL);
+	close(memif_go);
+	if (memif_peer > 0)
+		kill(memif_peer, SIGKILL);
+	if (rmdir(run_dir) != 0) {
+		fprintf(stderr, "%s is not empty\n", run_dir);
+		failed++;
+	}
+	return failed != 0;
 }
