@@ -74,6 +74,30 @@ class Together(Namespaces):
         return port(pmd, "v1", 2), port(pmd, "v0", 1)
 
 
+class Taps(Namespaces):
+    """Two taps in one namespace, joined by a bridge."""
+
+    def __init__(self):
+        super().__init__(1)
+        name = self.names[0]
+        try:
+            ip("-n", name, "link", "add", "br0", "type", "bridge")
+            ip("-n", name, "link", "set", "br0", "up")
+            for tap in ("t0", "t1"):
+                ip("-n", name, "tuntap", "add", "dev", tap, "mode", "tap",
+                   "multi_queue")
+                ip("-n", name, "link", "set", tap, "master", "br0")
+                ip("-n", name, "link", "set", tap, "up")
+        except NoNetwork:
+            self.close()
+            raise
+
+    @staticmethod
+    def endpoints():
+        """(ours, the peer's); the peer listens."""
+        return port("net_tap", "t1", 2), port("net_tap", "t0", 1)
+
+
 class Apart(Namespaces):
     """One end in each of two namespaces, with addresses for the kernel."""
 

@@ -54,6 +54,7 @@ class Runs:
             str.isdigit, line)) for line in
             self.weir_says(["info"]).splitlines())
         self.net = None
+        self.taps = None
         self.runtime = tempfile.mkdtemp(prefix="weir-bench-")
         os.environ["WEIR_RUNTIME_DIR"] = self.runtime
 
@@ -64,6 +65,8 @@ class Runs:
     def close(self):
         if self.net is not None:
             self.net.close()
+        if self.taps is not None:
+            self.taps.close()
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def over(self):
@@ -96,6 +99,11 @@ class Runs:
             net = self.one_namespace()
             prefix = net.prefix()
             endpoint, peer = net.endpoints("net_af_xdp")
+            options += ["--peer", peer]
+        elif endpoint == "@tap":
+            self.taps = self.taps or bench_net.Taps()
+            prefix = self.taps.prefix()
+            endpoint, peer = self.taps.endpoints()
             options += ["--peer", peer]
         if endpoint.startswith("dpdk") and not self.has_dpdk:
             raise NotMeasured("this weir has no dpdk driver")
@@ -343,6 +351,9 @@ def without_place(goal, runs):
     report = runs.get(goal["run"])
     if value == "slow":
         return slow_of(report)
+    if value == "rest":
+        return (report["rest"]["asleep"], report["rest"]["asleep"],
+                report["rest"]["polling"], "CPU", "floor: polling")
     if value == "producers":
         return producers_of(report, goal["burst"])
     if value == "copied":

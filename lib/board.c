@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,15 +39,32 @@ static struct {
 
 static pthread_once_t watch_forks = PTHREAD_ONCE_INIT;
 
+static bool
+is_one_of(const char *word, const char *const *words)
+{
+	while (*words != NULL && strcasecmp(word, *words) != 0)
+		words++;
+	return *words != NULL;
+}
+
 bool
 weir_board_wanted(const struct weir_port_config *config)
 {
+	static const char *const yes[] = { "1", "yes", "on", "true", NULL };
+	static const char *const no[] = { "", "0", "no", "off", "false", NULL };
 	const char *env = getenv("WEIR_STATS");
 
 	if (config->stats != 0 || config->telemetry != 0)
 		return true;
-	return env != NULL && env[0] != '\0' && strcmp(env, "0") != 0 &&
-	       strcmp(env, "no") != 0;
+	if (env == NULL || is_one_of(env, no))
+		return false;
+	if (is_one_of(env, yes))
+		return true;
+	weir_log(WEIR_LOG_WARN,
+		 "WEIR_STATS=%s: neither yes nor no; counters stay private, "
+		 "say 1 or 0",
+		 env);
+	return false;
 }
 
 /* ---- the memory ------------------------------------------------------------ */

@@ -39,8 +39,12 @@ keep_line(enum weir_log_level level, const char *line)
 static void
 report_lines(struct check *check)
 {
-	for (unsigned int i = 0; i < line_count; i++)
-		weir_check_add(check, CHECK_INFO, "device", "%s", lines[i]);
+	for (unsigned int i = 0; i < line_count; i++) {
+		bool plan = strstr(lines[i], "steering by") != NULL;
+
+		weir_check_add(check, CHECK_INFO, plan ? "steering" : "device",
+			       "%s", lines[i]);
+	}
 	line_count = 0;
 }
 

@@ -130,8 +130,8 @@ static const struct weir_opt options[] = {
 	{ 0, "half", WEIR_OPT_FLAG, &args.half, NULL,
 	  "lat: print half of the round trip (table only)" },
 	{ 0, "sleep", WEIR_OPT_FLAG, &args.sleep, NULL,
-	  "lat with --self: both sides sleep until a message comes; the floor "
-	  "is an eventfd" },
+	  "lat with --self: both sides sleep until a message comes, dpdk with "
+	  "rx interrupts; the floor is an eventfd, or raw bursts that poll" },
 	{ 0, "verify", WEIR_OPT_FLAG, &args.verify, NULL,
 	  "check every byte; order and loss are checked always" },
 	{ 0, "coalesce", WEIR_OPT_CHOICE, &coalesce_off, "on|off",
@@ -261,10 +261,10 @@ choose_defaults(void)
 				"standard output; use these");
 		return WEIR_EXIT_USAGE;
 	}
-	if (args.sleep && (!args.self || args.kind != WEIR_PERF_LAT ||
-			   args.sweep || weir_perf_polled(args.endpoint))) {
-		weir_tool_error("--sleep: belongs to lat with --self over mem: "
-				"or shm:, whose sides can sleep; use these");
+	if (args.sleep &&
+	    (!args.self || args.kind != WEIR_PERF_LAT || args.sweep)) {
+		weir_tool_error("--sleep: belongs to lat with --self; use "
+				"these");
 		return WEIR_EXIT_USAGE;
 	}
 	if (args.edges && (!args.self || !args.sweep)) {
@@ -359,6 +359,16 @@ make_room_for_links(void)
 	return add_key(key);
 }
 
+/* A port that is polled may sleep only if it was opened so. */
+static int
+let_ports_sleep(void)
+{
+	if (!args.sleep || !weir_perf_polled(args.endpoint) ||
+	    strstr(args.endpoint, ",wait=") != NULL)
+		return 0;
+	return add_key("wait=intr");
+}
+
 int
 weir_cmd_perf(int argc, char **argv)
 {
@@ -375,6 +385,8 @@ weir_cmd_perf(int argc, char **argv)
 	rc = set_kind(argv[0]);
 	if (rc == 0 && coalesce_off)
 		rc = add_key("coalesce=off");
+	if (rc == 0)
+		rc = let_ports_sleep();
 	if (rc == 0)
 		rc = make_room_for_links();
 	if (rc == 0)

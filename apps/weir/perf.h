@@ -13,6 +13,7 @@
  *   perf_trial.c   floor, link, floor, ... in short windows
  *   perf_load.c    open loop: load by a plan   report_load.c its figures
  *   perf_fault.c   --fault: link without and with faults by turns
+ *   perf_rest.c    --sleep: what waiting for nothing takes of a CPU
  *   perf_multi.c   --producers: several threads on one send half
  *   perf_remote.c  perf serve and its clients, no floor
  *   tally.c        windows -> figures          report.c  figures -> text
@@ -108,6 +109,12 @@ struct weir_side {
 	const char *floor_missing; /* why */
 };
 
+/* Shares of a CPU that a side takes while nobody sends, 1: all of it. */
+struct weir_perf_rest {
+	double polling;
+	double asleep;
+};
+
 /* What one run has shown; input of the report. */
 struct weir_perf_result {
 	enum weir_perf_kind kind;
@@ -124,6 +131,7 @@ struct weir_perf_result {
 	const struct weir_counters *peer_counters;
 	const struct weir_perf_fault *fault; /* NULL: none, or no --self */
 	const struct weir_perf_load *load;   /* NULL: not an open loop */
+	const struct weir_perf_rest *rest;   /* NULL: not with --sleep */
 	const char *floor_missing;           /* NULL: there is a floor */
 	uint32_t msg_size_max;
 	bool self;
@@ -203,6 +211,10 @@ int weir_perf_remote(const struct weir_perf_args *args,
 		     weir_perf_report_fn report, void *arg);
 int weir_perf_producers(const struct weir_perf_args *args);
 int weir_perf_serve(const struct weir_perf_args *args);
+
+/** With --sleep: take no messages for a while, polling and asleep; neither time
+ *  is part of a window. @return 0; negative. */
+int weir_perf_rest_run(struct weir_trial *trial, struct weir_perf_rest *result);
 
 /* ---- output ----------------------------------------------------------------------- */
 

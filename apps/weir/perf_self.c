@@ -266,6 +266,7 @@ struct meter {
 	uint64_t start_ns; /* of the first run */
 	struct weir_perf_fault fault;
 	struct weir_perf_load *load; /* NULL: none */
+	struct weir_perf_rest rest;
 	weir_perf_report_fn report;
 	void *arg;
 };
@@ -310,6 +311,10 @@ run_counted(struct meter *meter, struct weir_trial *trial,
 
 	if (rc == 0)
 		rc = run_trial(meter, trial, result);
+	if (rc == 0 && trial->args->sleep) {
+		rc = weir_perf_rest_run(trial, &meter->rest);
+		result->rest = &meter->rest;
+	}
 	if (rc == 0 || rc == -EINTR)
 		counted = count_both(meter, &result->counters, &meter->peer);
 	if (counted != 0)

@@ -246,6 +246,17 @@ fault_rows(const struct weir_report *report, FILE *to)
 	fault_counts("peer", &fault->peers, to);
 }
 
+static void
+rest_row(const struct weir_perf_result *result, FILE *to)
+{
+	if (result->rest != NULL)
+		fprintf(to,
+			"%7u: while nobody sends, of a CPU: asleep %.2f %%, "
+			"polling %.1f %%\n",
+			result->size, 100 * result->rest->asleep,
+			100 * result->rest->polling);
+}
+
 void
 weir_report_human(const struct weir_report *report, FILE *to, bool first)
 {
@@ -275,6 +286,7 @@ weir_report_human(const struct weir_report *report, FILE *to, bool first)
 			(unsigned long long)found->reordered,
 			(unsigned long long)found->corrupt);
 	print_events(result, to);
+	rest_row(result, to);
 	if (result->fault != NULL)
 		fault_rows(report, to);
 	else if (result->self && result->floor_missing != NULL)
@@ -356,6 +368,7 @@ struct subject {
 		WHOLE,
 		COUNTER,
 		GOODPUT,
+		REST,
 		LOAD_TIME,
 		LOAD_NUMBER
 	} kind;
@@ -416,6 +429,8 @@ static const struct subject subjects[] = {
 	LOAD("rate", rate, LOAD_NUMBER),
 	LOAD("max_rate", max_rate, LOAD_NUMBER),
 	{ "relative_goodput", 0, GOODPUT },
+	{ "rest.asleep", offsetof(struct weir_perf_rest, asleep), REST },
+	{ "rest.polling", offsetof(struct weir_perf_rest, polling), REST },
 	COUNT("lost", lost),
 	COUNT("loss", lost),
 	COUNT("duplicate", duplicate),
@@ -472,6 +487,11 @@ subject_value(const struct weir_report *report, const struct subject *subject)
 		if (report->result->load == NULL)
 			return NAN;
 		from = (const char *)&report->load;
+	}
+	if (subject->kind == REST) {
+		if (report->result->rest == NULL)
+			return NAN;
+		from = (const char *)report->result->rest;
 	}
 	if (subject->kind == COUNTER)
 		from = (const char *)&report->result->integrity;

@@ -298,6 +298,16 @@ fault_json(const struct weir_report *report)
 		faults_json(&fault->peers));
 }
 
+static json_t *
+rest_json(const struct weir_perf_rest *rest)
+{
+	if (rest == NULL)
+		return json_null();
+	return json_pack("{s:o, s:o}", "polling",
+			 weir_json_number(rest->polling, 0.00001), "asleep",
+			 weir_json_number(rest->asleep, 0.00001));
+}
+
 static double
 relative_goodput(const struct weir_report *report)
 {
@@ -347,7 +357,7 @@ root_json(const struct weir_report *report)
 
 	return json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		" s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", "weir.perf/1", "tool", "version", weir_version(),
 		"host", weir_json_host(), "link", weir_json_link(report),
 		"test", test_json(report), "result", result_json(report, f),
@@ -356,7 +366,8 @@ root_json(const struct weir_report *report)
 		weir_json_number(f->ratio_p99, 0.0001), "placement",
 		any ? json_string(weir_place_name(f->place)) : json_null(),
 		"placements", places_json(report), "all", all_json(report),
-		"fault", fault_json(report), "relative_goodput",
+		"fault", fault_json(report), "rest",
+		rest_json(report->result->rest), "relative_goodput",
 		weir_json_number(relative_goodput(report), 0.0001), "transport",
 		transport_json(&report->result->counters.link), "counters",
 		weir_json_counters(&report->result->counters), "peer_counters",

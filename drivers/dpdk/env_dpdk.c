@@ -434,6 +434,38 @@ remove_runtime_dir(void)
 }
 
 /*
+ * EAL waits for each thread that it starts with naps of a microsecond, which
+ * are over before a thread in a realtime class gives its processor away. With
+ * SCHED_FIFO the new one, of the same priority and on the same processor, would
+ * never run; with SCHED_RR, which it inherits, the two take turns.
+ *
+ * @return 0, *was to be given to end_turns(); -EPERM, with weir_fail().
+ */
+static int
+begin_turns(int *was, struct sched_param *priority)
+{
+	*was = sched_getscheduler(0);
+	if ((*was & ~SCHED_RESET_ON_FORK) != SCHED_FIFO)
+		return 0;
+	if (sched_getparam(0, priority) == 0 &&
+	    sched_setscheduler(0, SCHED_RR | (*was & SCHED_RESET_ON_FORK),
+			       priority) == 0)
+		return 0;
+	return weir_fail(-errno,
+			 "dpdk: a SCHED_FIFO thread cannot start its "
+			 "environment: %s; start it in another class or allow "
+			 "realtime priorities",
+			 strerror(errno));
+}
+
+static void
+end_turns(int was, const struct sched_param *priority)
+{
+	if ((was & ~SCHED_RESET_ON_FORK) == SCHED_FIFO)
+		(void)sched_setscheduler(0, was, priority);
+}
+
+/*
  * The call itself, with what EAL would leave changed in the caller's thread
  * put back, and its helper threads made deaf to the program's signals.
  */
@@ -463,7 +495,8 @@ static int
 start_ours(const struct dpdk_env_config *config)
 {
 	struct eal_args args = { .count = 0 };
-	int rc;
+	struct sched_param priority;
+	int policy, rc;
 
 	rc = choose_hugepages(config->hugepages, config->memory_bytes > 0
 							 ? config->memory_bytes
@@ -476,6 +509,8 @@ start_ours(const struct dpdk_env_config *config)
 	if (rc != 0)
 		return rc;
 	rc = log_open();
+	if (rc == 0)
+		rc = begin_turns(&policy, &priority);
 	if (rc != 0)
 		return rc;
 
@@ -483,6 +518,7 @@ start_ours(const struct dpdk_env_config *config)
 	env.done = true;
 	build_args(&args, config);
 	rc = eal_init(&args);
+	end_turns(policy, &priority);
 	if (rc != 0) {
 		env.ours = false;
 		return weir_fail(rc, "dpdk: cannot start its environment: %s",

@@ -269,8 +269,10 @@ exchange(struct pair *p, uint32_t count)
 static void
 fault(struct pair *p, const char *spec)
 {
-	must(weir_dpdk_port_fault(p->a.port, spec), spec);
-	must(weir_dpdk_port_fault(p->b.port, spec), spec);
+	const char *what = spec != NULL ? spec : "no faults";
+
+	must(weir_dpdk_port_fault(p->a.port, spec), what);
+	must(weir_dpdk_port_fault(p->b.port, spec), what);
 }
 
 static struct weir_dpdk_fault_stats

@@ -195,6 +195,12 @@ timeout $LIMIT "$WEIR" check "$HERE" >check.out
 equal 'exit code' 0 $?
 grep -q '^ok    interface   v0: up' check.out || fail "$CASE: $(cat check.out)"
 grep -q '^ok    endpoint' check.out || fail "$CASE: $(cat check.out)"
+! grep -q '^info  steering' check.out || fail "$CASE: $(cat check.out)"
+timeout $LIMIT "$WEIR" check -J \
+	"${HERE/af_xdp/af_packet},queues=2,queue=0" >check.out
+equal 'exit code' 0 $?
+grep -q '2 queues, steering by' check.out || fail "$CASE: $(cat check.out)"
+grep -q '"name": "steering"' check.out || fail "$CASE: $(cat check.out)"
 ip -n $A link set v0 down
 timeout $LIMIT "$WEIR" check "$HERE" >check.out
 equal 'exit code' 3 $?

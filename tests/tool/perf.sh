@@ -66,7 +66,10 @@ self mem: lat -s 48 --sleep
 holds "$DIR/json" "r['floor'] is not None"
 self shm: lat -s 48 --sleep --verify
 holds "$DIR/json" "r['floor'] is not None"
-for wrong in "bw shm: --self" "lat shm:" "lat dpdk: --self" "sweep shm: --self"; do
+holds "$DIR/json" "0 < r['rest']['polling'] and 0 <= r['rest']['asleep'] < 0.2"
+self shm: lat -s 48
+holds "$DIR/json" "r['rest'] is None"
+for wrong in "bw shm: --self" "lat shm:" "sweep shm: --self"; do
 	timeout 60 "$WEIR" perf $wrong --sleep 2>"$DIR/err"
 	equal "exit code of $wrong --sleep" 2 $?
 done
@@ -90,6 +93,15 @@ if "$WEIR" info | grep -q '^dpdk .*[0-9]'; then
 	done
 	self dpdk: bw -s 64 --verify --coalesce=off
 	self dpdk: lat -s 64 --verify --links 40
+	timeout 60 "$WEIR" perf lat dpdk: --self --sleep 2>"$DIR/err"
+	equal "exit code of a device without interrupts" 2 $?
+	one_line "$DIR/err" 'no rx interrupts'
+	first=$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')
+	if chrt -f 1 true 2>/dev/null; then
+		timeout 60 taskset -c "$first" chrt -f 1 "$WEIR" check dpdk: \
+			>"$DIR/out"
+		equal "exit code of SCHED_FIFO on one processor" 0 $?
+	fi
 	"$WEIR" perf bw dpdk:,dev=net_ring --self -P 2 2>"$DIR/err"
 	equal 'exit code of -P in one process' 2 $?
 fi
