@@ -35,8 +35,9 @@
 #define CONN_SILENT_INITS 2
 /* Any path takes packets of so many bytes; see docs/wire.md 4.4. */
 #define CONN_SAFE_LEN 1200
-/* So many time-outs must have struck only longer ones; see docs/wire.md 7. */
-#define CONN_NARROW_RTOS 3
+/* So many time-outs must have struck only longer ones, or so many repeats have
+ * been in vain; see docs/wire.md 7. */
+#define CONN_NARROW_TRIES 3
 /* Who may not repeat ACCEPT waits so many turns longer for a sign of life. */
 #define CONN_UNVALIDATED_TURNS 4
 /* Nobody keeps a link half open for longer, however often he asks. */

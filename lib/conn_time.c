@@ -85,11 +85,29 @@ look_for_narrow_path(struct weir_conn *conn, uint32_t shortest, uint64_t now_ns)
 		return;
 	}
 	conn->due |= DUE_PING;
-	if (most_ns == 0 || conn->rto_times < CONN_NARROW_RTOS ||
+	if (most_ns == 0 || conn->rto_times < CONN_NARROW_TRIES ||
 	    now_ns - conn->narrow_ns < most_ns)
 		return;
 	/* A long packet that arrived would have been acknowledged. */
 	if (seq_before(conn_ts(conn->narrow_ns), conn->echo_seen))
+		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NARROW, true, now_ns);
+}
+
+/*
+ * The same without a time-out: each time that something short is answered, what
+ * was sent before it is lost by the rule of time, and goes out again before a
+ * time-out is due.
+ */
+static void
+look_for_vanishing(struct weir_conn *conn, const struct tx_slot *oldest,
+		   uint64_t now_ns)
+{
+	uint64_t most_ns = conn->config.dead_timeout_ns;
+
+	if (most_ns == 0 || oldest->len + WIRE_HDR_LEN <= CONN_SAFE_LEN ||
+	    now_ns - conn->progress_ns < most_ns)
+		return;
+	if (seq_before(conn_ts(conn->progress_ns), conn->echo_seen))
 		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NARROW, true, now_ns);
 }
 
@@ -98,11 +116,14 @@ static uint64_t
 retransmission(struct weir_conn *conn, uint64_t now_ns)
 {
 	struct arq_tx *tx = &conn->tx;
+	const struct tx_slot *oldest = arq_tx_slot(tx, tx->una);
 	uint64_t base_ns = later(conn->progress_ns, conn->rto_fired_ns);
 	uint64_t rto_ns =
 		conn_patience(conn, conn->rto_times, conn->config.rto_max_ns);
 
-	base_ns = later(base_ns, arq_tx_slot(tx, tx->una)->sent_ns);
+	if (__builtin_expect(oldest->tries >= CONN_NARROW_TRIES, 0))
+		look_for_vanishing(conn, oldest, now_ns);
+	base_ns = later(base_ns, oldest->sent_ns);
 	if (base_ns + rto_ns > now_ns)
 		return base_ns + rto_ns;
 	conn->rto_fired_ns = now_ns;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include "cc.h"
+#include "conn_impl.h"
 #include "prng.h"
 #include "sim.h"
 
@@ -235,6 +236,30 @@ draw_echoes(uint64_t seed, struct sim_draw *draw)
 	draw->late_ns = prng_range(&prng, 1, 200) * MS;
 }
 
+/* A path that becomes narrow and stays so: a link with long packets ends. */
+static void
+draw_narrow(uint64_t seed, struct sim_draw *draw)
+{
+	struct prng prng;
+
+	prng_init(&prng, seed, 106);
+	if (draw->fault_free || draw->crash_ns != 0 ||
+	    prng_below(&prng, 200) != 0)
+		return;
+	draw->mtu = (uint32_t)prng_range(&prng, CONN_SAFE_LEN, 1400);
+	draw->mtu_ways = (uint8_t)prng_range(&prng, 1, 3);
+	draw->mtu_ns = prng_below(&prng, 5 * MS);
+	draw->mtu_stays = true;
+	draw->keepalive = true;
+	for (int side = 0; side < 2; side++) {
+		draw->frag[side] = 1400;
+		draw->msg_max[side] = 8 * 1400;
+		draw->asleep_ns[side] = 0;
+		if (draw->end[side] > SIM_CLOSE_LAST)
+			draw->end[side] = SIM_CLOSE;
+	}
+}
+
 void
 sim_draw(uint64_t seed, struct sim_draw *draw)
 {
@@ -257,5 +282,6 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	draw_probes(seed, draw);
 	draw_echoes(seed, draw);
 	draw_habits(seed, draw);
+	draw_narrow(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

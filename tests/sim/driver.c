@@ -330,6 +330,10 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 		on_unknown(side, hdr, packet->len, forged);
 	if (side->conn == NULL)
 		return 0;
+	if (packet->late && side->conn->state == CONN_OPEN)
+		side->world->count->late_heard++;
+	if (type == WIRE_REJECT && hdr->token == side->config.token)
+		side->world->count->reject_heard++;
 	/* As a driver does, but for decoding it before. */
 	if (!hdr->marked &&
 	    weir_conn_on_stream(side->conn, packet->bytes, packet->len, packet,

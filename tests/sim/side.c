@@ -453,6 +453,7 @@ look_for_end(struct side *side)
 		return;
 	}
 	side->done = true;
+	side->error = weir_conn_error_code(side->conn);
 	side->rx_state = weir_conn_rx_state(side->conn);
 	side->tx_state = weir_conn_tx_state(side->conn);
 	weir_conn_stats(side->conn, &side->stats);

@@ -45,6 +45,7 @@ struct sim_draw {
 	uint32_t mtu;       /* 0, or longer packets vanish from mtu_ns on */
 	uint8_t mtu_ways;   /* bits: A to B, B to A */
 	uint64_t mtu_ns;
+	bool mtu_stays;      /* and never heals */
 	uint32_t mark_at;    /* queue length that marks ECT packets; 0: never */
 	double starve;       /* chance per packet that there is no memory */
 	int32_t skew_ppm[2]; /* clocks that run differently */
@@ -96,11 +97,14 @@ struct sim_draw {
 	X(lost)                                                             \
 	X(duplicated)                                                       \
 	X(late)                                                             \
+	X(late_heard) /* by a link that is up */                            \
 	X(bad_spells)                                                       \
 	X(flipped)                                                          \
 	X(crc_caught)                                                       \
 	X(cut_short)                                                        \
 	X(too_long)                                                         \
+	X(narrow) /* links that such a path has ended */                    \
+	X(fin_lost)                                                         \
 	X(starved)                                                          \
 	X(marked)                                                           \
 	X(tx_marked)                                                        \
@@ -109,6 +113,7 @@ struct sim_draw {
 	X(pace_waits)                                                       \
 	X(below_one) /* swift: packets farther apart than a round trip */   \
 	X(tlp)                                                              \
+	X(tlp_repaired) /* and brought what was lost */                     \
 	X(rto)                                                              \
 	X(lost_sack)                                                        \
 	X(lost_time)                                                        \
@@ -124,6 +129,7 @@ struct sim_draw {
 	X(sack_wide) /* more than one word of SACK */                       \
 	X(cookies)                                                          \
 	X(refused)                                                          \
+	X(reject_heard) /* and stayed unheeded: BUSY is asked again */      \
 	X(crashes)                                                          \
 	X(superseded)                                                       \
 	X(gone)                                                             \

@@ -2,6 +2,7 @@
 /*
  * The wire, the clock, and the run of one seed.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ world_fail(struct world *world, const char *format, ...)
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
-	fprintf(stderr, "\n  replay: test_sim --seed %llu --trace\n",
-		(unsigned long long)world->seed);
+	fprintf(stderr, "\n  replay: %s --seed %llu --trace\n",
+		program_invocation_name, (unsigned long long)world->seed);
 }
 
 void
@@ -151,6 +152,7 @@ copy(struct world *world, const struct packet *packet)
 	twin->marked = packet->marked;
 	twin->damaged = false;
 	twin->broken = false;
+	twin->late = false;
 	memcpy(twin->bytes, packet->bytes, packet->len);
 	return twin;
 }
@@ -222,6 +224,7 @@ duplicate(struct world *world, int from, const struct packet *packet)
 {
 	struct sim_draw *draw = &world->draw;
 	uint64_t later = prng_below(&world->net, 500 * US);
+	struct packet *twin;
 
 	if (!chaos(world) || !prng_chance(&world->net, draw->dup[from]))
 		return;
@@ -231,8 +234,10 @@ duplicate(struct world *world, int from, const struct packet *packet)
 		later = prng_below(&world->net, draw->late_ns);
 		world->count->late++;
 	}
+	twin = copy(world, packet);
+	twin->late = later > 500 * US;
 	world_schedule(world, world->now_ns + draw->delay_ns[from] + later,
-		       1 - from, copy(world, packet));
+		       1 - from, twin);
 }
 
 /* Is the path too narrow for it now? */
@@ -241,7 +246,8 @@ is_too_long(struct world *world, int from, const struct packet *packet)
 {
 	const struct sim_draw *draw = &world->draw;
 
-	if (draw->mtu == 0 || !chaos(world) || packet->len <= draw->mtu ||
+	if (draw->mtu == 0 || packet->len <= draw->mtu ||
+	    !(chaos(world) || draw->mtu_stays) ||
 	    !(draw->mtu_ways >> from & 1) ||
 	    world->now_ns < CLOCK_ZERO + draw->mtu_ns)
 		return false;
@@ -290,8 +296,10 @@ world_send(struct world *world, int from, struct packet *packet, bool ect)
 	world->count->marked += packet->marked;
 	packet->damaged = false;
 	packet->broken = false;
+	packet->late = false;
 	if (is_too_long(world, from, packet) || is_lost(world, from)) {
 		world->count->lost++;
+		world->count->fin_lost += (packet->bytes[0] & 15) == WIRE_FIN;
 		world->hurt++;
 		world_trace(world, &world->sides[from], "  ... lost");
 		packet_free(world, packet);
@@ -314,6 +322,7 @@ add_counts(struct world *world)
 
 		count->msgs += world->sides[i].received;
 		count->tlp += s->tlp;
+		count->tlp_repaired += s->tlp_repaired;
 		count->rto += s->rto;
 		count->lost_sack += s->lost_sack;
 		count->lost_time += s->lost_time;
@@ -334,6 +343,7 @@ add_counts(struct world *world)
 		count->cwnd_full += s->cwnd_full;
 		count->tx_marked += s->tx_marked;
 		count->pauses += s->pauses;
+		count->narrow += world->sides[i].error == WIRE_E_NARROW;
 	}
 }
 

@@ -26,6 +26,7 @@ struct packet {
 	bool marked;    /* CE */
 	bool damaged;   /* not as it was sent */
 	bool broken;    /* and UDP's sum would tell */
+	bool late;      /* a duplicate, long after the first */
 	uint32_t holds; /* messages in it that are not released */
 	uint8_t bytes[PACKET_MAX];
 };
@@ -62,6 +63,7 @@ struct side {
 	uint64_t back_ns;  /* down until then */
 	uint64_t bytes_in; /* since the connection was made */
 	uint64_t bytes_out;
+	int error; /* WIRE_E_ of the link that ended */
 	struct prng evil;
 	uint64_t poll_ns;    /* how long until it notices a packet */
 	uint64_t poll_at_ns; /* the poll that is scheduled */
@@ -88,6 +90,7 @@ struct side {
 
 	uint64_t last_ns;
 	struct conn_gauge last; /* to see that nothing retreats */
+	uint32_t flight_max;    /* packets in flight at once */
 	uint64_t aborted_ns;    /* when its direction was, on its own clock */
 	uint32_t echo_ts;
 	uint32_t ack_ts;

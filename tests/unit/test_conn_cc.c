@@ -370,6 +370,22 @@ a_path_that_widens_in_time_is_kept(void **state)
 	assert_int_equal(pair_stats(&pair->b).rx_msgs, 3);
 }
 
+/* PINGs that are answered make long packets lost before a time-out does. */
+static void
+so_they_do_where_repeats_come_before_timeouts(void **state)
+{
+	struct pair *pair = *state;
+	uint64_t dead_ns = pair->a.config.dead_timeout_ns;
+
+	pair->a.config.keepalive_ns = pair->b.config.keepalive_ns = 20 * MS;
+	open_long(pair);
+	pair_push(&pair->a, bytes, 1400);
+	pair_push(&pair->a, bytes, 100);
+	narrow_run(pair, 1200, 2 * dead_ns);
+	assert_int_equal(weir_conn_status(pair->a.conn), -ETIMEDOUT);
+	assert_int_equal(weir_conn_error_code(pair->a.conn), WIRE_E_NARROW);
+}
+
 /* Nothing passes at all: that is another case, with another code. */
 static void
 silence_is_not_a_narrow_path(void **state)
@@ -414,6 +430,7 @@ main(void)
 		TEST(who_counts_too_many_is_not_believed),
 		TEST(without_the_feature_nothing_is_markable),
 		TEST(long_packets_that_vanish_end_the_link),
+		TEST(so_they_do_where_repeats_come_before_timeouts),
 		TEST(a_path_that_widens_in_time_is_kept),
 		TEST(silence_is_not_a_narrow_path),
 		TEST(short_packets_that_vanish_are_no_sign),
