@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "shm_listener.h"
+#include "shm_segment.h"
 
 /* A hello is sent right after connecting: who takes longer means no good. */
 #define PENDING_NS UINT64_C(1000000000)
@@ -114,6 +115,25 @@ in_child(struct shm_fork *entry)
 	l->sock = -1;
 }
 
+/* Who requires huge pages hears now that there are none, not when a peer comes:
+ * what a link would take is taken and given back. */
+static int
+try_hugepages(const struct weir_listener *listener)
+{
+	struct shm_segment segment;
+	int rc;
+
+	if (listener->port->config.hugepages != WEIR_HUGEPAGES_REQUIRE)
+		return 0;
+	rc = weir_shm_segment_create(&listener->config, WEIR_HUGEPAGES_REQUIRE,
+				     &segment);
+	if (rc != 0)
+		return rc;
+	weir_shm_segment_close_fd(&segment);
+	weir_shm_segment_unmap(&segment);
+	return 0;
+}
+
 int
 weir_shm_listener_open(struct weir_listener *listener,
 		       const struct weir_endpoint *ep)
@@ -124,6 +144,8 @@ weir_shm_listener_open(struct weir_listener *listener,
 
 	if (rc == 0)
 		rc = weir_shm_have_identity(l->address.name);
+	if (rc == 0)
+		rc = try_hugepages(listener);
 	if (rc != 0)
 		return rc;
 	l->policy.access_mode = listener->config.access_mode;

@@ -194,5 +194,15 @@ else
 	echo "  (skipped: needs root and setpriv)"
 fi
 
+begin 'huge pages that are required are missed at once'
+if [ "$(awk '/HugePages_Total/ { print $2 }' /proc/meminfo)" = 0 ]; then
+	timeout $LIMIT "$WEIR" cat -l --hugepages=require "$EP" \
+		</dev/null 2>near.err
+	equal 'exit code' 3 $?
+	one_line near.err 'huge pages'
+else
+	echo "  (skipped: there are huge pages)"
+fi
+
 nothing_left
 finish
