@@ -10,6 +10,7 @@
 
 #include "driver_load.h"
 
+#define SPEC_MAX  256
 #define ENV_FAULT "WEIR_FAULT"
 
 const char *weir_fault_spec;
@@ -89,11 +90,11 @@ weir_fault_wanted(const char *endpoint)
 }
 
 /* The specification with all rates 0 and no delay: what draws the random
- * numbers stays. */
+ * numbers stays. Both ends of a run in one process ask for it at once: the
+ * buffer is the caller's. */
 static const char *
-harmless(void)
+harmless(char text[SPEC_MAX])
 {
-	static char text[256];
 	size_t used = 0;
 	const char *at = weir_fault_spec;
 
@@ -102,11 +103,11 @@ harmless(void)
 		size_t key = strcspn(at, "=");
 		size_t rate = strcspn(at, "%,");
 
-		if (at[rate] == '%' && used + len + 4 < sizeof(text))
+		if (at[rate] == '%' && used + len + 4 < SPEC_MAX)
 			used += (size_t)snprintf(
-				text + used, sizeof(text) - used,
-				"%s%.*s=0%.*s", used == 0 ? "" : ",", (int)key,
-				at, (int)(len - rate), at + rate);
+				text + used, SPEC_MAX - used, "%s%.*s=0%.*s",
+				used == 0 ? "" : ",", (int)key, at,
+				(int)(len - rate), at + rate);
 		at += len + (at[len] == ',');
 	}
 	return used == 0 ? NULL : text;
@@ -115,6 +116,7 @@ harmless(void)
 int
 weir_fault_switch(const char *endpoint, struct weir_port *port, bool on)
 {
+	char text[SPEC_MAX];
 	fault_fn fn;
 
 	if (!wanted())
@@ -124,7 +126,7 @@ weir_fault_switch(const char *endpoint, struct weir_port *port, bool on)
 	fn = find_fault();
 	if (fn == NULL)
 		return -ELIBACC;
-	return fn(port, on ? weir_fault_spec : harmless());
+	return fn(port, on ? weir_fault_spec : harmless(text));
 }
 
 void
