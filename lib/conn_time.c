@@ -86,7 +86,7 @@ look_for_narrow_path(struct weir_conn *conn, uint32_t shortest, uint64_t now_ns)
 	}
 	conn->due |= DUE_PING;
 	if (most_ns == 0 || conn->rto_times < CONN_NARROW_TRIES ||
-	    now_ns - conn->narrow_ns < most_ns)
+	    now_ns - later(conn->narrow_ns, conn->alive_ns) < most_ns)
 		return;
 	/* A long packet that arrived would have been acknowledged. */
 	if (seq_before(conn_ts(conn->narrow_ns), conn->echo_seen))
@@ -96,18 +96,19 @@ look_for_narrow_path(struct weir_conn *conn, uint32_t shortest, uint64_t now_ns)
 /*
  * The same without a time-out: each time that something short is answered, what
  * was sent before it is lost by the rule of time, and goes out again before a
- * time-out is due.
+ * time-out is due. Our own pauses do not count.
  */
 static void
 look_for_vanishing(struct weir_conn *conn, const struct tx_slot *oldest,
 		   uint64_t now_ns)
 {
 	uint64_t most_ns = conn->config.dead_timeout_ns;
+	uint64_t since_ns = later(conn->progress_ns, conn->alive_ns);
 
 	if (most_ns == 0 || oldest->len + WIRE_HDR_LEN <= CONN_SAFE_LEN ||
-	    now_ns - conn->progress_ns < most_ns)
+	    now_ns - since_ns < most_ns)
 		return;
-	if (seq_before(conn_ts(conn->progress_ns), conn->echo_seen))
+	if (seq_before(conn_ts(since_ns), conn->echo_seen))
 		weir_conn_fail(conn, -ETIMEDOUT, WIRE_E_NARROW, true, now_ns);
 }
 

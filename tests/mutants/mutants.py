@@ -78,6 +78,8 @@ TABLE = [
     ('arq_tx.c', 'if (slot->sent_ns + rto_ns > now_ns)',
      'slot->sent_ns + rto_ns > now_ns', '1',
      'the retransmission timer finds nothing lost'),
+    ('arq_tx.c', 'if (slot->tries == 0 && !tx->reorder_seen &&',
+     'slot->tries == 0', '1', 'what is sent again is lost again at once'),
     ('arq_tx.h', '- tx->sacked - tx->lost;', 'tx->sacked', '0',
      'sacked packets count as in flight'),
     ('arq_tx.h', 'tx->nxt < tx->limit &&', 'tx->nxt < tx->limit',
@@ -159,6 +161,9 @@ TABLE = [
     ('conn.c', 'conn->rx.window.told = conn->rx.window.allowed;',
      'conn->rx.window.allowed', 'conn->rx.window.told',
      'the window is never announced'),
+    ('conn.c', 'conn->tx.popped + conn->config.tx_msgs;',
+     'conn->config.tx_msgs', 'conn->config.tx_msgs + 1',
+     'one more permit than there are slots'),
     ('conn.c', '.ack = (uint32_t)conn->rx.nxt,', '(uint32_t)conn->rx.nxt',
      '(uint32_t)conn->rx.nxt + (conn->rx.parked != 0)',
      'a hole is acknowledged'),
@@ -195,6 +200,9 @@ TABLE = [
     ('conn_time.c', 'arq_tx_has_unsent(&conn->tx))\n'
      '\t\tweir_arq_tx_give_up(&conn->tx)', 'weir_arq_tx_give_up(&conn->tx)',
      '(void)0', 'an aborted direction waits for credit for ever'),
+    ('conn_hello.c', 'conn->silent >= CONN_SILENT_INITS &&',
+     'conn->silent >= CONN_SILENT_INITS', '0',
+     'shorter hellos are not tried'),
     # --- ends --------------------------------------------------------------
     ('conn_end.c', '!conn->tx_done || !conn->rx.ended || conn->lingering',
      '!conn->rx.ended', '0', 'lingering begins when one direction is over'),

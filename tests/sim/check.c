@@ -44,6 +44,44 @@ check_flow(struct side *side, const struct conn_gauge *now)
 					      last->tx_credit >> 16;
 }
 
+/*
+ * No place is lost and none is made up: each message of either pool is free,
+ * under way, or with the application, by the application's own count.
+ */
+static void
+check_pools(struct side *side, const struct conn_gauge *now)
+{
+	const struct weir_conn *conn = side->conn;
+	uint64_t slots = side->pushed - side->popped;
+	uint64_t places = side->popped + side->config.tx_msgs;
+	uint64_t permits = now->tx_credit < places ? now->tx_credit : places;
+	uint64_t back = side->received - side->held_count;
+
+	if (conn->state != CONN_OPEN)
+		return;
+	if (slots > side->config.tx_msgs || now->tx_pushed != side->pushed ||
+	    now->tx_popped != side->popped)
+		world_fail(side->world, "%llu of %u slots are in use",
+			   (unsigned long long)slots, side->config.tx_msgs);
+	if (weir_conn_tx_credit(conn) != permits)
+		world_fail(side->world, "%llu permits ever, not %llu",
+			   (unsigned long long)weir_conn_tx_credit(conn),
+			   (unsigned long long)permits);
+	/* Who has the end needs nothing more. */
+	if (conn->rx.stopped || conn->rx.ended)
+		return;
+	if (now->rcv_room + now->rx_queued + now->rx_held !=
+	    now->rcv_nxt + side->config.rx_window_packets)
+		world_fail(side->world,
+			   "%u + %u packets do not fill the window",
+			   now->rx_queued, now->rx_held);
+	if (now->rx_credit_room != back + side->config.rx_credit_msgs)
+		world_fail(side->world, "room for %llu messages, not %llu",
+			   (unsigned long long)now->rx_credit_room,
+			   (unsigned long long)back +
+				   side->config.rx_credit_msgs);
+}
+
 /* Books of the send window. */
 static void
 check_books(struct side *side, const struct conn_gauge *now)
@@ -58,8 +96,6 @@ check_books(struct side *side, const struct conn_gauge *now)
 	    (uint32_t)(now->snd_nxt - now->snd_una) - now->sacked - now->lost)
 		world_fail(side->world, "%u in flight: others are not",
 			   now->in_flight);
-	if (now->in_flight > side->flight_max)
-		side->flight_max = now->in_flight;
 	if (now->in_flight > tx->window || tx->cwnd > tx->window)
 		world_fail(side->world, "%u in flight of %u", now->in_flight,
 			   tx->window);
@@ -167,6 +203,7 @@ check_side(struct side *side)
 	/* A failed connection has dropped its books. */
 	if (side->conn->state != CONN_FAILED)
 		check_flow(side, &now);
+	check_pools(side, &now);
 	check_books(side, &now);
 	check_told(side, &now);
 	check_clocks(side);
@@ -193,9 +230,6 @@ check_direction(struct side *tx)
 	enum sim_end rx_end = world->draw.end[rx->index];
 	bool calm = tx_end < SIM_ABORT && rx_end < SIM_ABORT;
 
-	if (world->draw.mtu_stays && tx->error == WIRE_E_NARROW &&
-	    rx->error == WIRE_E_NARROW)
-		return;
 	/* Only one of them was left after a restart; maybe a late INIT of the
 	 * other was heard. */
 	if (world->crashed &&
@@ -232,6 +266,18 @@ check_direction(struct side *tx)
 		world_fail(world, "%c: no end", 'A' + rx->index);
 }
 
+/* Whoever reads at once never makes the sender ask for more room. STOP is
+ * repeated by the same timer until the peer ends. */
+static bool
+may_not_ask(const struct side *side)
+{
+	const struct sim_draw *draw = &side->world->draw;
+	int reader = 1 - side->index;
+
+	return draw->slow[reader] == 0 && draw->asleep_ns[reader] == 0 &&
+	       draw->end[side->index] != SIM_STOP_RX;
+}
+
 /* On a wire without faults nothing may look like recovery. */
 static void
 check_no_recovery(struct side *side)
@@ -241,7 +287,8 @@ check_no_recovery(struct side *side)
 	if (s->rto + s->tlp + s->tx_retx + s->lost_sack + s->lost_time +
 		    s->lost_rto + s->reorder_seen + s->handshake_retx +
 		    s->pauses + s->ack_stale + s->rx_reordered + s->spurious +
-		    s->drops[CONN_DROP_DUPLICATE] !=
+		    s->drops[CONN_DROP_DUPLICATE] +
+		    may_not_ask(side) * s->probes !=
 	    0)
 		world_fail(side->world,
 			   "%c: recovery without faults: rto %llu tlp %llu "
@@ -255,31 +302,72 @@ check_no_recovery(struct side *side)
 }
 
 /*
- * Repairs are in proportion to the damage: three for each packet that was lost,
- * repeated, damaged or late. One that overtakes all others (a duplicate does not
- * queue), or a delay that nobody can have foreseen (of the wire, of who does not
- * look, of an end that comes back), makes all that is in flight look lost
- * besides; and where one in eight comes later than the round trip that patience
- * ends with, it was 3.7 for each, once in millions of seeds.
+ * Each repair has its cause. Of what the wire lost, damaged or let others
+ * overtake any copy is repaired once. What would have arrived by itself is sent
+ * again by a probe, since a time-out struck it, or, rarely, where a copy of an
+ * older repair came so late that it looked like the newer one. And a silence
+ * that ends with probe or time-out has something hurt in it.
  */
 static void
-check_economy(struct world *world)
+check_economy(const struct side *side)
+{
+	const struct conn_stats *s = &side->stats;
+	uint64_t hurt = side->world->hurt;
+
+	if (side->world->crashed)
+		return;
+	if (side->needless > s->tlp + s->lost_rto + hurt / 16 + 4)
+		world_fail(side->world,
+			   "%c: %llu needless repairs of %llu, %llu were hurt",
+			   'A' + side->index,
+			   (unsigned long long)side->needless,
+			   (unsigned long long)s->tx_retx,
+			   (unsigned long long)hurt);
+	if (s->tlp + s->rto > hurt + 4)
+		world_fail(side->world,
+			   "%c: %llu probes, %llu time-outs for %llu hurt",
+			   'A' + side->index, (unsigned long long)s->tlp,
+			   (unsigned long long)s->rto,
+			   (unsigned long long)hurt);
+}
+
+static bool
+ended_narrow(const struct side *side)
+{
+	return weir_conn_error_code(side->conn) == WIRE_E_NARROW;
+}
+
+/*
+ * A path that stays narrow ends a link that sends long packets, and no other:
+ * whoever had looked at set-up sends none. @return it was so.
+ */
+static bool
+check_narrow(struct world *world)
 {
 	const struct sim_draw *draw = &world->draw;
-	uint64_t again =
-		world->sides[0].stats.tx_retx + world->sides[1].stats.tx_retx;
-	bool late = draw->reorder[0] + draw->reorder[1] > 0 ||
-		    draw->dup[0] + draw->dup[1] > 0 || draw->jitter_ns != 0 ||
-		    draw->partition > 0 || draw->stall > 0 || world->crashed;
-	uint64_t most = 3 * world->hurt + 8;
+	bool judged = false;
 
-	if (late)
-		most += world->hurt + world->sides[0].flight_max +
-			world->sides[1].flight_max;
-	if (again > most)
-		world_fail(world, "%llu packets sent again for %llu hurt",
-			   (unsigned long long)again,
-			   (unsigned long long)world->hurt);
+	if (!draw->mtu_stays)
+		return false;
+	for (int i = 0; i < 2; i++) {
+		const struct side *side = &world->sides[i];
+
+		if (!ended_narrow(side))
+			continue;
+		if (!ended_narrow(side_peer(side)))
+			world_fail(world, "%c: ended, and does not say why",
+				   'B' - i);
+		if (weir_conn_status(side->conn) != -ETIMEDOUT)
+			continue;
+		judged = true;
+		if (!(draw->mtu_ways >> i & 1))
+			world_fail(world, "%c: its path is wide", 'A' + i);
+		if (draw->mtu_ns == 0 && draw->padded)
+			world_fail(world, "%c: the set-up had seen it",
+				   'A' + i);
+	}
+	world->count->narrow += judged;
+	return judged;
 }
 
 void
@@ -287,11 +375,13 @@ check_end(struct world *world)
 {
 	bool vanished = world->sides[0].vanished || world->sides[1].vanished;
 
+	if (check_narrow(world))
+		return;
 	for (int i = 0; i < 2; i++) {
 		check_direction(&world->sides[i]);
 		if (world->draw.fault_free && !vanished)
 			check_no_recovery(&world->sides[i]);
+		if (!vanished)
+			check_economy(&world->sides[i]);
 	}
-	if (!vanished)
-		check_economy(world);
 }

@@ -5,7 +5,6 @@
  */
 #include <string.h>
 #include "cc.h"
-#include "conn_impl.h"
 #include "prng.h"
 #include "sim.h"
 
@@ -236,28 +235,37 @@ draw_echoes(uint64_t seed, struct sim_draw *draw)
 	draw->late_ns = prng_range(&prng, 1, 200) * MS;
 }
 
-/* A path that becomes narrow and stays so: a link with long packets ends. */
+/* What takes seconds: a path that stays narrow, and links that are still up
+ * when the latest copies arrive. */
 static void
-draw_narrow(uint64_t seed, struct sim_draw *draw)
+draw_path(uint64_t seed, struct sim_draw *draw)
 {
 	struct prng prng;
+	uint64_t what;
 
 	prng_init(&prng, seed, 106);
-	if (draw->fault_free || draw->crash_ns != 0 ||
-	    prng_below(&prng, 200) != 0)
+	what = prng_below(&prng, 128);
+	if (draw->fault_free || draw->crash_ns != 0 || what > 2)
 		return;
-	draw->mtu = (uint32_t)prng_range(&prng, CONN_SAFE_LEN, 1400);
-	draw->mtu_ways = (uint8_t)prng_range(&prng, 1, 3);
-	draw->mtu_ns = prng_below(&prng, 5 * MS);
-	draw->mtu_stays = true;
-	draw->keepalive = true;
 	for (int side = 0; side < 2; side++) {
-		draw->frag[side] = 1400;
-		draw->msg_max[side] = 8 * 1400;
-		draw->asleep_ns[side] = 0;
 		if (draw->end[side] > SIM_CLOSE_LAST)
 			draw->end[side] = SIM_CLOSE;
+		if (what != 2) {
+			draw->frag[side] = 1400;
+			draw->msg_max[side] = 8 * 1400;
+		} else {
+			draw->dup[side] = 0.3;
+		}
 	}
+	if (what == 2) {
+		draw->dup_late = 0.5;
+		draw->stay_ns = prng_range(&prng, 1, 10) * SEC;
+		return;
+	}
+	draw->mtu = (uint32_t)prng_range(&prng, 1216, 1400);
+	draw->mtu_ways = (uint8_t)prng_range(&prng, 1, 3);
+	draw->mtu_ns = coin(&prng) ? 0 : prng_below(&prng, 20 * MS);
+	draw->mtu_stays = true;
 }
 
 void
@@ -282,6 +290,6 @@ sim_draw(uint64_t seed, struct sim_draw *draw)
 	draw_probes(seed, draw);
 	draw_echoes(seed, draw);
 	draw_habits(seed, draw);
-	draw_narrow(seed, draw);
+	draw_path(seed, draw);
 	draw->heal_ns = draw->fault_free ? 0 : prng_range(&prng, 1, 200) * MS;
 }

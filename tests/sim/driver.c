@@ -94,6 +94,7 @@ conn_new(struct side *side)
 	side->conn = weir_conn_init(side->mem, config);
 	memset(&side->last, 0, sizeof(side->last));
 	side->last_ns = 0;
+	side->newest_ns = 0;
 	side->opened = false;
 }
 
@@ -179,6 +180,31 @@ open_packet(struct side *side, const struct packet *packet,
 	return WIRE_DROP_CRC;
 }
 
+/*
+ * Before an address is validated it gets no more than it gave: ACCEPT, and
+ * RETRY, REJECT, GONE beside it.
+ */
+static void
+check_amplification(const struct side *side)
+{
+	const struct weir_conn *conn = side->conn;
+	bool stranger = conn == NULL ||
+			(conn->state == CONN_ACCEPT_SENT && !conn->validated);
+
+	if (side->index == 1 && stranger && side->bytes_out > side->bytes_in)
+		world_fail(side->world, "%llu bytes for %llu of a stranger",
+			   (unsigned long long)side->bytes_out,
+			   (unsigned long long)side->bytes_in);
+}
+
+static void
+send_answer(struct side *side, struct packet *packet)
+{
+	side->bytes_out += packet->len;
+	check_amplification(side);
+	world_send(side->world, side->index, packet, false);
+}
+
 /* Without a connection: the answer goes back, if it was the peer who asked. */
 static void
 answer(struct side *side, const struct listen_visit *visit, bool forged)
@@ -195,7 +221,7 @@ answer(struct side *side, const struct listen_visit *visit, bool forged)
 	if (forged)
 		packet_free(side->world, packet);
 	else
-		world_send(side->world, side->index, packet, false);
+		send_answer(side, packet);
 }
 
 /* The peer of this link was restarted, says a newer one. */
@@ -315,6 +341,7 @@ static int
 dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 	 bool forged)
 {
+	struct world *world = side->world;
 	uint8_t type = wire_hdr_type(hdr);
 
 	if (type == WIRE_INIT) {
@@ -322,6 +349,9 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 			on_init(side, hdr, packet->len, forged);
 		return 0;
 	}
+	world->count->reject_heard += type == WIRE_REJECT && !forged &&
+				      side->conn != NULL &&
+				      side->conn->state == CONN_INIT_SENT;
 	if (type == WIRE_GONE) {
 		on_gone(side, hdr, !forged && !packet->damaged);
 		return 0;
@@ -330,16 +360,18 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 		on_unknown(side, hdr, packet->len, forged);
 	if (side->conn == NULL)
 		return 0;
-	if (packet->late && side->conn->state == CONN_OPEN)
-		side->world->count->late_heard++;
-	if (type == WIRE_REJECT && hdr->token == side->config.token)
-		side->world->count->reject_heard++;
 	/* As a driver does, but for decoding it before. */
 	if (!hdr->marked &&
 	    weir_conn_on_stream(side->conn, packet->bytes, packet->len, packet,
 				side_now(side)))
 		return 1;
 	return weir_conn_on_packet(side->conn, hdr, packet, side_now(side));
+}
+
+static bool
+is_open(const struct side *side)
+{
+	return side->conn != NULL && side->conn->state == CONN_OPEN;
 }
 
 void
@@ -358,6 +390,7 @@ side_take_packets(struct side *side)
 			side->inbox_end = &side->inbox;
 		side->bytes_in += packet->len;
 		drop = open_packet(side, packet, &hdr);
+		world->count->late_heard += packet->late && is_open(side);
 		if (drop == WIRE_OK) {
 			world_trace(world, side,
 				    "<- %s seq %x len %u ack %x win %x cr %u "
@@ -532,23 +565,40 @@ check_packet(const struct side *side, const struct conn_tx_packet *out)
 		world_fail(world, "an ACK that is silent about a hole");
 }
 
-/* Before an address is validated it gets no more than it gave. */
+/* Was it any good to send this again? */
 static void
-check_amplification(const struct side *side)
+judge_repair(struct side *side, const struct conn_tx_packet *out, bool probe)
 {
-	const struct weir_conn *conn = side->conn;
+	const struct sent_copy *copy = &side->copies[out->seq % COPIES];
+	bool hurt = copy->arrives_ns == NEVER || copy->overtaken;
 
-	if (side->index == 1 && conn->state == CONN_ACCEPT_SENT &&
-	    !conn->validated && side->bytes_out > side->bytes_in)
-		world_fail(side->world, "%llu bytes for %llu of a stranger",
-			   (unsigned long long)side->bytes_out,
-			   (unsigned long long)side->bytes_in);
+	side->world->count->tlp_repaired += probe && hurt;
+	side->needless += !hurt;
+}
+
+/* What becomes of a numbered packet, and of those that it overtakes. */
+static void
+note_copy(struct side *side, uint32_t seq, uint64_t at_ns)
+{
+	const struct arq_tx *tx = &side->conn->tx;
+
+	side->copies[seq % COPIES] = (struct sent_copy){ at_ns, false };
+	if (at_ns >= side->newest_ns) {
+		side->newest_ns = at_ns == NEVER ? side->newest_ns : at_ns;
+		return;
+	}
+	for (uint64_t i = tx->una; i < tx->nxt; i++)
+		side->copies[i % COPIES].overtaken |=
+			side->copies[i % COPIES].arrives_ns > at_ns;
 }
 
 void
 side_transmit(struct side *side)
 {
 	struct world *world = side->world;
+	uint64_t probes = side->conn->stats.tlp;
+	bool numbered;
+	uint64_t at_ns;
 	struct conn_tx_packet out;
 	uint32_t fresh = 0;
 
@@ -574,10 +624,21 @@ side_transmit(struct side *side)
 		check_amplification(side);
 		world->count->batches_again += out.type == WIRE_BATCH &&
 					       out.kind == CONN_TX_RETX;
+		world->count->short_init +=
+			out.type == WIRE_INIT && packet->len <= CONN_SAFE_LEN &&
+			side->config.hello_len > CONN_SAFE_LEN;
 		world->count->sack_wide += out.sack_words > 1;
 		world_trace(world, side, "-> %s seq %x len %u flags %02x",
 			    weir_wire_type_name(out.type), out.seq,
 			    out.payload_len, out.flags);
-		world_send(world, side->index, packet, out.ect);
+		numbered = out.type == WIRE_DATA || out.type == WIRE_BATCH ||
+			   out.type == WIRE_FIN;
+		if (numbered && (out.flags & WIRE_F_RETX))
+			judge_repair(side, &out,
+				     side->conn->stats.tlp != probes);
+		probes = side->conn->stats.tlp;
+		at_ns = world_send(world, side->index, packet, out.ect);
+		if (numbered)
+			note_copy(side, out.seq, at_ns);
 	}
 }

@@ -324,6 +324,15 @@ app_send(struct side *side)
 			world->now_ns + prng_below(&side->app, 300 * US);
 }
 
+static bool
+is_staying(const struct side *side)
+{
+	const struct world *world = side->world;
+
+	return world->now_ns < CLOCK_ZERO + world->draw.stay_ns &&
+	       weir_conn_status(side->conn) == 0;
+}
+
 /* Close in good order when it is time. */
 static void
 app_close(struct side *side)
@@ -331,7 +340,8 @@ app_close(struct side *side)
 	struct world *world = side->world;
 	enum sim_end end = world->draw.end[side->index];
 
-	if (side->closed || weir_conn_status(side->conn) == -EINPROGRESS)
+	if (side->closed || weir_conn_status(side->conn) == -EINPROGRESS ||
+	    is_staying(side))
 		return;
 	if (end == SIM_CLOSE_LAST && side->rx_state == 0)
 		return;
@@ -453,7 +463,6 @@ look_for_end(struct side *side)
 		return;
 	}
 	side->done = true;
-	side->error = weir_conn_error_code(side->conn);
 	side->rx_state = weir_conn_rx_state(side->conn);
 	side->tx_state = weir_conn_tx_state(side->conn);
 	weir_conn_stats(side->conn, &side->stats);
@@ -515,6 +524,9 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 	if (is_asleep(side) &&
 	    at > CLOCK_ZERO + world->draw.asleep_ns[side->index])
 		at = CLOCK_ZERO + world->draw.asleep_ns[side->index];
+	if (!side->closed && is_staying(side) &&
+	    at > CLOCK_ZERO + world->draw.stay_ns)
+		at = CLOCK_ZERO + world->draw.stay_ns;
 	/* The application still has something to do by itself. */
 	if ((weir_conn_rx_peek(side->conn) != NULL && !is_asleep(side)) ||
 	    (!side->closed && side->wait_ns <= world->now_ns &&

@@ -45,7 +45,7 @@ struct sim_draw {
 	uint32_t mtu;       /* 0, or longer packets vanish from mtu_ns on */
 	uint8_t mtu_ways;   /* bits: A to B, B to A */
 	uint64_t mtu_ns;
-	bool mtu_stays;      /* and never heals */
+	bool mtu_stays;      /* and for good: chaos ends without it */
 	uint32_t mark_at;    /* queue length that marks ECT packets; 0: never */
 	double starve;       /* chance per packet that there is no memory */
 	int32_t skew_ppm[2]; /* clocks that run differently */
@@ -76,6 +76,7 @@ struct sim_draw {
 	bool tiny[2];    /* most of its messages are small enough for one */
 	bool trickle[2]; /* sends its messages one by one */
 	uint64_t asleep_ns[2]; /* reads nothing before, since the start */
+	uint64_t stay_ns;      /* nobody closes before, since the start */
 	bool eager;            /* applications never pause */
 	bool echo;             /* one message of A, one of B, and so on */
 	bool keepalive; /* else nothing but probes repeats what is lost */
@@ -96,15 +97,16 @@ struct sim_draw {
 #define SIM_SOMETIMES(X)                                                    \
 	X(lost)                                                             \
 	X(duplicated)                                                       \
-	X(late)                                                             \
-	X(late_heard) /* by a link that is up */                            \
+	X(late_heard) /* copies that came late, to a link that was up */    \
+	X(fin_lost)                                                         \
+	X(reject_heard) /* by who waits for ACCEPT */                       \
 	X(bad_spells)                                                       \
 	X(flipped)                                                          \
 	X(crc_caught)                                                       \
 	X(cut_short)                                                        \
 	X(too_long)                                                         \
-	X(narrow) /* links that such a path has ended */                    \
-	X(fin_lost)                                                         \
+	X(short_init) /* 1,200 bytes, after longer ones got no answer */    \
+	X(narrow)     /* links that ended since their path became so */     \
 	X(starved)                                                          \
 	X(marked)                                                           \
 	X(tx_marked)                                                        \
@@ -113,7 +115,7 @@ struct sim_draw {
 	X(pace_waits)                                                       \
 	X(below_one) /* swift: packets farther apart than a round trip */   \
 	X(tlp)                                                              \
-	X(tlp_repaired) /* and brought what was lost */                     \
+	X(tlp_repaired)                                                     \
 	X(rto)                                                              \
 	X(lost_sack)                                                        \
 	X(lost_time)                                                        \
@@ -129,7 +131,6 @@ struct sim_draw {
 	X(sack_wide) /* more than one word of SACK */                       \
 	X(cookies)                                                          \
 	X(refused)                                                          \
-	X(reject_heard) /* and stayed unheeded: BUSY is asked again */      \
 	X(crashes)                                                          \
 	X(superseded)                                                       \
 	X(gone)                                                             \

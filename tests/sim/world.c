@@ -219,7 +219,8 @@ is_lost(struct world *world, int dir)
 	return prng_chance(&world->net, draw->loss[dir]);
 }
 
-static void
+/* @return when the copy arrives, if there is one. */
+static uint64_t
 duplicate(struct world *world, int from, const struct packet *packet)
 {
 	struct sim_draw *draw = &world->draw;
@@ -227,17 +228,17 @@ duplicate(struct world *world, int from, const struct packet *packet)
 	struct packet *twin;
 
 	if (!chaos(world) || !prng_chance(&world->net, draw->dup[from]))
-		return;
+		return NEVER;
+	twin = copy(world, packet);
 	world->count->duplicated++;
 	world->hurt++;
 	if (prng_chance(&world->net, draw->dup_late)) {
 		later = prng_below(&world->net, draw->late_ns);
-		world->count->late++;
+		twin->late = later > SEC;
 	}
-	twin = copy(world, packet);
-	twin->late = later > 500 * US;
-	world_schedule(world, world->now_ns + draw->delay_ns[from] + later,
-		       1 - from, twin);
+	later += world->now_ns + draw->delay_ns[from];
+	world_schedule(world, later, 1 - from, twin);
+	return later;
 }
 
 /* Is the path too narrow for it now? */
@@ -246,9 +247,8 @@ is_too_long(struct world *world, int from, const struct packet *packet)
 {
 	const struct sim_draw *draw = &world->draw;
 
-	if (draw->mtu == 0 || packet->len <= draw->mtu ||
-	    !(chaos(world) || draw->mtu_stays) ||
-	    !(draw->mtu_ways >> from & 1) ||
+	if (draw->mtu == 0 || (!chaos(world) && !draw->mtu_stays) ||
+	    packet->len <= draw->mtu || !(draw->mtu_ways >> from & 1) ||
 	    world->now_ns < CLOCK_ZERO + draw->mtu_ns)
 		return false;
 	world->count->too_long++;
@@ -287,9 +287,12 @@ damage(struct world *world, struct packet *packet)
 	packet->broken = !sealed || prng_below(&world->net, 2) == 0;
 }
 
-void
+/* @return when it arrives as it was sent, or NEVER. */
+uint64_t
 world_send(struct world *world, int from, struct packet *packet, bool ect)
 {
+	uint64_t at, twin_at;
+
 	world->count->packets++;
 	packet->marked = ect && world->draw.mark_at != 0 &&
 			 queued(world, from) >= world->draw.mark_at;
@@ -299,15 +302,19 @@ world_send(struct world *world, int from, struct packet *packet, bool ect)
 	packet->late = false;
 	if (is_too_long(world, from, packet) || is_lost(world, from)) {
 		world->count->lost++;
-		world->count->fin_lost += (packet->bytes[0] & 15) == WIRE_FIN;
 		world->hurt++;
+		world->count->fin_lost += (packet->bytes[0] & 15) == WIRE_FIN;
 		world_trace(world, &world->sides[from], "  ... lost");
 		packet_free(world, packet);
-		return;
+		return NEVER;
 	}
-	duplicate(world, from, packet);
+	twin_at = duplicate(world, from, packet);
 	damage(world, packet);
-	world_schedule(world, arrival(world, from), 1 - from, packet);
+	at = arrival(world, from);
+	world_schedule(world, at, 1 - from, packet);
+	if (packet->damaged || at > twin_at)
+		return twin_at;
+	return at;
 }
 
 /* --- one seed --------------------------------------------------------- */
@@ -322,7 +329,6 @@ add_counts(struct world *world)
 
 		count->msgs += world->sides[i].received;
 		count->tlp += s->tlp;
-		count->tlp_repaired += s->tlp_repaired;
 		count->rto += s->rto;
 		count->lost_sack += s->lost_sack;
 		count->lost_time += s->lost_time;
@@ -343,7 +349,6 @@ add_counts(struct world *world)
 		count->cwnd_full += s->cwnd_full;
 		count->tx_marked += s->tx_marked;
 		count->pauses += s->pauses;
-		count->narrow += world->sides[i].error == WIRE_E_NARROW;
 	}
 }
 

@@ -26,7 +26,7 @@ struct packet {
 	bool marked;    /* CE */
 	bool damaged;   /* not as it was sent */
 	bool broken;    /* and UDP's sum would tell */
-	bool late;      /* a duplicate, long after the first */
+	bool late;      /* a copy that comes long after its original */
 	uint32_t holds; /* messages in it that are not released */
 	uint8_t bytes[PACKET_MAX];
 };
@@ -37,6 +37,14 @@ struct event {
 	struct packet *packet; /* NULL: poll */
 	int side;
 };
+
+/* The newest copy of a numbered packet, and what the wire did to it. */
+struct sent_copy {
+	uint64_t arrives_ns; /* NEVER: it is lost, or not as it was sent */
+	bool overtaken;      /* one that was sent later comes before it */
+};
+
+#define COPIES 512 /* more than any send window */
 
 /* A received message that the application has not released yet. */
 struct held {
@@ -63,7 +71,6 @@ struct side {
 	uint64_t back_ns;  /* down until then */
 	uint64_t bytes_in; /* since the connection was made */
 	uint64_t bytes_out;
-	int error; /* WIRE_E_ of the link that ended */
 	struct prng evil;
 	uint64_t poll_ns;    /* how long until it notices a packet */
 	uint64_t poll_at_ns; /* the poll that is scheduled */
@@ -90,11 +97,13 @@ struct side {
 
 	uint64_t last_ns;
 	struct conn_gauge last; /* to see that nothing retreats */
-	uint32_t flight_max;    /* packets in flight at once */
 	uint64_t aborted_ns;    /* when its direction was, on its own clock */
 	uint32_t echo_ts;
 	uint32_t ack_ts;
 	struct conn_stats stats;
+	struct sent_copy copies[COPIES]; /* by number */
+	uint64_t newest_ns;              /* the last of them to arrive */
+	uint64_t needless;               /* repairs of what was not hurt */
 };
 
 struct world {
@@ -131,7 +140,8 @@ struct packet *packet_new(struct world *world);
 void packet_free(struct world *world, struct packet *packet);
 void world_schedule(struct world *world, uint64_t at_ns, int side,
 		    struct packet *packet);
-void world_send(struct world *world, int from, struct packet *packet, bool ect);
+uint64_t world_send(struct world *world, int from, struct packet *packet,
+		    bool ect);
 
 /* side.c */
 void side_init(struct world *world, int index);

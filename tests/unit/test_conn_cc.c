@@ -354,6 +354,39 @@ long_packets_that_vanish_end_the_link(void **state)
 	assert_int_equal(weir_conn_error_code(pair->b.conn), WIRE_E_NARROW);
 }
 
+/* Answers to PING repair the hole before any time-out does; and FIN waits. */
+static void
+a_hole_of_long_packets_ends_the_link(void **state)
+{
+	struct pair *pair = *state;
+
+	open_long(pair);
+	pair_push(&pair->a, bytes, 1400);
+	pair_push(&pair->a, bytes, 100);
+	weir_conn_close_tx(pair->a.conn);
+	narrow_run(pair, 1200, 3 * pair->a.config.dead_timeout_ns);
+	assert_int_equal(weir_conn_status(pair->a.conn), -ETIMEDOUT);
+	assert_int_equal(weir_conn_error_code(pair->a.conn), WIRE_E_NARROW);
+	assert_int_equal(weir_conn_status(pair->b.conn), -ECONNRESET);
+}
+
+/* While we slept nobody could answer. */
+static void
+our_own_pause_is_no_sign(void **state)
+{
+	struct pair *pair = *state;
+
+	open_long(pair);
+	pair_push(&pair->a, bytes, 1400);
+	pair_push(&pair->a, bytes, 100);
+	narrow_run(pair, 1200, 150 * MS);
+	assert_true(pair_stats(&pair->a).tx_retx > 3);
+	pair->now += 2 * pair->a.config.dead_timeout_ns;
+	narrow_run(pair, 1500, 5 * S);
+	assert_int_equal(weir_conn_status(pair->a.conn), 0);
+	assert_int_equal(pair_stats(&pair->b).rx_msgs, 2);
+}
+
 static void
 a_path_that_widens_in_time_is_kept(void **state)
 {
@@ -432,6 +465,8 @@ main(void)
 		TEST(long_packets_that_vanish_end_the_link),
 		TEST(so_they_do_where_repeats_come_before_timeouts),
 		TEST(a_path_that_widens_in_time_is_kept),
+		TEST(a_hole_of_long_packets_ends_the_link),
+		TEST(our_own_pause_is_no_sign),
 		TEST(silence_is_not_a_narrow_path),
 		TEST(short_packets_that_vanish_are_no_sign),
 	};
