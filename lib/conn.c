@@ -63,14 +63,12 @@ judge_probe(struct weir_conn *conn, uint64_t now_ns)
 	uint64_t more_ns = 4 * conn->patience_ns + conn->peer_ack_delay_ns;
 
 	if (conn->tx.delivered_ns + WIRE_TICK_NS > conn->probed_ns &&
-	    now_ns <= soon_ns) {
+	    now_ns <= soon_ns)
 		conn->patience_ns /= 4;
-		conn->stats.tlp_repaired++;
-	} else {
+	else
 		conn->patience_ns = more_ns < conn->config.tlp_min_ns
 					    ? more_ns
 					    : conn->config.tlp_min_ns;
-	}
 	conn->probed_ns = 0;
 }
 

@@ -500,11 +500,10 @@ struct conn_stats {
 	uint64_t rx_acks;      /* pure ACKs */
 	uint64_t drops[CONN_DROPS];
 	/* recovery; all 0 on a wire without faults */
-	uint64_t rto;          /* retransmission timer fired */
-	uint64_t tlp;          /* tail-loss probe sent */
-	uint64_t tlp_repaired; /* and its answer says that it was needed */
-	uint64_t lost_sack;    /* declared lost by packet threshold */
-	uint64_t lost_time;    /* declared lost by the time rule */
+	uint64_t rto;       /* retransmission timer fired */
+	uint64_t tlp;       /* tail-loss probe sent */
+	uint64_t lost_sack; /* declared lost by packet threshold */
+	uint64_t lost_time; /* declared lost by the time rule */
 	uint64_t lost_rto;
 	uint64_t reorder_seen;   /* acked as first sent, after later ones */
 	uint64_t spurious;       /* repaired what was not lost */
