@@ -177,7 +177,8 @@ conn_patience(const struct weir_conn *conn, uint32_t times, uint64_t most_ns)
  * The newest packet has arrived, and the repair of a hole before it is silent: no
  * later packet will tell that it was lost. The peer is awake, for he told of the
  * newest, and answers a repair at once; so a round trip is patience enough, more
- * with each try. @return when the repair is given up, or TIMER_NEVER.
+ * with each try. As long as none was measured a probe has patience of its own.
+ * @return when the repair is given up, or TIMER_NEVER.
  */
 static inline uint64_t
 conn_hole_probe_ns(const struct weir_conn *conn)
@@ -186,6 +187,7 @@ conn_hole_probe_ns(const struct weir_conn *conn)
 	const struct tx_slot *slot = arq_tx_slot(tx, tx->una);
 
 	if (tx->sacked == 0 || tx->lost != 0 || slot->tries == 0 ||
+	    conn->rtt.srtt_ns == 0 ||
 	    !bitring_test(&tx->sacked_bits, tx->nxt - 1))
 		return TIMER_NEVER;
 	return slot->sent_ns + rtt_backoff(rtt_pto(&conn->rtt, 0, 0),

@@ -306,7 +306,8 @@ check_no_recovery(struct side *side)
  * overtake any copy is repaired once. What would have arrived by itself is sent
  * again by a probe, since a time-out struck it, or, rarely, where a copy of an
  * older repair came so late that it looked like the newer one. And a silence
- * that ends with probe or time-out has something hurt in it.
+ * that ends with a probe, or a probe and then a time-out, has something hurt in
+ * it, or a side that did not look.
  */
 static void
 check_economy(const struct side *side)
@@ -316,14 +317,14 @@ check_economy(const struct side *side)
 
 	if (side->world->crashed)
 		return;
-	if (side->needless > s->tlp + s->lost_rto + hurt / 16 + 4)
+	if (side->needless > s->tlp + s->lost_rto + hurt / 8 + 8)
 		world_fail(side->world,
 			   "%c: %llu needless repairs of %llu, %llu were hurt",
 			   'A' + side->index,
 			   (unsigned long long)side->needless,
 			   (unsigned long long)s->tx_retx,
 			   (unsigned long long)hurt);
-	if (s->tlp + s->rto > hurt + 4)
+	if (s->tlp + s->rto > 2 * hurt + side->world->stalls + 4)
 		world_fail(side->world,
 			   "%c: %llu probes, %llu time-outs for %llu hurt",
 			   'A' + side->index, (unsigned long long)s->tlp,

@@ -265,6 +265,7 @@ draw_path(uint64_t seed, struct sim_draw *draw)
 	draw->mtu = (uint32_t)prng_range(&prng, 1216, 1400);
 	draw->mtu_ways = (uint8_t)prng_range(&prng, 1, 3);
 	draw->mtu_ns = coin(&prng) ? 0 : prng_below(&prng, 20 * MS);
+	draw->keepalive = true;
 	draw->mtu_stays = true;
 }
 

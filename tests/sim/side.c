@@ -534,11 +534,13 @@ plan_next_poll(struct side *side, uint64_t release_ns)
 	     side->pushed < weir_conn_tx_credit(side->conn)))
 		at = world->now_ns + side->poll_ns;
 	if (world->now_ns < world->draw.heal_ns &&
-	    prng_chance(&side->net, world->draw.stall))
+	    prng_chance(&side->net, world->draw.stall)) {
 		at = world->now_ns +
 		     prng_below(&side->net, prng_below(&side->net, 8) == 0
 						    ? 150 * MS
 						    : 20 * MS);
+		world->stalls++;
+	}
 	if (side->starving && at > world->now_ns + side->poll_ns)
 		at = world->now_ns + side->poll_ns;
 	if (at != NEVER) {

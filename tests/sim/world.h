@@ -124,6 +124,7 @@ struct world {
 	uint64_t cut_look_ns;
 	bool bad[2]; /* spell of losses */
 	struct prng net;
+	uint64_t stalls;      /* of either side */
 	uint64_t hurt;        /* packets lost, repeated or out of order */
 	uint64_t packets_out; /* allocated, not freed */
 	struct packet *spare;

@@ -445,6 +445,33 @@ a_lost_repair_that_was_the_last_is_sent_again_soon(void **state)
 	assert_int_equal(pair_stats(&pair->a).rto, 0);
 }
 
+/* As long as no round trip was measured, none is waited for. */
+static void
+a_lost_repair_without_a_round_trip_has_patience(void **state)
+{
+	struct pair *pair = *state;
+
+	pair->a.config.tlp_min_ns = 10 * MS;
+	pair->a.config.rto_min_ns = 40 * MS;
+	pair_open(pair);
+	pair->a.conn->rtt = (struct rtt){ .min_ns = UINT64_MAX };
+	send_one(pair, true);
+	for (int i = 0; i < 4; i++)
+		send_one(pair, false);
+	pair_deliver(pair, &pair->a, &pair->b);
+	/* Too late to tell how long it was held. */
+	pair_wait(pair, (CONN_ACK_DELAY_MAX + 2) << WIRE_TIME_SHIFT);
+	pair_flush(pair, &pair->b);
+	pair_deliver(pair, &pair->b, &pair->a);
+	assert_int_equal(pair_flush(pair, &pair->a), 1);
+	assert_true(pair_last(&pair->a).flags & WIRE_F_RETX);
+	for (int i = 0; i < 100; i++) {
+		pair_wait(pair, US / 4);
+		pair_flush(pair, &pair->a);
+	}
+	assert_int_equal(pair_stats(&pair->a).tx_retx, 1);
+}
+
 static void
 silence_doubles_the_timeout(void **state)
 {
@@ -1216,6 +1243,7 @@ main(void)
 		CASE(probes_that_find_losses_learn_to_come_sooner),
 		CASE(a_stream_is_taken_as_it_came),
 		CASE(a_lost_repair_that_was_the_last_is_sent_again_soon),
+		CASE(a_lost_repair_without_a_round_trip_has_patience),
 		CASE(silence_doubles_the_timeout),
 		CASE(a_slow_acknowledger_is_not_a_loss),
 		CASE(a_slow_acknowledgement_may_be_crossed),
