@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import statistics
@@ -36,7 +37,8 @@ class Runs:
     """Every run happens once; results, or why there is none, are kept."""
 
     def __init__(self, build, output, seconds, short, end):
-        self.weir = build.resolve() / "apps/weir/weir"
+        self.build = build.resolve()
+        self.weir = self.build / "apps/weir/weir"
         self.sockets = build.resolve() / "apps/bench/weir-bench-sockets"
         self.output = output
         self.seconds = seconds
@@ -49,6 +51,7 @@ class Runs:
         self.host = None
         self.defects = []
         self.results = {}
+        self.tests = {}
         self.help = self.weir_says(["perf", "--help"])
         self.has_dpdk = any(line.startswith("dpdk ") and any(map(
             str.isdigit, line)) for line in
@@ -77,6 +80,27 @@ class Runs:
         if self.net is None:
             self.net = bench_net.Together()
         return self.net
+
+    def test(self, name):
+        """One of meson's. @return {passed, output}; raises NotMeasured."""
+        if name in self.tests:
+            return self.tests[name]
+        if self.short:
+            raise NotMeasured("the short form leaves it out")
+        if self.over():
+            raise NotMeasured("the time was up")
+        print(f"bench: test {name}", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            ["meson", "test", "-C", self.build, "--no-rebuild", "--verbose",
+             name], capture_output=True, text=True, timeout=300, check=False)
+        if re.search(r"^Skipped: +[1-9]", done.stdout, re.MULTILINE):
+            raise NotMeasured(f"the test {name} cannot run here")
+        if not re.search(r"^Ok: +1", done.stdout, re.MULTILINE) and \
+           not re.search(r"^(Fail|Timeout): +[1-9]", done.stdout, re.MULTILINE):
+            raise NotMeasured(f"this build has no test {name}")
+        self.tests[name] = {"passed": done.returncode == 0,
+                            "output": done.stdout}
+        return self.tests[name]
 
     # ---- one run ----------------------------------------------------------
 
@@ -343,8 +367,24 @@ def producers_of(report, burst):
     raise NotMeasured(f"no windows with bursts of {burst}")
 
 
+def counted_of(report, side):
+    """Of the protocol core, by the first line of budget.py's table."""
+    found = re.search(r"^fixed +1000 B +([\d.]+) +[\d.]+ +([\d.]+)",
+                      report["output"], re.MULTILINE)
+    if found is None:
+        raise NotMeasured("the test printed no table")
+    return (float(found[1 if side == "send" else 2]), None, None, "",
+            "callgrind; the same on every machine")
+
+
 def without_place(goal, runs):
     value = goal["value"]
+    if value == "test":
+        report = runs.test(goal["run"])
+        return (1.0 if report["passed"] else 0.0), None, None, "", \
+            f"the test {goal['run']}"
+    if value == "instructions":
+        return counted_of(runs.test(goal["run"]), goal["side"])
     if value == "dead_peer":
         median, count = runs.kill_peers()
         return median, None, None, "ms", f"median of {count}"
@@ -365,6 +405,8 @@ def without_place(goal, runs):
 def verdict(value, limit):
     if limit == "":
         return "shown"
+    if limit == "passes":
+        return "reached" if value == 1.0 else "missed"
     operator, number = limit.split()[:2]
     number = float(number)
     held = value <= number if operator == "<=" else value >= number
