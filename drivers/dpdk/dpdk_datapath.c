@@ -869,7 +869,9 @@ rx_half_gone(struct dpdk_flow *flow)
 
 /* ---- one flow -------------------------------------------------------------------- */
 
-/* Connect anew; but first the peer is told to forget what it began. */
+/* Connect anew; but first the peer is told to forget what it began. Before
+ * anything else is sent: our first packet is what makes its link one that is up,
+ * and an application must not get one that ends at once. */
 static void
 flow_restart(struct dpdk_port *port, struct dpdk_flow *flow)
 {
@@ -923,15 +925,8 @@ flow_settle(struct dpdk_port *port, struct dpdk_flow *flow)
 	if (news)
 		weir_dpdk_wake_tx(flow);
 	status = weir_conn_status(conn);
-	if (__builtin_expect(flow->phase == DPDK_PHASE_SETUP, 0) &&
-	    status == 0) {
-		if (flow->connector &&
-		    weir_dpdk_connect_elsewhere(port, flow)) {
-			flow_restart(port, flow);
-			return;
-		}
+	if (__builtin_expect(flow->phase == DPDK_PHASE_SETUP, 0) && status == 0)
 		weir_dpdk_established(port, flow);
-	}
 	flow_ends(flow, status);
 	flow->deadline_ns = weir_conn_deadline(conn);
 	if (__builtin_expect(weir_conn_finished(conn), 0))
@@ -947,6 +942,10 @@ flow_rare(struct dpdk_port *port, struct dpdk_flow *flow)
 
 	if (flow->phase < DPDK_PHASE_SETUP)
 		weir_dpdk_connect_step(port, flow);
+	if (flow->phase == DPDK_PHASE_SETUP && flow->connector &&
+	    weir_conn_status(flow->conn) == 0 &&
+	    weir_dpdk_connect_elsewhere(port, flow))
+		flow_restart(port, flow);
 	if ((gone & DPDK_GONE_RX) && !flow->rx_stopped)
 		rx_half_gone(flow);
 	if (flow->phase == DPDK_PHASE_SETUP && !flow->commits_over &&
