@@ -34,7 +34,7 @@ draw_wire(struct prng *prng, struct sim_draw *draw)
 	 * fault too. So a calm wire sends a window faster than any time-out.
 	 */
 	if (draw->fault_free) {
-		draw->packet_ns /= 6;
+		draw->packet_ns /= 12;
 		return;
 	}
 	draw->queue = (uint32_t)prng_range(prng, 8, 2000);
