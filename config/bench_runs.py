@@ -21,6 +21,7 @@ ENOUGH = 20  # windows, as in apps/weir/tally.h
 AGAIN = 2  # further runs for a placement that was hardly seen
 DEFECT = 4  # exit code of weir perf: messages lost, repeated, corrupt
 KILLS = 11
+SWEEP = 56  # runs' time: each size is to be seen near and far
 PATIENCE_S = 30  # for a killed peer's other side
 
 
@@ -134,7 +135,7 @@ class Runs:
         command = [*prefix, *self.first, str(self.weir), "perf", kind, endpoint, "--self",
                    *options]
         if kind == "sweep":
-            total = 2 if self.short else 24 * self.seconds
+            total = 2 if self.short else SWEEP * self.seconds
             command += ["-T", f"{total:.0f}s", "-o",
                         str(self.output / f"sweep-{endpoint.split(':')[0]}")]
             if self.short:
@@ -180,7 +181,7 @@ class Runs:
         try:
             done = subprocess.run([*command, "-J"], capture_output=True,
                                   text=True, check=False,
-                                  timeout=60 + 40 * self.seconds)
+                                  timeout=60 + (SWEEP + 16) * self.seconds)
         except subprocess.TimeoutExpired as late:
             raise NotMeasured("the run took too long") from late
         if done.returncode == DEFECT or done.returncode < 0 or \
@@ -316,10 +317,13 @@ def by_place(goal, runs, report, place):
 
 def step_of(goal, report, place):
     for found in report["no_cliff"]:
-        if (found["kind"], found["placement"]) == (goal["kind"], place):
-            return (found["worst"], None, None, "",
-                    f"worst from {found['from']} to {found['to']} B, "
-                    f"{found['steps']} steps")
+        if (found["kind"], found["placement"]) != (goal["kind"], place):
+            continue
+        seen = f"{found['sizes']} of {found['planned']} sizes"
+        if found["verdict"] == "not measured":
+            raise NotMeasured(f"{seen} have a figure, no cliff among them")
+        return (found["worst"], None, None, "",
+                f"worst from {found['from']} to {found['to']} B, {seen}")
     raise NotMeasured(f"the processors were never {place} for long enough")
 
 

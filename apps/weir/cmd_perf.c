@@ -154,7 +154,8 @@ static const struct weir_opt options[] = {
 	  "lat, load: the histograms too, as an HdrHistogram log" },
 	{ 'o', "output", WEIR_OPT_STRING, &args.output, "FILE",
 	  "write the result there instead of to stdout; sweep: a folder for "
-	  "JSON, CSV and plots, besides" },
+	  "JSON, CSV and plots, besides (default weir-sweep-DRIVER, - for "
+	  "none)" },
 	{ 0 },
 };
 
@@ -168,7 +169,7 @@ static const struct weir_opt_command command = {
 		   "needs no other command:\n"
 		   "  weir perf lat shm: --self -s 32\n"
 		   "  weir perf bw dpdk: --self -s 64 -J\n"
-		   "  weir perf sweep shm: --self --edges -o DIR\n"
+		   "  weir perf sweep shm: --self --edges\n"
 		   "  weir perf load shm: --self --find-max",
 	.options = options,
 	.args_min = 2,
@@ -225,6 +226,22 @@ check_load(void)
 	return 0;
 }
 
+/* A sweep leaves files, unless told not to. */
+static void
+choose_folder(void)
+{
+	static char folder[64];
+
+	if (args.output == NULL) {
+		snprintf(folder, sizeof(folder), "weir-sweep-%.*s",
+			 (int)strcspn(args.endpoint, ":"), args.endpoint);
+		args.output = folder;
+		args.output_ours = true;
+	} else if (strcmp(args.output, "-") == 0) {
+		args.output = NULL;
+	}
+}
+
 /* @return 0, or exit code. */
 static int
 choose_defaults(void)
@@ -275,6 +292,8 @@ choose_defaults(void)
 	if (args.kind == WEIR_PERF_LOAD && (rc = check_load()) != 0)
 		return rc;
 	choose_sizes();
+	if (args.sweep)
+		choose_folder();
 	if (args.sweep && args.total_ns == 0 && args.time_ns == 0)
 		args.total_ns = SWEEP_TOTAL_NS;
 	if (args.time_ns == 0)

@@ -74,6 +74,7 @@ struct weir_perf_args {
 	bool serve;
 	int format; /* enum weir_perf_format */
 	const char *output;
+	bool output_ours; /* a folder that nobody has asked for by name */
 	const char *hlog; /* file for the histograms; NULL */
 	double rate;      /* load: planned messages per second */
 	bool find_max;    /* load: search the highest rate instead */
@@ -120,6 +121,7 @@ struct weir_perf_result {
 	enum weir_perf_kind kind;
 	uint32_t size;
 	uint32_t floor_size;
+	uint32_t planned;  /* sizes of this kind, in the whole plan */
 	uint64_t messages; /* measured, counted windows or not */
 	uint64_t duration_ns;
 	int cpus[2];
@@ -189,6 +191,10 @@ void weir_side_close(struct weir_side *side);
 void weir_plan_make(const struct weir_perf_args *args,
 		    const struct weir_tx_stats *classes,
 		    struct weir_perf_plan *plan);
+
+/** How many of the runs are of that kind. */
+uint32_t weir_plan_sizes(const struct weir_perf_plan *plan,
+			 enum weir_perf_kind kind);
 
 /**
  * How long the next of `left` runs may take, so that all end in time.

@@ -3,8 +3,9 @@
  * Where results go:
  *
  *     lat, bw     stdout, or the file of -o, in the format of -f
- *     sweep       the same to stdout, and with -o DIR there sweep.json,
- *                 sweep.csv, sweep.dat, sweep.gp and the plots
+ *     sweep       the same to stdout, and in the folder of -o, or one of a
+ *                 name of our own, sweep.json, sweep.csv, sweep.dat, sweep.gp
+ *                 and the plots
  *
  * A sweep shows how far it is on a terminal.
  */
@@ -235,10 +236,12 @@ weir_output_open(const struct weir_perf_args *args,
 		return WEIR_EXIT_NOT_READY;
 	out->args = args;
 	out->to = stdout;
-	if (args->output != NULL && args->sweep)
+	if (args->output != NULL && args->sweep) {
 		rc = open_folder(out, args->output);
-	else if (args->output != NULL &&
-		 (out->to = open_output(NULL, args->output)) == NULL)
+		if (rc != 0 && args->output_ours)
+			rc = 0; /* it is said: what is printed is left */
+	} else if (args->output != NULL &&
+		   (out->to = open_output(NULL, args->output)) == NULL)
 		rc = WEIR_EXIT_USAGE;
 	if (rc == 0 && args->hlog != NULL) {
 		out->hlog = open_output(NULL, args->hlog);
@@ -257,6 +260,8 @@ end_stream(struct weir_perf_output *out)
 	else if (out->args->format == WEIR_PERF_HUMAN && out->printed > 0) {
 		if (out->args->sweep)
 			weir_sweep_human(&out->sweep, out->to);
+		if (out->csv != NULL)
+			fprintf(out->to, "files: %s\n", out->args->output);
 		fprintf(out->to, "repeat: %s\n", out->args->command);
 	}
 }

@@ -102,6 +102,16 @@ weir_plan_make(const struct weir_perf_args *args,
 		add_runs(plan, WEIR_PERF_BW, &sizes);
 }
 
+uint32_t
+weir_plan_sizes(const struct weir_perf_plan *plan, enum weir_perf_kind kind)
+{
+	uint32_t sizes = 0;
+
+	for (uint32_t i = 0; i < plan->count; i++)
+		sizes += plan->runs[i].kind == kind;
+	return sizes;
+}
+
 void
 weir_plan_time(const struct weir_perf_args *args, uint64_t spent_ns,
 	       uint32_t left, uint64_t *warmup_ns, uint64_t *time_ns)

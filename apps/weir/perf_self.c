@@ -340,6 +340,7 @@ meter_run_one(struct meter *meter, uint32_t index)
 	struct weir_perf_result result = {
 		.kind = run->kind,
 		.size = run->size,
+		.planned = weir_plan_sizes(&meter->plan, run->kind),
 		.cpus = { meter->cpus[0], meter->cpus[1] },
 		.tally = meter->tally,
 		.self = true,

@@ -344,6 +344,15 @@ show_progress(struct progress *run, uint64_t now_ns)
 		       tally->places[WEIR_PLACE_SMT].windows);
 }
 
+/* The time that a size of a sweep does not need is that of those to come. */
+static bool
+enough_of_both(const struct weir_tally *tally)
+{
+	return tally->places[WEIR_PLACE_NEAR].windows >=
+		       2 * WEIR_TALLY_ENOUGH &&
+	       tally->places[WEIR_PLACE_FAR].windows >= 2 * WEIR_TALLY_ENOUGH;
+}
+
 static bool
 enough(struct progress *run, uint64_t end_ns)
 {
@@ -352,6 +361,7 @@ enough(struct progress *run, uint64_t end_ns)
 
 	show_progress(run, now_ns);
 	return trial->tally->windows >= WEIR_TALLY_WINDOWS ||
+	       (trial->args->sweep && enough_of_both(trial->tally)) ||
 	       (trial->args->count != 0 &&
 		trial->messages >= trial->args->count) ||
 	       now_ns >= end_ns;

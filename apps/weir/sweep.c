@@ -40,6 +40,8 @@ add_place(struct weir_sweep *sweep, const struct weir_report *report,
 void
 weir_sweep_add(struct weir_sweep *sweep, const struct weir_report *report)
 {
+	if (report->result->kind <= WEIR_PERF_BW)
+		sweep->planned[report->result->kind] = report->result->planned;
 	for (uint32_t i = 0; i < report->place_count; i++)
 		add_place(sweep, report, &report->places[i]);
 }
@@ -66,12 +68,14 @@ weir_sweep_worst(const struct weir_sweep *sweep, enum weir_perf_kind kind,
 	const struct weir_sweep_point *before = NULL;
 
 	memset(worst, 0, sizeof(*worst));
+	worst->planned = sweep->planned[kind];
 	for (uint32_t i = 0; i < sweep->count; i++) {
 		const struct weir_sweep_point *point = &sweep->points[i];
 		double factor;
 
 		if (point->kind != kind || point->place != place)
 			continue;
+		worst->sizes++;
 		if (before != NULL) {
 			factor = point->cost_ns / before->cost_ns /
 				 explained(before, point);
@@ -84,6 +88,15 @@ weir_sweep_worst(const struct weir_sweep *sweep, enum weir_perf_kind kind,
 		}
 		before = point;
 	}
+}
+
+const char *
+weir_sweep_verdict(const struct weir_sweep_step *worst)
+{
+	if (worst->factor > WEIR_SWEEP_STEP_MAX)
+		return "missed";
+	return worst->sizes * 5 >= worst->planned * 4 ? "reached"
+						      : "not measured";
 }
 
 typedef void (*step_fn)(void *arg, enum weir_perf_kind kind,
@@ -110,11 +123,11 @@ human_step(void *arg, enum weir_perf_kind kind, enum weir_placement place,
 	   const struct weir_sweep_step *worst)
 {
 	fprintf((FILE *)arg,
-		"no cliff: %-3s %-4s  %u steps, the worst %.2f times what the "
-		"bytes cost, %u to %u B; at most %.1f: %s\n",
-		kind_names[kind], weir_place_name(place), worst->steps,
-		worst->factor, worst->from, worst->to, WEIR_SWEEP_STEP_MAX,
-		worst->factor <= WEIR_SWEEP_STEP_MAX ? "reached" : "missed");
+		"no cliff: %-3s %-4s  %u of %u sizes, the worst step %.2f "
+		"times what the bytes cost, %u to %u B; at most %.1f: %s\n",
+		kind_names[kind], weir_place_name(place), worst->sizes,
+		worst->planned, worst->factor, worst->from, worst->to,
+		WEIR_SWEEP_STEP_MAX, weir_sweep_verdict(worst));
 }
 
 void
@@ -127,14 +140,21 @@ static void
 json_step(void *arg, enum weir_perf_kind kind, enum weir_placement place,
 	  const struct weir_sweep_step *worst)
 {
+	const char *verdict = weir_sweep_verdict(worst);
+
 	json_array_append_new(
 		arg,
-		json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:f, s:b}", "kind",
-			  kind_names[kind], "placement", weir_place_name(place),
-			  "steps", (json_int_t)worst->steps, "worst",
-			  worst->factor, "from", (json_int_t)worst->from, "to",
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:s, "
+			  "s:b}",
+			  "kind", kind_names[kind], "placement",
+			  weir_place_name(place), "steps",
+			  (json_int_t)worst->steps, "sizes",
+			  (json_int_t)worst->sizes, "planned",
+			  (json_int_t)worst->planned, "worst", worst->factor,
+			  "from", (json_int_t)worst->from, "to",
 			  (json_int_t)worst->to, "limit", WEIR_SWEEP_STEP_MAX,
-			  "reached", worst->factor <= WEIR_SWEEP_STEP_MAX));
+			  "verdict", verdict, "reached",
+			  strcmp(verdict, "reached") == 0));
 }
 
 char *

@@ -31,10 +31,13 @@ struct weir_sweep_point {
 struct weir_sweep {
 	struct weir_sweep_point points[WEIR_PERF_RUNS_MAX * WEIR_PLACES];
 	uint32_t count;
+	uint32_t planned[WEIR_PERF_BW + 1]; /* sizes, by kind */
 };
 
 struct weir_sweep_step {
 	uint32_t steps;    /* between neighbours in size; 0: nothing to say */
+	uint32_t sizes;    /* with a figure */
+	uint32_t planned;  /* with or without */
 	uint32_t from, to; /* sizes of the worst */
 	double factor;     /* of the worst: growth beyond that of the bytes */
 };
@@ -45,6 +48,10 @@ void weir_sweep_add(struct weir_sweep *sweep, const struct weir_report *report);
 /** The worst step upwards of one kind in one placement. */
 void weir_sweep_worst(const struct weir_sweep *sweep, enum weir_perf_kind kind,
 		      enum weir_placement place, struct weir_sweep_step *worst);
+
+/** "missed" if the worst is a cliff; else "reached", or, if more than a fifth of
+ *  the sizes have no figure and might be one, "not measured". */
+const char *weir_sweep_verdict(const struct weir_sweep_step *worst);
 
 /** One line per kind and placement that was seen. */
 void weir_sweep_human(const struct weir_sweep *sweep, FILE *to);

@@ -153,7 +153,7 @@ equal "exit code" 0 $?
 holds "$DIR/json" "r['placement'] in (None, 'same')"
 
 begin "a sweep is one JSON object, a CSV has a header and rows"
-timeout 60 "$WEIR" perf sweep mem: --self -s 8,64 -t 50ms -O 0s -J \
+timeout 60 "$WEIR" perf sweep mem: --self -s 8,64 -t 50ms -O 0s -J -o - \
 	>"$DIR/json"
 holds "$DIR/json" "[(x['test']['kind'], x['test']['size']) for x in r['runs']] == [('lat', 8), ('lat', 64), ('bw', 8), ('bw', 64)]"
 holds "$DIR/json" "isinstance(r['no_cliff'], list)"
@@ -172,6 +172,15 @@ grep -q 'time is up' "$DIR/err" ||
 	holds "$DIR/sweep/sweep.json" "len(r['runs']) >= 10"
 for file in sweep.json sweep.csv sweep.dat sweep.gp; do
 	[ -f "$DIR/sweep/$file" ] || fail "$CASE: no $file"
+done
+
+begin "a sweep leaves its files in a folder of its own name"
+(cd "$DIR" && timeout 60 "$WEIR" perf sweep mem: --self -s 8 -t 50ms -O 0s) \
+	>"$DIR/out" 2>"$DIR/err"
+equal "exit code" 0 $?
+grep -q '^files: weir-sweep-mem$' "$DIR/out" || fail "$CASE: $(cat "$DIR/out")"
+for file in sweep.json sweep.csv sweep.dat sweep.gp; do
+	[ -f "$DIR/weir-sweep-mem/$file" ] || fail "$CASE: no $file"
 done
 
 begin "open loop: every planned message is counted, three histograms"

@@ -165,10 +165,12 @@ cliffs_as_text_and_json(void **state)
 	(void)state;
 	add(&sweep, WEIR_PLACE_FAR, 8, 100, 100);
 	add(&sweep, WEIR_PLACE_FAR, 16, 140, 100);
+	sweep.planned[WEIR_PERF_LAT] = 5;
 	weir_sweep_human(&sweep, to);
 	fclose(to);
 	assert_non_null(strstr(line, "1.40"));
 	assert_non_null(strstr(line, "8 to 16 B"));
+	assert_non_null(strstr(line, "2 of 5 sizes"));
 	assert_non_null(strstr(line, "missed"));
 	text = weir_sweep_json(&sweep);
 	list = json_loads(text, 0, NULL);
@@ -178,6 +180,29 @@ cliffs_as_text_and_json(void **state)
 	json_decref(list);
 	free(text);
 	free(line);
+}
+
+/* A size without a figure might be one. */
+static void
+no_cliff_was_seen_only_where_one_looked(void **state)
+{
+	static struct weir_sweep sweep;
+	struct weir_sweep_step worst;
+
+	(void)state;
+	sweep.planned[WEIR_PERF_LAT] = 5;
+	for (uint32_t size = 1; size <= 3; size++)
+		add(&sweep, WEIR_PLACE_FAR, size, 100, 100);
+	weir_sweep_worst(&sweep, WEIR_PERF_LAT, WEIR_PLACE_FAR, &worst);
+	assert_string_equal(weir_sweep_verdict(&worst), "not measured");
+	add(&sweep, WEIR_PLACE_FAR, 4, 100, 100);
+	weir_sweep_worst(&sweep, WEIR_PERF_LAT, WEIR_PLACE_FAR, &worst);
+	assert_int_equal(worst.sizes, 4);
+	assert_int_equal(worst.planned, 5);
+	assert_string_equal(weir_sweep_verdict(&worst), "reached");
+	add(&sweep, WEIR_PLACE_FAR, 5, 140, 100);
+	weir_sweep_worst(&sweep, WEIR_PERF_LAT, WEIR_PLACE_FAR, &worst);
+	assert_string_equal(weir_sweep_verdict(&worst), "missed");
 }
 
 /* The data and the script are there whether gnuplot is or not. */
@@ -215,6 +240,7 @@ main(void)
 		cmocka_unit_test(time_is_shared_and_bounded),
 		cmocka_unit_test(bytes_explain_growth_and_nothing_else),
 		cmocka_unit_test(without_a_floor_cost_may_grow_with_the_bytes),
+		cmocka_unit_test(no_cliff_was_seen_only_where_one_looked),
 		cmocka_unit_test(cliffs_as_text_and_json),
 		cmocka_unit_test(plots_leave_data_and_script),
 	};
