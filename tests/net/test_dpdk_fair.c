@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "net_test.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
 
@@ -63,29 +64,11 @@ static const struct weir_link_config config = {
 };
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(void)
 {
 	must(weir_port_poll(fair.a), "poll");
 	must(weir_port_poll(fair.b), "poll");
 }
-
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
 
 static void
 flow_open(struct flow *flow)
@@ -96,10 +79,11 @@ flow_open(struct flow *flow)
 
 	must(weir_link_connect(fair.a, "dpdk:fair", &config, &flow->links[0]),
 	     "connect");
-	PUMP_UNTIL((rc = weir_link_accept(fair.listener, &flow->links[1])) !=
-		   0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(fair.listener,
+						  &flow->links[1])) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(flow->links[0])) != -EINPROGRESS);
+	STEP_UNTIL(turn(),
+		   (rc = weir_link_status(flow->links[0])) != -EINPROGRESS);
 	must(rc, "status");
 	must(weir_link_split(flow->links[0], &flow->tx, &unused_rx), "split");
 	must(weir_link_split(flow->links[1], &unused_tx, &flow->rx), "split");

@@ -35,6 +35,7 @@
 #include <rte_mbuf.h>
 
 #include "netns.h"
+#include "net_test.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -79,14 +80,6 @@ struct pair {
 static struct pair the_pair;
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(struct pair *p)
 {
 	uint64_t now_ns = weir_now_ns();
@@ -101,16 +94,6 @@ turn(struct pair *p)
 		must(weir_port_poll(p->b.port), "poll");
 	sched_yield();
 }
-
-#define PUMP_UNTIL(p, condition)                                        \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn(p);                                        \
-		}                                                       \
-	} while (0)
 
 /* ---- a pair of ports and a link ------------------------------------------------ */
 
@@ -137,9 +120,10 @@ connect_b(struct pair *p, const struct weir_link_config *config)
 
 	must(weir_link_connect(p->b.port, p->endpoint, config, &p->b.link),
 	     "connect");
-	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
+	STEP_UNTIL(turn(p),
+		   (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(p), (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
 	must(rc, "connect");
 	split(&p->a);
 	split(&p->b);
@@ -405,11 +389,11 @@ what_is_held_arrives_when_the_fault_ends(void **state)
 	link_up(p, NULL);
 	fault(p, "delay=10s");
 	send_more(&p->b, 10);
-	PUMP_UNTIL(p, faults_of(&p->a).held >= 1);
+	STEP_UNTIL(turn(p), faults_of(&p->a).held >= 1);
 	take_more(&p->a);
 	assert_int_equal(p->a.received, 0);
 	fault(p, NULL);
-	PUMP_UNTIL(p, (take_more(&p->a), p->a.received == 10));
+	STEP_UNTIL(turn(p), (take_more(&p->a), p->a.received == 10));
 	assert_int_equal(faults_of(&p->a).held, 0);
 }
 
@@ -455,7 +439,7 @@ a_port_closes_with_frames_held(void **state)
 	assert_int_equal(weir_dpdk_port_queue(p->b.port, &queue), 0);
 	fault(p, "delay=10s");
 	send_more(&p->b, 10);
-	PUMP_UNTIL(p, faults_of(&p->a).held >= 1);
+	STEP_UNTIL(turn(p), faults_of(&p->a).held >= 1);
 	end_down(&p->a);
 	weir_listener_close(p->listener);
 	p->listener = NULL;
@@ -536,7 +520,7 @@ port_try(const struct pair *p, int side, struct weir_port **port)
 	while ((rc = weir_port_open(p->device->endpoints[side], &small_port,
 				    port)) != 0 &&
 	       p->device == &af_xdp && weir_now_ns() < end_ns)
-		usleep(1000);
+		sched_yield();
 	if (p->device->veth)
 		assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	if (rc != 0 && p->device == &af_xdp)
@@ -616,9 +600,10 @@ a_link_survives_an_empty_pool(void **state)
 	hoard_from(&hoard, &p->b);
 	p->a.sent = p->a.received = p->b.sent = p->b.received = 0;
 	/* Spares are few: they are used up, and whatever comes back is taken. */
-	PUMP_UNTIL(p, (hoard_more(&hoard), send_more(&p->a, MESSAGES),
-		       send_more(&p->b, MESSAGES), take_more(&p->a),
-		       take_more(&p->b), port_stats(&p->b).tx_no_buffer > 10));
+	STEP_UNTIL(turn(p),
+		   (hoard_more(&hoard), send_more(&p->a, MESSAGES),
+		    send_more(&p->b, MESSAGES), take_more(&p->a),
+		    take_more(&p->b), port_stats(&p->b).tx_no_buffer > 10));
 	hoard_free(&hoard);
 	exchange(p, MESSAGES);
 	assert_int_equal(weir_link_status(p->a.link), 0);
@@ -647,8 +632,8 @@ a_link_survives_a_full_ring(void **state)
 			fail_msg("the ring never filled up");
 	}
 	exchange(p, MESSAGES);
-	PUMP_UNTIL(p, (send_more(&first_b, MESSAGES), take_more(&first_a),
-		       first_a.received == MESSAGES));
+	STEP_UNTIL(turn(p), (send_more(&first_b, MESSAGES), take_more(&first_a),
+			     first_a.received == MESSAGES));
 	end_down(&first_a);
 	end_down(&first_b);
 }
@@ -864,9 +849,9 @@ go_on(struct pair *p)
 	uint32_t received = p->a.received + MEMIF_COUNT;
 	uint32_t sent = p->a.sent + MEMIF_COUNT;
 
-	PUMP_UNTIL(p, (send_more(&p->a, sent), take_more(&p->a),
-		       p->a.received >= received && p->a.sent == sent &&
-			       under_way(&p->a) == 0));
+	STEP_UNTIL(turn(p), (send_more(&p->a, sent), take_more(&p->a),
+			     p->a.received >= received && p->a.sent == sent &&
+				     under_way(&p->a) == 0));
 }
 
 static void
@@ -875,9 +860,9 @@ memif_without_buffers(struct pair *p)
 	struct hoard hoard;
 
 	hoard_from(&hoard, &p->a);
-	PUMP_UNTIL(p, (hoard_more(&hoard), take_more(&p->a),
-		       send_more(&p->a, UINT32_MAX),
-		       port_stats(&p->a).tx_no_buffer != 0));
+	STEP_UNTIL(turn(p), (hoard_more(&hoard), take_more(&p->a),
+			     send_more(&p->a, UINT32_MAX),
+			     port_stats(&p->a).tx_no_buffer != 0));
 	hoard_free(&hoard);
 }
 
@@ -905,7 +890,8 @@ memif_accept(struct pair *p, struct end *e)
 {
 	int rc = 0;
 
-	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &e->link)) != 0);
+	STEP_UNTIL(turn(p),
+		   (rc = weir_link_accept(p->listener, &e->link)) != 0);
 	must(rc, "accept");
 	split(e);
 }
@@ -918,7 +904,8 @@ memif_close(struct pair *p)
 	must(weir_tx_close(p->a.tx), "close");
 	for (int i = 1; i < MEMIF_LINKS; i++)
 		must(weir_tx_close(memif_ends[i].tx), "close");
-	PUMP_UNTIL(p, waitpid(memif_peer, &status, WNOHANG) == memif_peer);
+	STEP_UNTIL(turn(p),
+		   waitpid(memif_peer, &status, WNOHANG) == memif_peer);
 	memif_peer = -1;
 	assert_int_equal(status, 0);
 	for (int i = 1; i < MEMIF_LINKS; i++)
@@ -944,10 +931,10 @@ memif_survives_an_empty_pool_and_a_full_ring(void **state)
 	go_on(p);
 	/* The peer stands still, and its ring fills up. */
 	assert_int_equal(kill(memif_peer, SIGSTOP), 0);
-	PUMP_UNTIL(p, (memif_send(p, BATCH_MOST),
-		       port_stats(&p->a).tx_ring_full != 0));
+	STEP_UNTIL(turn(p), (memif_send(p, BATCH_MOST),
+			     port_stats(&p->a).tx_ring_full != 0));
 	assert_int_equal(kill(memif_peer, SIGCONT), 0);
-	PUMP_UNTIL(p, (take_more(&p->a), memif_under_way(p) == 0));
+	STEP_UNTIL(turn(p), (take_more(&p->a), memif_under_way(p) == 0));
 	go_on(p);
 	memif_close(p);
 }
@@ -979,7 +966,7 @@ memory_of_links_is_counted_until_they_are_gone(void **state)
 	assert_true(link_bytes(&p->b) > 2u << 20);
 	end_down(&p->b);
 	end_down(&p->a);
-	PUMP_UNTIL(p, link_bytes(&p->a) == 0 && link_bytes(&p->b) == 0);
+	STEP_UNTIL(turn(p), link_bytes(&p->a) == 0 && link_bytes(&p->b) == 0);
 }
 
 /* ---- peers that vanish ------------------------------------------------------------------ */
@@ -1019,7 +1006,7 @@ assert_in_time(const struct pair *p, uint64_t since_ns)
 static void
 a_dies(struct pair *p, uint64_t since_ns)
 {
-	PUMP_UNTIL(p, weir_link_status(p->a.link) != 0);
+	STEP_UNTIL(turn(p), weir_link_status(p->a.link) != 0);
 	assert_int_equal(weir_link_status(p->a.link), -ETIMEDOUT);
 	assert_in_time(p, since_ns);
 }
@@ -1059,7 +1046,7 @@ nobody_answers_a_handshake(void **state)
 	start_ns = vanish(p);
 	must(weir_link_connect(p->b.port, p->endpoint, &hasty, &p->b.link),
 	     "connect");
-	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(p), (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
 	assert_int_equal(rc, -ETIMEDOUT);
 	assert_in_time(p, start_ns);
 	restart_b(p);
@@ -1078,7 +1065,7 @@ a_peer_vanishes_under_data(void **state)
 	send_more(&p->b, 600);
 	since_ns = vanish(p);
 	a_dies(p, since_ns);
-	PUMP_UNTIL(p, weir_link_status(p->b.link) != 0);
+	STEP_UNTIL(turn(p), weir_link_status(p->b.link) != 0);
 	assert_int_equal(weir_link_status(p->b.link), -ETIMEDOUT);
 	restart_b(p);
 }
@@ -1108,12 +1095,13 @@ a_peer_vanishes_in_a_large_message(void **state)
 	ports_open(p, RING);
 	link_up(p, &short_lived);
 	before = link_stats(&p->a).rx_packets;
-	PUMP_UNTIL(p, weir_tx_reserve_burst(p->b.tx, len, &permit, 1) == 1);
+	STEP_UNTIL(turn(p),
+		   weir_tx_reserve_burst(p->b.tx, len, &permit, 1) == 1);
 	assert_int_equal(weir_permit_alloc(&permit, len, &slot), 0);
 	pattern_fill(slot.data, len, 1);
 	weir_slot_commit(&slot);
 	/* A part of its 3,000 packets has arrived. */
-	PUMP_UNTIL(p, link_stats(&p->a).rx_packets > before + 100);
+	STEP_UNTIL(turn(p), link_stats(&p->a).rx_packets > before + 100);
 	a_dies(p, vanish(p));
 	/* Half a message is none. */
 	assert_int_equal(weir_rx_recv(p->a.rx, &msg), -ETIMEDOUT);
@@ -1151,7 +1139,7 @@ a_restarted_peer_takes_the_place_of_its_earlier_life(void **state)
 	p->a = (struct end){ .port = old.port };
 	restart_b(p);
 	assert_int_equal(weir_link_status(p->a.link), 0);
-	PUMP_UNTIL(p, weir_link_status(old.link) != 0);
+	STEP_UNTIL(turn(p), weir_link_status(old.link) != 0);
 	end_down(&old);
 }
 

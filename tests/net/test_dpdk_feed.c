@@ -24,6 +24,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "net_test.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -53,14 +54,6 @@ static struct {
 	uint32_t drop_every; /* of what weir sends; 0: nothing */
 	uint32_t output;
 } app;
-
-static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
 
 /* ---- the application's loop ------------------------------------------------ */
 
@@ -112,16 +105,6 @@ turn(void)
 	app_send();
 	sched_yield();
 }
-
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
 
 /* ---- set up ---------------------------------------------------------------- */
 
@@ -199,9 +182,9 @@ link_up(void)
 	     "listen");
 	must(weir_link_connect(b.port, "dpdk:10.0.0.1:7400", NULL, &b.link),
 	     "connect");
-	PUMP_UNTIL((rc = weir_link_accept(listener, &a.link)) != 0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(listener, &a.link)) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(), (rc = weir_link_status(b.link)) != -EINPROGRESS);
 	must(rc, "connect");
 	must(weir_link_split(a.link, &a.tx, &a.rx), "split");
 	must(weir_link_split(b.link, &b.tx, &b.rx), "split");
@@ -216,10 +199,10 @@ link_down(void)
 
 	must(weir_tx_close(a.tx), "close");
 	must(weir_tx_close(b.tx), "close");
-	PUMP_UNTIL(weir_rx_recv(a.rx, &msg) == WEIR_EOF);
-	PUMP_UNTIL(weir_rx_recv(b.rx, &msg) == WEIR_EOF);
-	PUMP_UNTIL(weir_link_status(b.link) == WEIR_EOF);
-	PUMP_UNTIL(weir_link_status(a.link) == WEIR_EOF);
+	STEP_UNTIL(turn(), weir_rx_recv(a.rx, &msg) == WEIR_EOF);
+	STEP_UNTIL(turn(), weir_rx_recv(b.rx, &msg) == WEIR_EOF);
+	STEP_UNTIL(turn(), weir_link_status(b.link) == WEIR_EOF);
+	STEP_UNTIL(turn(), weir_link_status(a.link) == WEIR_EOF);
 	weir_tx_destroy(a.tx);
 	weir_tx_destroy(b.tx);
 	weir_rx_destroy(a.rx);
@@ -373,7 +356,7 @@ what_is_not_weirs_comes_back_in_order(void **state)
 	/* Ours: the port of our connections. Garbage, and weir's problem. */
 	foreign_send(49152, 2, 99);
 	foreign_send(53, 2, expected++);
-	PUMP_UNTIL(app.foreign_count == expected);
+	STEP_UNTIL(turn(), app.foreign_count == expected);
 	weir_port_stats(b.port, &after, sizeof(after));
 	for (uint32_t i = 0; i < expected; i++)
 		assert_int_equal(
@@ -413,9 +396,9 @@ a_link_outlives_its_listener(void **state)
 	     "listen");
 	must(weir_link_connect(a.port, "dpdk:10.0.0.2:7500", NULL, &a.link),
 	     "connect");
-	PUMP_UNTIL((rc = weir_link_accept(listener, &b.link)) != 0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(listener, &b.link)) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(a.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(), (rc = weir_link_status(a.link)) != -EINPROGRESS);
 	weir_listener_close(listener);
 	must(weir_listener_open(b.port, "dpdk:10.0.0.2:7501", NULL, &listener),
 	     "listen");
@@ -452,7 +435,7 @@ what_is_not_taken_waits(void **state)
 
 	(void)state;
 	link_up();
-	PUMP_UNTIL(weir_tx_capacity(b.tx, 1000) >= 100);
+	STEP_UNTIL(turn(), weir_tx_capacity(b.tx, 1000) >= 100);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(weir_tx_reserve_burst(b.tx, 1000, &permit, 1),
 				 1);
@@ -472,7 +455,7 @@ what_is_not_taken_waits(void **state)
 		struct weir_msg msg;
 		int rc = 0;
 
-		PUMP_UNTIL((rc = weir_rx_recv(a.rx, &msg)) != 0);
+		STEP_UNTIL(turn(), (rc = weir_rx_recv(a.rx, &msg)) != 0);
 		assert_int_equal(rc, 1);
 		assert_int_equal(pattern_wrong(msg.data, 1000, i), -1);
 		weir_msg_release(&msg);

@@ -30,6 +30,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "net_test.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -59,14 +60,6 @@ struct pair {
 static struct pair the_pair;
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(struct pair *p)
 {
 	must(weir_port_poll(p->a.port), "poll");
@@ -75,16 +68,6 @@ turn(struct pair *p)
 }
 
 /* Both ports are polled until the condition holds or time is up. */
-#define PUMP_UNTIL(p, condition)                                        \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn(p);                                        \
-		}                                                       \
-	} while (0)
-
 static uint32_t
 pool_free(struct weir_port *port)
 {
@@ -102,9 +85,10 @@ link_up_as(struct pair *p, const struct weir_link_config *a,
 
 	must(weir_listener_open(p->a.port, RING, a, &p->listener), "listen");
 	must(weir_link_connect(p->b.port, RING, b, &p->b.link), "connect");
-	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
+	STEP_UNTIL(turn(p),
+		   (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(p), (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
 	must(rc, "connect");
 	must(weir_link_split(p->a.link, &p->a.tx, &p->a.rx), "split");
 	must(weir_link_split(p->b.link, &p->b.tx, &p->b.rx), "split");
@@ -211,9 +195,9 @@ one_message(struct pair *p, struct end *from, struct end *to, uint32_t len,
 	struct weir_msg msg;
 	int rc = 0;
 
-	PUMP_UNTIL(p, (rc = try_send(from->tx, len, seed)) != 0);
+	STEP_UNTIL(turn(p), (rc = try_send(from->tx, len, seed)) != 0);
 	assert_int_equal(rc, 1);
-	PUMP_UNTIL(p, (rc = weir_rx_recv(to->rx, &msg)) != 0);
+	STEP_UNTIL(turn(p), (rc = weir_rx_recv(to->rx, &msg)) != 0);
 	assert_int_equal(rc, 1);
 	check_and_release(&msg, len, seed);
 }
@@ -325,9 +309,9 @@ send_together(struct pair *p, const uint32_t *lens, uint32_t count,
 	must(weir_port_poll(p->b.port), "poll");
 	weir_port_stats(p->b.port, &after, sizeof(after));
 	while (got < count) {
-		PUMP_UNTIL(p, (rc = weir_rx_recv_burst(
-				       p->a.rx, msgs + got,
-				       (uint16_t)(count - got))) != 0);
+		STEP_UNTIL(turn(p), (rc = weir_rx_recv_burst(
+					     p->a.rx, msgs + got,
+					     (uint16_t)(count - got))) != 0);
 		must(rc, "recv");
 		got += (uint32_t)rc;
 	}
@@ -400,7 +384,7 @@ a_batch_is_given_back_with_its_last_message(void **state)
 	}
 	weir_msg_release(&old[1]);
 	weir_msg_release(&old[2]);
-	PUMP_UNTIL(p, pool_free(p->b.port) >= before);
+	STEP_UNTIL(turn(p), pool_free(p->b.port) >= before);
 }
 
 static void
@@ -448,7 +432,7 @@ slots_and_messages_are_mbufs(void **state)
 	assert_int_equal((uintptr_t)slot.data % 64, 0);
 	pattern_fill(slot.data, 100, 1);
 	weir_slot_commit(&slot);
-	PUMP_UNTIL(p, (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
+	STEP_UNTIL(turn(p), (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
 	assert_int_equal(rc, 1);
 	/* net_ring: the very bytes that were written. */
 	assert_ptr_equal(msg.data, slot.data);
@@ -491,7 +475,7 @@ credits_run_dry_and_come_back(void **state)
 		assert_int_equal(weir_rx_recv(p->a.rx, &msg), 1);
 		check_and_release(&msg, 10, i);
 	}
-	PUMP_UNTIL(p, (rc = balance(p->b.tx).free == 32));
+	STEP_UNTIL(turn(p), (rc = balance(p->b.tx).free == 32));
 	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 10, &permit, 1), 1);
 	balance(p->b.tx);
 	weir_permit_drop(&permit);
@@ -592,7 +576,7 @@ next_large(struct pair *p, struct weir_msg *msg, uint64_t seed)
 {
 	int rc = 0;
 
-	PUMP_UNTIL(p, (rc = weir_rx_recv(p->a.rx, msg)) != 0);
+	STEP_UNTIL(turn(p), (rc = weir_rx_recv(p->a.rx, msg)) != 0);
 	assert_int_equal(rc, 1);
 	assert_int_equal(msg->len, LARGE_LEN);
 	assert_int_equal(pattern_wrong(msg->data, msg->len, seed), -1);
@@ -616,13 +600,14 @@ large_messages_wait_for_a_buffer_in_the_window(void **state)
 	sender.large_count = LARGE_COUNT;
 	link_up_as(p, &config, &sender);
 	for (uint32_t i = 0; i < LARGE_COUNT; i++) {
-		PUMP_UNTIL(p, (rc = try_send(p->b.tx, LARGE_LEN, i)) != 0);
+		STEP_UNTIL(turn(p),
+			   (rc = try_send(p->b.tx, LARGE_LEN, i)) != 0);
 		assert_int_equal(rc, 1);
 	}
 	for (uint32_t i = 0; i < LARGE_HELD; i++)
 		next_large(p, &msgs[i], i);
 	for (uint32_t i = LARGE_HELD; i < LARGE_COUNT; i++) {
-		PUMP_UNTIL(p, large_waits(&p->a) == i - LARGE_HELD + 1);
+		STEP_UNTIL(turn(p), large_waits(&p->a) == i - LARGE_HELD + 1);
 		one_message(p, &p->a, &p->b, 100, i);
 		assert_int_equal(weir_rx_recv(p->a.rx, &none), 0);
 		assert_int_equal(large_waits(&p->a), i - LARGE_HELD + 1);
@@ -632,7 +617,7 @@ large_messages_wait_for_a_buffer_in_the_window(void **state)
 	/* What was held all the time is as it was. */
 	for (uint32_t i = LARGE_COUNT - LARGE_HELD; i < LARGE_COUNT; i++)
 		check_and_release(&msgs[i], LARGE_LEN, i);
-	PUMP_UNTIL(p, balance(p->b.tx).free == 16);
+	STEP_UNTIL(turn(p), balance(p->b.tx).free == 16);
 	assert_int_equal(large_waits(&p->a), LARGE_COUNT - LARGE_HELD);
 	assert_int_equal(weir_link_status(p->a.link), 0);
 	assert_int_equal(weir_link_status(p->b.link), 0);
@@ -650,7 +635,7 @@ mbufs_are_all_back_after_links_that_end_anyhow(void **state)
 
 	link_up(p, NULL);
 	link_down(p);
-	PUMP_UNTIL(p, pool_free(p->a.port) == pool_free(p->a.port));
+	STEP_UNTIL(turn(p), pool_free(p->a.port) == pool_free(p->a.port));
 	for (int i = 0; i < 2000; i++)
 		turn(p);
 	before_a = pool_free(p->a.port);
@@ -659,7 +644,7 @@ mbufs_are_all_back_after_links_that_end_anyhow(void **state)
 		link_up(p, NULL);
 		for (uint32_t i = 0; i < 40; i++)
 			assert_int_equal(try_send(p->b.tx, i * 40, i), 1);
-		PUMP_UNTIL(p, (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
+		STEP_UNTIL(turn(p), (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
 		assert_int_equal(rc, 1);
 		/* A permit, a slot and a message die with their halves, or
 		 * are released late. */
@@ -677,8 +662,8 @@ mbufs_are_all_back_after_links_that_end_anyhow(void **state)
 		if (round % 2 != 0)
 			weir_msg_release(&msg);
 	}
-	PUMP_UNTIL(p, pool_free(p->a.port) >= before_a &&
-			      pool_free(p->b.port) >= before_b);
+	STEP_UNTIL(turn(p), pool_free(p->a.port) >= before_a &&
+				    pool_free(p->b.port) >= before_b);
 }
 
 static void *
@@ -702,7 +687,7 @@ messages_outlive_half_link_and_port(void **state)
 
 	link_up(p, NULL);
 	for (uint32_t i = 0; i < HELD_COUNT; i++)
-		PUMP_UNTIL(p, (rc = try_send(p->b.tx, i, i)) != 0);
+		STEP_UNTIL(turn(p), (rc = try_send(p->b.tx, i, i)) != 0);
 	while (got < HELD_COUNT) {
 		rc = weir_rx_recv_burst(p->a.rx, msgs + got,
 					(uint16_t)(HELD_COUNT - got));
@@ -739,7 +724,7 @@ nobody_listens(void **state)
 	must(weir_link_split(p->b.link, &p->b.tx, &p->b.rx), "split");
 	assert_int_equal(weir_tx_reserve(p->b.tx, &permit), 0);
 	assert_int_equal(weir_rx_recv(p->b.rx, &msg), 0);
-	PUMP_UNTIL(p, (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(p), (rc = weir_link_status(p->b.link)) != -EINPROGRESS);
 	assert_int_equal(rc, -ECONNREFUSED);
 	assert_true(weir_now_ns() - start_ns >= SECOND_NS / 5);
 	assert_int_equal(weir_tx_reserve(p->b.tx, &permit), -ECONNREFUSED);
@@ -754,12 +739,13 @@ a_late_listener_is_found(void **state)
 	int rc = 0;
 
 	must(weir_link_connect(p->b.port, RING, NULL, &p->b.link), "connect");
-	PUMP_UNTIL(p, weir_now_ns() > end_ns);
+	STEP_UNTIL(turn(p), weir_now_ns() > end_ns);
 	assert_int_equal(weir_link_status(p->b.link), -EINPROGRESS);
 	must(weir_listener_open(p->a.port, RING, NULL, &p->listener), "listen");
-	PUMP_UNTIL(p, (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
+	STEP_UNTIL(turn(p),
+		   (rc = weir_link_accept(p->listener, &p->a.link)) != 0);
 	assert_int_equal(rc, 1);
-	PUMP_UNTIL(p, weir_link_status(p->b.link) == 0);
+	STEP_UNTIL(turn(p), weir_link_status(p->b.link) == 0);
 }
 
 /* ---- a bad wire ---------------------------------------------------------------------- */
@@ -931,7 +917,7 @@ a_bad_wire_costs_time_only(void **state)
 		turn(p);
 	}
 	assert_int_equal(weir_tx_close(p->b.tx), 0);
-	PUMP_UNTIL(p, (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
+	STEP_UNTIL(turn(p), (rc = weir_rx_recv(p->a.rx, &msg)) != 0);
 	assert_int_equal(rc, WEIR_EOF);
 
 	assert_true(fault_a.dropped > 100 && fault_b.dropped > 100);

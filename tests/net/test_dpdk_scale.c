@@ -23,6 +23,7 @@
 
 #include <cmocka.h>
 
+#include "net_test.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
 
@@ -69,14 +70,6 @@ static const struct weir_link_config quiet = {
 };
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(void)
 {
 	must(weir_port_poll(scale.a), "poll");
@@ -84,16 +77,6 @@ turn(void)
 }
 
 /* Both ports are polled until the condition holds or time is up. */
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
-
 static struct weir_port_stats
 stats_of(struct weir_port *port)
 {
@@ -126,7 +109,7 @@ looks_per_poll(uint32_t polls)
 static void
 calm_down(void)
 {
-	PUMP_UNTIL(looks_per_poll(STRETCH) <= 100);
+	STEP_UNTIL(turn(), looks_per_poll(STRETCH) <= 100);
 }
 
 static int
@@ -186,15 +169,16 @@ open_links(uint32_t wanted)
 			end_open(&scale.ends[1][i], link);
 		}
 		while (accepted < connected) {
-			PUMP_UNTIL((rc = weir_link_accept(scale.listener,
+			STEP_UNTIL(turn(),
+				   (rc = weir_link_accept(scale.listener,
 							  &link)) != 0);
 			must(rc, "accept");
 			end_open(&scale.ends[0][accepted++], link);
 		}
 		while (up < connected) {
-			PUMP_UNTIL((rc = weir_link_status(
-					    scale.ends[1][up].link)) !=
-				   -EINPROGRESS);
+			STEP_UNTIL(turn(), (rc = weir_link_status(
+						    scale.ends[1][up].link)) !=
+						   -EINPROGRESS);
 			must(rc, "connect");
 			up++;
 		}
@@ -211,7 +195,8 @@ close_links(void)
 		end_close(&scale.ends[1][i]);
 	}
 	scale.count = 0;
-	PUMP_UNTIL((turns(STRETCH), stats_of(scale.a).links == 0 &&
+	STEP_UNTIL(turn(),
+		   (turns(STRETCH), stats_of(scale.a).links == 0 &&
 					    stats_of(scale.b).links == 0));
 }
 
@@ -237,7 +222,8 @@ say(struct end *end, uint32_t who)
 	uint32_t words[2] = { who, ~who };
 	int rc;
 
-	PUMP_UNTIL((rc = weir_tx_try_send(end->tx, words, sizeof(words))) != 0);
+	STEP_UNTIL(turn(),
+		   (rc = weir_tx_try_send(end->tx, words, sizeof(words))) != 0);
 	must(rc, "send");
 }
 
@@ -248,7 +234,7 @@ hear(struct end *end)
 	uint32_t words[2];
 	int rc;
 
-	PUMP_UNTIL((rc = weir_rx_recv(end->rx, &msg)) != 0);
+	STEP_UNTIL(turn(), (rc = weir_rx_recv(end->rx, &msg)) != 0);
 	must(rc, "recv");
 	assert_int_equal(msg.len, sizeof(words));
 	memcpy(words, msg.data, sizeof(words));

@@ -30,6 +30,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "net_test.h"
 #include "netns.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -102,14 +103,6 @@ static const struct weir_link_config link_config = {
 	.connect_timeout_ns = 60 * SECOND_NS,
 };
 
-static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
 /* ---- ports ------------------------------------------------------------------ */
 
 static void
@@ -169,16 +162,6 @@ turn(void)
 	}
 }
 
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
-
 /* ---- links ------------------------------------------------------------------ */
 
 static void
@@ -194,10 +177,11 @@ pair_open(unsigned int at)
 	must(weir_link_connect(share.a[from], endpoint, &link_config,
 			       &pair->links[0]),
 	     "connect");
-	PUMP_UNTIL((rc = weir_link_accept(share.listeners[to],
-					  &pair->links[1])) != 0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(share.listeners[to],
+						  &pair->links[1])) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(pair->links[0])) != -EINPROGRESS);
+	STEP_UNTIL(turn(),
+		   (rc = weir_link_status(pair->links[0])) != -EINPROGRESS);
 	must(rc, "status");
 	for (int side = 0; side < 2; side++)
 		must(weir_link_split(pair->links[side], &pair->tx[side],
@@ -271,7 +255,8 @@ exchange(uint32_t messages)
 			    pair->sent - pair->back < 8)
 				send_next(pair->tx[0], i, &pair->sent);
 			if (receive_next(pair->rx[1], i, &pair->echoed))
-				PUMP_UNTIL(send_next(pair->tx[1], i, &echoed));
+				STEP_UNTIL(turn(),
+					   send_next(pair->tx[1], i, &echoed));
 			receive_next(pair->rx[0], i, &pair->back);
 			left += pair->back < messages;
 		}

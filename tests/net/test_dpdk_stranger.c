@@ -29,6 +29,7 @@
 
 #include "crc32c.h"
 #include "dpdk_port.h"
+#include "net_test.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -55,14 +56,6 @@ struct packet {
 /* What came back since the last look. */
 static struct packet newest[WIRE_TYPES];
 static uint64_t answer_count, answer_bytes, type_count[WIRE_TYPES];
-
-static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
 
 /* Pools of ports that were just closed are kept for a moment: there may be no
  * room for new ones meanwhile. */
@@ -171,16 +164,6 @@ forget_answers(void)
 	memset(type_count, 0, sizeof(type_count));
 }
 
-#define TURN_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
-
 /* Links send PINGs meanwhile: look for one kind of answer. */
 static struct wire_hdr
 wait_for(enum wire_type type)
@@ -188,7 +171,7 @@ wait_for(enum wire_type type)
 	const struct packet *p = &newest[type];
 	struct wire_hdr hdr;
 
-	TURN_UNTIL(type_count[type] > 0);
+	STEP_UNTIL(turn(), type_count[type] > 0);
 	assert_int_equal(weir_wire_decode(p->bytes, p->len, &hdr), WIRE_OK);
 	return hdr;
 }
@@ -254,7 +237,8 @@ raw_handshake(uint32_t ip, uint16_t port, const struct wire_params *p)
 
 	forget_answers();
 	send_init(ip, port, p, NULL);
-	TURN_UNTIL(type_count[WIRE_RETRY] + type_count[WIRE_ACCEPT] > 0);
+	STEP_UNTIL(turn(),
+		   type_count[WIRE_RETRY] + type_count[WIRE_ACCEPT] > 0);
 	if (type_count[WIRE_RETRY] != 0) {
 		hdr = wait_for(WIRE_RETRY);
 		send_init(ip, port, p, hdr.cookie);
@@ -322,7 +306,7 @@ a_flood_of_inits_is_kept_nowhere(void **state)
 		if (i % 16 == 15)
 			turn();
 	}
-	TURN_UNTIL(answer_count == frames);
+	STEP_UNTIL(turn(), answer_count == frames);
 	after = mallinfo2();
 	assert_int_equal(links(), 0);
 	assert_int_equal(after.uordblks, before.uordblks);
@@ -357,9 +341,9 @@ without_cookies_a_flood_ends_at_the_cap(void **state)
 		if (i % 16 == 15)
 			turn();
 	}
-	TURN_UNTIL(happened(LISTEN_INIT_REFUSED) +
-			   happened(LISTEN_INIT_WELCOME) ==
-		   frames);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_REFUSED) +
+					   happened(LISTEN_INIT_WELCOME) ==
+				   frames);
 	assert_true(links() <= LISTEN_BACKLOG);
 	assert_true(happened(LISTEN_INIT_WELCOME) > 0);
 	assert_true(happened(LISTEN_REJECT_LIMITED) > 0);
@@ -369,7 +353,7 @@ without_cookies_a_flood_ends_at_the_cap(void **state)
 	assert_true(answer_bytes <= in);
 	assert_int_equal(log_lines, 0);
 	/* Nobody confirmed: all of them go by themselves. */
-	TURN_UNTIL(links() == 0);
+	STEP_UNTIL(turn(), links() == 0);
 }
 
 static void
@@ -382,9 +366,9 @@ under_pressure_cookies_are_asked_for(void **state)
 
 		send_init(OUR_IP + i, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) +
-			   happened(LISTEN_INIT_RETRY) ==
-		   100);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) +
+					   happened(LISTEN_INIT_RETRY) ==
+				   100);
 	assert_int_equal(happened(LISTEN_INIT_WELCOME), 64);
 }
 
@@ -412,7 +396,7 @@ an_init_that_no_honest_peer_sends_is_dropped(void **state)
 	len = make_init(&p, NULL, packet);
 	packet[7] ^= 1; /* its number is not that of its PARAMS */
 	throw(OUR_IP, OUR_PORT, packet, len);
-	TURN_UNTIL(happened(LISTEN_INIT_MALFORMED) == 2);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_MALFORMED) == 2);
 	assert_int_equal(port_stats().init_malformed, 2);
 	assert_int_equal(port_stats().rx_malformed, 2);
 	assert_int_equal(answer_count, 0);
@@ -441,17 +425,17 @@ a_cookie_is_of_no_use_to_another(void **state)
 	send_init(OUR_IP, OUR_PORT, &other, cookie);
 	other = params(UINT64_C(0x1230000), 2);
 	send_init(OUR_IP, OUR_PORT, &other, cookie);
-	TURN_UNTIL(answer_count == 4);
+	STEP_UNTIL(turn(), answer_count == 4);
 	assert_int_equal(type_count[WIRE_RETRY], 4);
 	assert_int_equal(happened(LISTEN_COOKIE_WRONG), 4);
 	assert_int_equal(links(), 0);
 	/* The same again is the same link. */
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
-	TURN_UNTIL(happened(LISTEN_INIT_AGAIN) == 1);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_AGAIN) == 1);
 	assert_int_equal(happened(LISTEN_INIT_WELCOME), 1);
 	assert_int_equal(links(), 1);
-	TURN_UNTIL(links() == 0);
+	STEP_UNTIL(turn(), links() == 0);
 }
 
 /* Half an hour later its key has been replaced, and it is too old anyway. */
@@ -471,7 +455,7 @@ an_old_cookie_is_worth_nothing(void **state)
 	dpdk_port_of(port_a)->ns_base += 11 * SECOND_NS;
 	forget_answers();
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
-	TURN_UNTIL(answer_count > 0);
+	STEP_UNTIL(turn(), answer_count > 0);
 	assert_int_equal(type_count[WIRE_RETRY], 1);
 	assert_int_equal(happened(LISTEN_COOKIE_WRONG), 1);
 	assert_int_equal(links(), 0);
@@ -488,7 +472,7 @@ nobody_keeps_a_link_half_open(void **state)
 	(void)state;
 	start_ns = port->now_ns;
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 1);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 1);
 	assert_int_equal(links(), 1);
 	while (port->now_ns - start_ns < SECOND_NS) {
 		port->ns_base += SECOND_NS / 10;
@@ -559,9 +543,9 @@ a_half_open_link_of_a_former_life_goes_too(void **state)
 	hdr = wait_for(WIRE_RETRY);
 	send_init(OUR_IP, OUR_PORT, &p, cookie);
 	send_init(OUR_IP, OUR_PORT, &later, hdr.cookie);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 2);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 2);
 	assert_int_equal(happened(LISTEN_SUPERSEDED), 1);
-	TURN_UNTIL(links() < 2);
+	STEP_UNTIL(turn(), links() < 2);
 }
 
 /* One INIT ends a bounded number of links, and the next one the others. */
@@ -575,14 +559,14 @@ former_links_end_a_few_at_a_time(void **state)
 		p = params((uint64_t)i << 20 | 5, 1);
 		send_init(OUR_IP, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 70);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 70);
 	p = params(UINT64_C(0x620000), 2);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 71);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 71);
 	assert_in_range(happened(LISTEN_SUPERSEDED), 1, 64);
 	p = params(UINT64_C(0x630000), 2);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 72 && links() <= 2);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 72 && links() <= 2);
 }
 
 /* As if the ring were a wire, where anyone can be at the other end. */
@@ -628,18 +612,18 @@ who_has_many_links_may_have_old_ones(void **state)
 		p = params((uint64_t)i << 20 | 5, 1);
 		send_init(OUR_IP, OUR_PORT, &p, NULL);
 	}
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 65);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 65);
 	/* Another name, another port: nobody that we know. */
 	p = params(UINT64_C(0x5f0000), 1);
 	p.instance++;
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	p = params(UINT64_C(0x600000), 1);
 	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 67);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 67);
 	assert_int_equal(happened(LISTEN_INIT_RETRY), 0);
 	p = params(UINT64_C(0x610000), 1);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_RETRY) == 1);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_RETRY) == 1);
 	assert_int_equal(happened(LISTEN_INIT_WELCOME), 67);
 }
 
@@ -652,7 +636,7 @@ accept_is_repeated_only_to_who_is_known_to_be_there(void **state)
 	forget_answers();
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	wait_for(WIRE_ACCEPT);
-	TURN_UNTIL(links() == 0);
+	STEP_UNTIL(turn(), links() == 0);
 	/* Some 20 in 3 s, if we are let. */
 	assert_true(type_count[WIRE_ACCEPT] > 1);
 	pretend_wire();
@@ -660,7 +644,7 @@ accept_is_repeated_only_to_who_is_known_to_be_there(void **state)
 	forget_answers();
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	wait_for(WIRE_ACCEPT);
-	TURN_UNTIL(links() == 0);
+	STEP_UNTIL(turn(), links() == 0);
 	assert_int_equal(type_count[WIRE_ACCEPT], 1);
 }
 
@@ -676,7 +660,7 @@ the_same_init_from_elsewhere_is_another(void **state)
 	wait_for(WIRE_ACCEPT);
 	send_init(OUR_IP + 1, OUR_PORT, &p, NULL);
 	send_init(OUR_IP, OUR_PORT + 1, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == 3);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == 3);
 	assert_int_equal(happened(LISTEN_INIT_AGAIN), 0);
 }
 
@@ -700,12 +684,12 @@ gone_needs_its_proof(void **state)
 		throw(OUR_IP, OUR_PORT, packet, sizeof(packet));
 		turn();
 	}
-	TURN_UNTIL(happened(LISTEN_GONE_FORGED) == 1000);
+	STEP_UNTIL(turn(), happened(LISTEN_GONE_FORGED) == 1000);
 	assert_int_equal(happened(LISTEN_GONE_UNKNOWN), 1000);
 	assert_int_equal(weir_link_status(link), 0);
 	weir_wire_put_gone(p.token, p.proof, packet);
 	throw(OUR_IP, OUR_PORT, packet, sizeof(packet));
-	TURN_UNTIL(weir_link_status(link) != 0);
+	STEP_UNTIL(turn(), weir_link_status(link) != 0);
 	assert_int_equal(weir_link_status(link), -ETIMEDOUT);
 	assert_int_equal(happened(LISTEN_GONE_TAKEN), 1);
 	weir_link_destroy(link);
@@ -757,8 +741,9 @@ who_asks_for_a_link_that_is_gone_is_told_with_proof(void **state)
 		if (i % 16 == 15)
 			turn();
 	}
-	TURN_UNTIL(happened(LISTEN_GONE_SENT) + happened(LISTEN_GONE_LIMITED) ==
-		   5001);
+	STEP_UNTIL(turn(),
+		   happened(LISTEN_GONE_SENT) + happened(LISTEN_GONE_LIMITED) ==
+			   5001);
 	assert_true(happened(LISTEN_GONE_LIMITED) > 0);
 	assert_true(type_count[WIRE_GONE] < 5000);
 }
@@ -826,14 +811,14 @@ what_finds_no_room_is_dropped_and_not_counted_as_sent(void **state)
 	assert_int_equal(happened(LISTEN_TOKEN_UNKNOWN), 1);
 	assert_int_equal(happened(LISTEN_GONE_SENT), 0);
 	/* All that were counted as sent arrive, and no more. */
-	TURN_UNTIL(answer_count == thrown - 1);
+	STEP_UNTIL(turn(), answer_count == thrown - 1);
 	for (int i = 0; i < 10; i++)
 		turn();
 	assert_int_equal(type_count[WIRE_RETRY], thrown - 1);
 	assert_int_equal(answer_count, thrown - 1);
 	/* There is room again. */
 	ping(UINT64_C(0x1234567800000000), WIRE_PING);
-	TURN_UNTIL(type_count[WIRE_GONE] == 1);
+	STEP_UNTIL(turn(), type_count[WIRE_GONE] == 1);
 	assert_int_equal(port_stats().tx_neighbour_dropped, 1);
 	assert_int_equal(happened(LISTEN_GONE_SENT), 1);
 }
@@ -844,7 +829,7 @@ a_goodbye_where_nobody_parts_is_an_unknown_token(void **state)
 {
 	(void)state;
 	ping(0, WIRE_RESET);
-	TURN_UNTIL(happened(LISTEN_TOKEN_UNKNOWN) == 1);
+	STEP_UNTIL(turn(), happened(LISTEN_TOKEN_UNKNOWN) == 1);
 	assert_int_equal(port_stats().rx_unknown_link, 1);
 	assert_int_equal(port_stats().token_unknown, 1);
 }
@@ -867,7 +852,7 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	link = accepted();
 	weir_wire_put_gone(p.token, p.proof, packet);
 	throw(OUR_IP, OUR_PORT, packet, sizeof(packet));
-	TURN_UNTIL(weir_link_status(link) != 0);
+	STEP_UNTIL(turn(), weir_link_status(link) != 0);
 	for (int i = 0; i < 10; i++)
 		turn();
 	forget_answers();
@@ -880,7 +865,7 @@ the_promised_proof_is_the_one_that_comes(void **state)
 	unknown = happened(LISTEN_TOKEN_UNKNOWN);
 	ping(theirs.token & 0xffff, WIRE_PING);
 	ping((theirs.token & 0xffff) ^ 1, WIRE_PING);
-	TURN_UNTIL(happened(LISTEN_TOKEN_UNKNOWN) >= unknown + 2);
+	STEP_UNTIL(turn(), happened(LISTEN_TOKEN_UNKNOWN) >= unknown + 2);
 	weir_link_destroy(link);
 	weir_link_destroy(other);
 }
@@ -951,19 +936,19 @@ a_token_is_worth_only_a_few_links(void **state)
 	/* Those that are there are found, and another token is welcome. */
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
 	send_init(OUR_IP, OUR_PORT, &other, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) +
-			   happened(LISTEN_INIT_NO_ROOM) +
-			   happened(LISTEN_INIT_AGAIN) ==
-		   42);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) +
+					   happened(LISTEN_INIT_NO_ROOM) +
+					   happened(LISTEN_INIT_AGAIN) ==
+				   42);
 	most = (uint32_t)happened(LISTEN_INIT_WELCOME);
 	assert_in_range(most, 2, 16);
 	assert_int_equal(happened(LISTEN_INIT_AGAIN), 1);
 	wait_for(WIRE_REJECT);
 	/* Nobody confirms. Once they are gone, their token is free. */
 	dpdk_port_of(port_a)->ns_base += 60 * SECOND_NS;
-	TURN_UNTIL(links() == 0);
+	STEP_UNTIL(turn(), links() == 0);
 	send_init(OUR_IP, OUR_PORT, &p, NULL);
-	TURN_UNTIL(happened(LISTEN_INIT_WELCOME) == most + 1);
+	STEP_UNTIL(turn(), happened(LISTEN_INIT_WELCOME) == most + 1);
 }
 
 /* ---- CRC32C ----------------------------------------------------------------------------- */

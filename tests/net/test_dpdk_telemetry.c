@@ -19,6 +19,7 @@
 #include <rte_eal.h>
 
 #include "board.h"
+#include "net_test.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
 
@@ -34,30 +35,12 @@ static int sock = -1;
 static char answer[32768];
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(void)
 {
 	must(weir_port_poll(ports[0]), "poll");
 	must(weir_port_poll(ports[1]), "poll");
 	sched_yield();
 }
-
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
 
 static const char *
 ask(const char *command)
@@ -99,9 +82,9 @@ setup(void **state)
 		must(weir_port_open(RING, &config, &ports[i]), "open");
 	must(weir_listener_open(ports[0], RING, NULL, &listener), "listen");
 	must(weir_link_connect(ports[1], RING, NULL, &links[1]), "connect");
-	PUMP_UNTIL((rc = weir_link_accept(listener, &links[0])) != 0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(listener, &links[0])) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(links[1])) != -EINPROGRESS);
+	STEP_UNTIL(turn(), (rc = weir_link_status(links[1])) != -EINPROGRESS);
 	must(rc, "connect");
 	must(weir_link_split(links[1], &tx, &unused), "split");
 	weir_rx_destroy(unused);
@@ -141,9 +124,10 @@ send_and_receive(uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		int rc = 0;
 
-		PUMP_UNTIL((rc = weir_tx_try_send(tx, "telemetry", 9)) != 0);
+		STEP_UNTIL(turn(),
+			   (rc = weir_tx_try_send(tx, "telemetry", 9)) != 0);
 		must(rc, "send");
-		PUMP_UNTIL((rc = weir_rx_recv(rx, &msg)) != 0);
+		STEP_UNTIL(turn(), (rc = weir_rx_recv(rx, &msg)) != 0);
 		must(rc, "recv");
 		weir_msg_release(&msg);
 	}
@@ -256,8 +240,8 @@ counters_of_a_port_follow_it(void **state)
 	ask("/weir/port/stats,2");
 	before = value("tx_packets");
 	send_and_receive(100);
-	PUMP_UNTIL((ask("/weir/port/stats,2"),
-		    value("tx_packets") >= before + 100));
+	STEP_UNTIL(turn(), (ask("/weir/port/stats,2"),
+			    value("tx_packets") >= before + 100));
 	assert_true(value("polls") > 0);
 	assert_int_equal(value("frame_short"), 0);
 }
@@ -276,8 +260,8 @@ counters_of_a_link_follow_it(void **state)
 	ask("/weir/link/stats,1");
 	assert_int_equal(value("tx_messages"), before + 50);
 	assert_int_equal(value("tx_payload_bytes"), 9 * (before + 50));
-	PUMP_UNTIL((ask("/weir/link/stats,1"),
-		    value("tx_packets") >= before + 50));
+	STEP_UNTIL(turn(), (ask("/weir/link/stats,1"),
+			    value("tx_packets") >= before + 50));
 	assert_int_equal(value("status"), 0);
 	assert_int_equal(value("port"), 2);
 	ask("/weir/link/stats,2");

@@ -20,6 +20,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "net_test.h"
 #include "pattern.h"
 #include "weir_dpdk.h"
 #include "weir_stats.h"
@@ -42,30 +43,12 @@ static struct weir_listener *listener;
 static struct rte_mempool *the_pool;
 
 static void
-must(int rc, const char *what)
-{
-	if (rc < 0)
-		fail_msg("%s: %s: %s", what, weir_strerror(rc),
-			 weir_last_error());
-}
-
-static void
 turn(void)
 {
 	must(weir_port_poll(a.port), "poll");
 	must(weir_port_poll(b.port), "poll");
 	sched_yield();
 }
-
-#define PUMP_UNTIL(condition)                                           \
-	do {                                                            \
-		uint64_t end_ns_ = weir_now_ns() + LIMIT_NS;            \
-		while (!(condition)) {                                  \
-			if (weir_now_ns() > end_ns_)                    \
-				fail_msg("time is up: %s", #condition); \
-			turn();                                         \
-		}                                                       \
-	} while (0)
 
 /* ---- set up ---------------------------------------------------------------- */
 
@@ -88,9 +71,9 @@ link_up(const char *endpoint, const struct weir_link_config *config)
 	ports_open(endpoint);
 	must(weir_listener_open(a.port, endpoint, config, &listener), "listen");
 	must(weir_link_connect(b.port, endpoint, config, &b.link), "connect");
-	PUMP_UNTIL((rc = weir_link_accept(listener, &a.link)) != 0);
+	STEP_UNTIL(turn(), (rc = weir_link_accept(listener, &a.link)) != 0);
 	must(rc, "accept");
-	PUMP_UNTIL((rc = weir_link_status(b.link)) != -EINPROGRESS);
+	STEP_UNTIL(turn(), (rc = weir_link_status(b.link)) != -EINPROGRESS);
 	must(rc, "connect");
 	must(weir_link_split(a.link, &a.tx, &a.rx), "split");
 	must(weir_link_split(b.link, &b.tx, &b.rx), "split");
@@ -168,7 +151,8 @@ reserve(uint32_t size)
 	struct weir_permit permit;
 	int rc = 0;
 
-	PUMP_UNTIL((rc = weir_tx_reserve_burst(b.tx, size, &permit, 1)) != 0);
+	STEP_UNTIL(turn(),
+		   (rc = weir_tx_reserve_burst(b.tx, size, &permit, 1)) != 0);
 	assert_int_equal(rc, 1);
 	return permit;
 }
@@ -189,7 +173,7 @@ receive(uint32_t len, uint64_t seed)
 	struct weir_msg msg;
 	int rc = 0;
 
-	PUMP_UNTIL((rc = weir_rx_recv(a.rx, &msg)) != 0);
+	STEP_UNTIL(turn(), (rc = weir_rx_recv(a.rx, &msg)) != 0);
 	assert_int_equal(rc, 1);
 	assert_int_equal(msg.len, len);
 	assert_int_equal(pattern_wrong(msg.data, len, seed), -1);
@@ -229,7 +213,7 @@ an_mbuf_of_the_application_is_the_message(void **state)
 		assert_ptr_equal(msg.data, data);
 		assert_ptr_equal(weir_dpdk_msg_mbuf(&msg), m);
 		weir_msg_release(&msg);
-		PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+		STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 	}
 	assert_copied(0);
 	assert_int_equal(balance().free, balance().capacity);
@@ -267,8 +251,8 @@ many_are_under_way_at_once(void **state)
 		weir_msg_release(&msg);
 	}
 	assert_copied(0);
-	PUMP_UNTIL(balance().free == 16);
-	PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+	STEP_UNTIL(turn(), balance().free == 16);
+	STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 }
 
 static void
@@ -287,7 +271,7 @@ small_ones_that_wait_together_share_a_packet(void **state)
 		weir_msg_release(&msg);
 	}
 	assert_copied(8 * 40);
-	PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+	STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 }
 
 /* Reserved for the largest message when no small place is left. */
@@ -313,7 +297,7 @@ a_permit_for_a_large_message_takes_one_too(void **state)
 		weir_permit_drop(&small[i]);
 	msg = receive(500, 1);
 	weir_msg_release(&msg);
-	PUMP_UNTIL(balance().free == 8);
+	STEP_UNTIL(turn(), balance().free == 8);
 	/* The large place is what it was. */
 	large = reserve(100000);
 	assert_int_equal(weir_permit_alloc(&large, 100000, &slot), 0);
@@ -321,7 +305,7 @@ a_permit_for_a_large_message_takes_one_too(void **state)
 	weir_slot_commit(&slot);
 	msg = receive(100000, 2);
 	weir_msg_release(&msg);
-	PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+	STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 }
 
 static void
@@ -358,7 +342,7 @@ repairs_copy_and_nothing_is_lost(void **state)
 	assert_true(balance().copied_bytes > 0);
 	must(weir_dpdk_port_fault(a.port, NULL), "fault");
 	must(weir_dpdk_port_fault(b.port, NULL), "fault");
-	PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+	STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 }
 
 /* ---- what does not go ------------------------------------------------------ */
@@ -468,7 +452,7 @@ what_does_not_fit_is_refused_before_anything_is_taken(void **state)
 	weir_slot_commit(&slot);
 	msg = receive(1000, 5);
 	weir_msg_release(&msg);
-	PUMP_UNTIL(rte_mempool_avail_count(the_pool) == MBUFS);
+	STEP_UNTIL(turn(), rte_mempool_avail_count(the_pool) == MBUFS);
 }
 
 static void
@@ -607,7 +591,7 @@ take_out(struct weir_msg *msg)
 	assert_ptr_equal(rte_pktmbuf_mtod(m, void *), data);
 	assert_int_equal(m->data_len, len);
 	assert_int_equal(m->pkt_len, len);
-	PUMP_UNTIL(rte_mbuf_refcnt_read(m) == 1);
+	STEP_UNTIL(turn(), rte_mbuf_refcnt_read(m) == 1);
 	return m;
 }
 
@@ -628,7 +612,7 @@ a_received_message_is_sent_on(void **state)
 	}
 	rte_pktmbuf_free(m);
 	assert_copied(0);
-	PUMP_UNTIL(balance().free == balance().capacity);
+	STEP_UNTIL(turn(), balance().free == balance().capacity);
 }
 
 /* The peer gets its credit back as by a release. */
