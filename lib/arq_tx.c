@@ -13,7 +13,8 @@ size_t
 weir_arq_tx_size(uint32_t window, uint32_t msgs)
 {
 	return (size_t)window * sizeof(struct tx_slot) +
-	       (size_t)msgs * sizeof(struct tx_msg) + 2 * (size_t)window / 8;
+	       (size_t)msgs * sizeof(struct conn_tx_msg) +
+	       2 * (size_t)window / 8;
 }
 
 void
@@ -26,8 +27,8 @@ weir_arq_tx_init(struct arq_tx *tx, void *mem, uint32_t isn, uint32_t window,
 	memset(mem, 0, weir_arq_tx_size(window, msgs));
 	tx->slots = (struct tx_slot *)at;
 	at += (size_t)window * sizeof(struct tx_slot);
-	tx->msgs = (struct tx_msg *)at;
-	at += (size_t)msgs * sizeof(struct tx_msg);
+	tx->msgs = (struct conn_tx_msg *)at;
+	at += (size_t)msgs * sizeof(struct conn_tx_msg);
 	tx->sacked_bits.words = (uint64_t *)at;
 	at += window / 8;
 	tx->lost_bits.words = (uint64_t *)at;
@@ -133,7 +134,7 @@ weir_arq_tx_gather(const struct arq_tx *tx, const struct tx_slot *slot,
 	/* The last word of the table first: its end may be padding. */
 	memset(to - 8, 0, 8);
 	for (uint32_t i = 0; i < count; i++) {
-		const struct tx_msg *msg =
+		const struct conn_tx_msg *msg =
 			&tx->msgs[(slot->msg + i) & tx->msg_mask];
 		uint16_t size = WIRE_LE16((uint16_t)msg->len);
 
@@ -152,7 +153,7 @@ struct tx_slot *
 weir_arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
 {
 	uint32_t index = (uint32_t)tx->cut & tx->msg_mask;
-	struct tx_msg *msg = &tx->msgs[index];
+	struct conn_tx_msg *msg = &tx->msgs[index];
 	struct tx_slot *slot = arq_tx_slot(tx, tx->nxt);
 	uint32_t left = msg->len - tx->cut_offset;
 

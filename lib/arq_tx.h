@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "conn.h"
 #include "rtt.h"
 #include "sack.h"
 #include "wire.h"
@@ -46,13 +47,6 @@ struct tx_slot {
 	uint8_t tries; /* sent again so often, saturating */
 };
 
-struct tx_msg {
-	void *ref;
-	const uint8_t *payload;
-	uint64_t end_seq; /* one past its last packet, once cut */
-	uint32_t len;
-};
-
 struct arq_tx {
 	uint64_t una;   /* oldest not acknowledged */
 	uint64_t nxt;   /* next new one */
@@ -72,7 +66,7 @@ struct arq_tx {
 	uint32_t
 		batch_below; /* messages shorter than it may be batched; 0: off */
 	struct tx_slot *slots;
-	struct tx_msg *msgs;
+	struct conn_tx_msg *msgs;
 	uint32_t slot_mask;
 	uint32_t msg_mask;
 
@@ -112,7 +106,7 @@ void weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches);
 static inline void
 arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload, uint32_t len)
 {
-	struct tx_msg *msg = &tx->msgs[tx->pushed & tx->msg_mask];
+	struct conn_tx_msg *msg = &tx->msgs[tx->pushed & tx->msg_mask];
 
 	msg->ref = ref;
 	msg->payload = payload;
@@ -129,7 +123,7 @@ arq_tx_pop_burst(struct arq_tx *tx, void **refs, uint32_t count)
 	uint32_t n = 0;
 
 	for (; n < count && at < end; at++) {
-		const struct tx_msg *msg = &tx->msgs[at & tx->msg_mask];
+		const struct conn_tx_msg *msg = &tx->msgs[at & tx->msg_mask];
 
 		if (at < tx->cut && msg->end_seq > tx->una)
 			break;
@@ -247,14 +241,21 @@ arq_tx_has_room(const struct arq_tx *tx)
 	       (flight < tx->window && arq_tx_in_flight(tx) < tx->cwnd);
 }
 
-/* The next message is one packet, and goes alone. */
+/* The message `ahead` of the next is one packet, and goes alone. */
+static inline bool
+arq_tx_goes_alone(const struct arq_tx *tx, uint64_t ahead)
+{
+	uint32_t len = tx->msgs[(tx->cut + ahead) & tx->msg_mask].len;
+
+	return len <= tx->frag_size &&
+	       (len >= tx->batch_below || tx->pushed - tx->cut - ahead <= 1);
+}
+
+/* The next message, of which nothing was cut. */
 static inline bool
 arq_tx_is_plain(const struct arq_tx *tx)
 {
-	uint32_t len = tx->msgs[tx->cut & tx->msg_mask].len;
-
-	return tx->cut_offset == 0 && len <= tx->frag_size &&
-	       (len >= tx->batch_below || tx->pushed - tx->cut <= 1);
+	return tx->cut_offset == 0 && arq_tx_goes_alone(tx, 0);
 }
 
 /** weir_arq_tx_fresh() for such a message. */
@@ -262,7 +263,7 @@ static inline struct tx_slot *
 arq_tx_take_plain(struct arq_tx *tx, uint64_t now_ns)
 {
 	uint32_t index = (uint32_t)tx->cut & tx->msg_mask;
-	struct tx_msg *msg = &tx->msgs[index];
+	struct conn_tx_msg *msg = &tx->msgs[index];
 	struct tx_slot *slot = &tx->slots[tx->nxt & tx->slot_mask];
 
 	slot->payload = msg->payload;

@@ -855,6 +855,69 @@ burst_next(struct weir_conn *conn, struct conn_tx_packet *out)
 			  out);
 }
 
+const struct conn_tx_msg *
+weir_conn_burst(const struct weir_conn *conn, uint64_t now_ns, uint32_t *count)
+{
+	const struct arq_tx *tx = &conn->tx;
+	uint32_t at = (uint32_t)tx->cut & tx->msg_mask;
+	uint64_t most = tx->pushed - tx->cut;
+	uint32_t n = 0;
+
+	*count = 0;
+	if (conn->burst_ns != now_ns || tx->nxt >= conn->burst_end ||
+	    tx->cut_offset != 0 || conn->trailer != 0)
+		return NULL;
+	if (most > conn->burst_end - tx->nxt)
+		most = conn->burst_end - tx->nxt;
+	if (most > tx->msg_mask + 1 - at)
+		most = tx->msg_mask + 1 - at;
+	if (most > CONN_BURST_MAX)
+		most = CONN_BURST_MAX;
+	while (n < most && arq_tx_goes_alone(tx, n))
+		n++;
+	*count = n;
+	return &tx->msgs[at];
+}
+
+/* As needs_ack(), of packets that have left: `first` and those after it. */
+static void
+burst_ask(const struct weir_conn *conn, uint64_t first, uint8_t *const *dst)
+{
+	const struct arq_tx *tx = &conn->tx;
+
+	if (tx->nxt == conn->burst_end ||
+	    (tx->cut == tx->pushed &&
+	     tx->pushed - tx->popped > tx->msg_mask / 2))
+		dst[tx->nxt - 1 - first][1] |= WIRE_F_ACKREQ;
+	if (conn->burst_half > first && conn->burst_half <= tx->nxt)
+		dst[conn->burst_half - 1 - first][1] |= WIRE_F_ACKREQ;
+}
+
+bool
+weir_conn_burst_take(struct weir_conn *conn, uint8_t *const *dst,
+		     uint32_t count)
+{
+	uint64_t first = conn->tx.nxt;
+	uint8_t hdr[WIRE_HDR_LEN];
+
+	memcpy(hdr, conn->burst_hdr, sizeof(hdr));
+	hdr[0] |= WIRE_DATA;
+	hdr[1] = WIRE_F_FIRST | WIRE_F_LAST | conn->base_flags;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct tx_slot *slot =
+			arq_tx_take_plain(&conn->tx, conn->burst_ns);
+		uint32_t seq = WIRE_LE32((uint32_t)(first + i));
+		uint32_t mlo = WIRE_LE32(slot->mlo);
+
+		memcpy(dst[i], hdr, WIRE_HDR_LEN);
+		memcpy(dst[i] + 4, &seq, sizeof(seq));
+		memcpy(dst[i] + 36, &mlo, sizeof(mlo));
+	}
+	burst_ask(conn, first, dst);
+	conn->ect_sent += conn->ect * count;
+	return conn->ect != 0;
+}
+
 static int
 next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {

@@ -24,7 +24,8 @@
  *   if (weir_conn_deadline(c) <= now) weir_conn_on_time(c, now)
  *   rx_peek / rx_consume into the receive half; rx_release what came back
  *   push what was committed
- *   while (room && weir_conn_next(c, now, &out)) encode, send
+ *   while (room && weir_conn_next(c, now, &out)) encode, send; the rest of a
+ *     burst by weir_conn_burst()
  *   pop_acked, and after an error or stop_rx pop_dropped_rx, until NULL
  *
  * Not thread-safe: one thread (the port's owner) per connection at a time.
@@ -390,6 +391,34 @@ void weir_conn_encode(const struct weir_conn *conn,
  */
 uint32_t weir_conn_gather(const struct weir_conn *conn,
 			  const struct conn_tx_packet *out, uint8_t *dst);
+
+/* A message that waits to be sent. */
+struct conn_tx_msg {
+	void *ref;
+	const uint8_t *payload;
+	uint64_t end_seq; /* the connection's */
+	uint32_t len;
+};
+
+/**
+ * What weir_conn_next() would give in a row, if that is data that leaves at the
+ * moment of the packet before, each packet one whole message: a quicker way for
+ * the rest of a burst. Nothing is decided yet.
+ * @return the messages, *count of them at most CONN_BURST_MAX, valid until the
+ * next call on this connection; *count 0: ask weir_conn_next().
+ */
+const struct conn_tx_msg *weir_conn_burst(const struct weir_conn *conn,
+					  uint64_t now_ns, uint32_t *count);
+#define CONN_BURST_MAX 32
+
+/**
+ * The first `count` of these messages leave, as packets of the kind
+ * CONN_TX_DATA without a trailer: the WIRE_HDR_LEN bytes of the header of each
+ * are written at dst[i]. Call right after weir_conn_burst().
+ * @return true: let them leave as ECT(0).
+ */
+bool weir_conn_burst_take(struct weir_conn *conn, uint8_t *const *dst,
+			  uint32_t count);
 
 /** Would weir_conn_next() have something? Cheap; may say yes wrongly. */
 bool weir_conn_wants_tx(const struct weir_conn *conn);

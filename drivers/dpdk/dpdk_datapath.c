@@ -246,22 +246,100 @@ sack_trim(const struct dpdk_flow *flow, struct conn_tx_packet *out)
 	}
 }
 
+/* The mbufs of messages that leave as they were written, and where the headers
+ * of their packets go. @return how many of them. */
+static uint32_t
+burst_bodies(const struct conn_tx_msg *msg, uint32_t count, uint8_t **packets)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct dpdk_place *place = msg[i].ref;
+
+		if (__builtin_expect(place->mbuf == NULL, 0))
+			return i;
+		/* As in packet_body(). */
+		rte_mbuf_refcnt_set(place->mbuf, 2);
+		place->lent = true;
+		packets[i] = place->data - WIRE_HDR_LEN;
+	}
+	return count;
+}
+
+/* What packet_finish() does, for packets of which most are of one length: their
+ * frames begin alike. */
+static void
+burst_finish(struct dpdk_port *port, struct dpdk_flow *flow,
+	     const struct conn_tx_msg *msg, uint32_t count,
+	     uint8_t *const *packets, uint8_t ecn)
+{
+	const struct dpdk_hdr *hdr = &flow->hdr;
+	uint8_t head[DPDK_HDR_LEN_MAX];
+	uint32_t head_of = UINT32_MAX;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct dpdk_place *place = msg[i].ref;
+		uint32_t len = WIRE_HDR_LEN + msg[i].len;
+		struct rte_mbuf *m = place->mbuf;
+
+		if (__builtin_expect(len != head_of, 0))
+			weir_dpdk_hdr_write(hdr, head + DPDK_HDR_LEN_MAX,
+					    (uint16_t)len, ecn);
+		head_of = len;
+		memcpy(packets[i] - DPDK_HDR_LEN_MAX, head, DPDK_HDR_LEN_MAX);
+		m->data_off = (uint16_t)(packets[i] - hdr->len -
+					 (uint8_t *)m->buf_addr);
+		m->data_len = (uint16_t)(hdr->len + len);
+		m->pkt_len = hdr->len + len;
+		m->ol_flags = 0;
+		if (!port->dev->no_wire)
+			dpdk_cksum_tx(hdr, port->dev->tx_cksum_flags, m,
+				      packets[i], len);
+		port->batch[port->batch_count++] = m;
+		flow->tx_wire_bytes += m->pkt_len;
+	}
+}
+
+/* The messages go on with the packet before: within quota and batch they leave.
+ * Has a frame of its own, which a lone message does not need. */
+static __attribute__((noinline)) void
+flow_emit_burst(struct dpdk_port *port, struct dpdk_flow *flow,
+		const struct conn_tx_msg *msg, uint32_t count)
+{
+	uint8_t *packets[CONN_BURST_MAX];
+	uint32_t room = DPDK_TX_BATCH - port->batch_count;
+	bool ect;
+
+	if (room > flow->quota)
+		room = flow->quota;
+	if (count > room)
+		count = room;
+	count = burst_bodies(msg, count, packets);
+	if (count == 0)
+		return;
+	flow->quota -= count;
+	ect = weir_conn_burst_take(flow->conn, packets, count);
+	burst_finish(port, flow, msg, count, packets,
+		     ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT);
+}
+
 /* Pull packets out of the connection, within its quota. @return false: more are
  * waiting. */
 static bool
 flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 {
+	const struct conn_tx_msg *msg;
 	struct conn_tx_packet out;
 	struct rte_mbuf *m;
 	uint8_t *payload;
+	uint32_t count;
 
-	for (; flow->quota != 0; flow->quota--) {
+	while (flow->quota != 0) {
 		if (!batch_has_room(port))
 			return false;
 		if (port->spare_count == 0 && !spares_refill(port))
 			return false;
 		if (!weir_conn_next(flow->conn, port->now_ns, &out))
 			return true;
+		flow->quota--;
 		if (__builtin_expect(out.sack_words > 1, 0))
 			sack_trim(flow, &out);
 		m = packet_body(port, flow, &out, &payload);
@@ -271,6 +349,11 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 			      out.ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT,
 			      out.flags);
 		flow->tx_wire_bytes += m->pkt_len;
+		if (!out.whole)
+			continue;
+		msg = weir_conn_burst(flow->conn, port->now_ns, &count);
+		if (count != 0)
+			flow_emit_burst(port, flow, msg, count);
 	}
 	return !weir_conn_wants_tx(flow->conn);
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -44,12 +45,13 @@ pool_free(struct dpdk_pool *pool)
 	free(pool);
 }
 
-/* With the lock held. */
-static void
+/* With the lock held. @return how many are full and will go soon. */
+static unsigned int
 look_after_lingering(void)
 {
 	struct dpdk_pool **link = &pools.lingering;
 	uint64_t now_ns = weir_clock_ns();
+	unsigned int going = 0;
 
 	while (*link != NULL) {
 		struct dpdk_pool *pool = *link;
@@ -63,7 +65,32 @@ look_after_lingering(void)
 			pool_free(pool);
 			continue;
 		}
+		going += pool->full_since_ns != 0;
 		link = &pool->next;
+	}
+	return going;
+}
+
+/*
+ * Memory is short, and pools of ports that were just closed have some: wait until
+ * those that are full are gone, which takes the grace at most.
+ * @return true: some went.
+ */
+static bool
+wait_for_lingering(void)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	unsigned int going;
+	bool waited = false;
+
+	for (;;) {
+		pthread_mutex_lock(&pools.lock);
+		going = look_after_lingering();
+		pthread_mutex_unlock(&pools.lock);
+		if (going == 0)
+			return waited;
+		waited = true;
+		nanosleep(&nap, NULL);
 	}
 }
 
@@ -142,8 +169,8 @@ create_packed(const char *name, uint32_t count, uint16_t priv_size,
 }
 
 static struct rte_mempool *
-create(const char *name, uint32_t count, const struct dpdk_pool_spec *spec,
-       const char *ops)
+create_by(const char *name, uint32_t count, const struct dpdk_pool_spec *spec,
+	  const char *ops)
 {
 	uint16_t priv_size = (uint16_t)RTE_ALIGN_CEIL(spec->priv_size, 64);
 
@@ -152,6 +179,16 @@ create(const char *name, uint32_t count, const struct dpdk_pool_spec *spec,
 	return rte_pktmbuf_pool_create_by_ops(
 		name, count, POOL_CACHE_SIZE, priv_size,
 		(uint16_t)spec->data_room, spec->numa_node, ops);
+}
+
+static struct rte_mempool *
+create(const char *name, uint32_t count, const struct dpdk_pool_spec *spec)
+{
+	struct rte_mempool *mp = create_by(name, count, spec, ops_wanted());
+
+	if (mp == NULL)
+		mp = create_by(name, count, spec, rte_mbuf_best_mempool_ops());
+	return mp;
 }
 
 int
@@ -166,10 +203,9 @@ weir_dpdk_pool_create(const struct dpdk_pool_spec *spec, struct dpdk_pool **out)
 	if (pool == NULL)
 		return fail_no_memory(spec, count);
 	snprintf(name, sizeof(name), "weir_%s_%u", spec->what, next_serial());
-	pool->mp = create(name, count, spec, ops_wanted());
-	if (pool->mp == NULL)
-		pool->mp =
-			create(name, count, spec, rte_mbuf_best_mempool_ops());
+	pool->mp = create(name, count, spec);
+	if (pool->mp == NULL && wait_for_lingering())
+		pool->mp = create(name, count, spec);
 	if (pool->mp == NULL) {
 		free(pool);
 		return fail_no_memory(spec, count);

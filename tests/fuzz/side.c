@@ -218,13 +218,36 @@ most_header(const struct side *side, const struct conn_tx_packet *out)
 	return padded > WIRE_INIT_LEN ? padded : WIRE_INIT_LEN;
 }
 
+/* The next one of a burst. */
+static struct buf *
+next_of_burst(struct side *side, const struct conn_tx_msg *msg)
+{
+	struct buf *buf = buf_new();
+	uint8_t *dst = buf->bytes;
+	struct wire_hdr hdr;
+
+	FUZZ_CHECK((uintptr_t)msg->ref > side->popped);
+	FUZZ_CHECK((uintptr_t)msg->ref <= side->pushed);
+	FUZZ_CHECK(WIRE_HDR_LEN + msg->len <= SIDE_BYTES);
+	memcpy(dst + WIRE_HDR_LEN, msg->payload, msg->len);
+	buf->len = WIRE_HDR_LEN + msg->len;
+	buf->ect = weir_conn_burst_take(side->conn, &dst, 1);
+	FUZZ_CHECK(buf_decode(buf, &hdr));
+	return buf;
+}
+
 struct buf *
 side_next(struct side *side, uint64_t now_ns)
 {
 	struct conn_tx_packet out;
+	const struct conn_tx_msg *msg;
 	struct wire_hdr hdr;
 	struct buf *buf;
+	uint32_t count;
 
+	msg = weir_conn_burst(side->conn, now_ns, &count);
+	if (count != 0)
+		return next_of_burst(side, msg);
 	if (!weir_conn_next(side->conn, now_ns, &out))
 		return NULL;
 	FUZZ_CHECK(out.hdr_len % 8 == 0);

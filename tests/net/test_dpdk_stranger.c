@@ -57,20 +57,6 @@ struct packet {
 static struct packet newest[WIRE_TYPES];
 static uint64_t answer_count, answer_bytes, type_count[WIRE_TYPES];
 
-/* Pools of ports that were just closed are kept for a moment: there may be no
- * room for new ones meanwhile. */
-static int
-open_port(const char *endpoint, struct weir_port **port)
-{
-	uint64_t end_ns = weir_now_ns() + LIMIT_NS;
-	int rc;
-
-	while ((rc = weir_port_open(endpoint, NULL, port)) == -ENOMEM &&
-	       weir_now_ns() < end_ns)
-		sched_yield();
-	return rc;
-}
-
 static void
 count_line(enum weir_log_level level, const char *text)
 {
@@ -1152,7 +1138,7 @@ open_with_key(const char *path, struct siphash_key *secret)
 
 	snprintf(endpoint, sizeof(endpoint),
 		 "dpdk:stranger-key,dev=net_ring,reset-key=%s", path);
-	rc = open_port(endpoint, &port);
+	rc = weir_port_open(endpoint, NULL, &port);
 	if (rc != 0)
 		return rc;
 	*secret = dpdk_port_of(port)->gate.listen.secret;
@@ -1224,8 +1210,8 @@ open_ports(const char *keys, uint32_t credits)
 	config.tx_credits = credits;
 	config.msg_size_max = credits != 0 ? 1000 : 0;
 	snprintf(endpoint, sizeof(endpoint), RING "%s", keys);
-	must(open_port(RING, &port_a), "open");
-	must(open_port(RING, &port_b), "open");
+	must(weir_port_open(RING, NULL, &port_a), "open");
+	must(weir_port_open(RING, NULL, &port_b), "open");
 	must(weir_listener_open(port_a, endpoint, &config, &listener),
 	     "listen");
 	assert_int_equal(weir_dpdk_port_queue(port_b, &queue), 0);

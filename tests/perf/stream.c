@@ -41,6 +41,27 @@ timers(struct end *end, uint64_t now_ns)
 		weir_conn_on_time(end->conn, now_ns);
 }
 
+/* The rest of a burst. */
+static inline __attribute__((always_inline)) void
+transmit_burst(struct end *end, uint64_t now_ns)
+{
+	struct queue *queue = &end->out;
+	uint8_t *dst[CONN_BURST_MAX];
+	uint32_t count;
+	const struct conn_tx_msg *msg =
+		weir_conn_burst(end->conn, now_ns, &count);
+
+	if (count > 2 * BURST - queue->count)
+		count = 2 * BURST - queue->count;
+	if (count == 0)
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		dst[i] = queue->bytes[queue->count];
+		queue->len[queue->count++] = WIRE_HDR_LEN + msg[i].len;
+	}
+	weir_conn_burst_take(end->conn, dst, count);
+}
+
 static inline __attribute__((always_inline)) void
 transmit(struct end *end, uint64_t now_ns)
 {
@@ -56,6 +77,8 @@ transmit(struct end *end, uint64_t now_ns)
 		if (out.type == WIRE_BATCH)
 			weir_conn_gather(end->conn, &out, at + out.hdr_len);
 		queue->len[queue->count++] = out.hdr_len + out.payload_len;
+		if (out.whole)
+			transmit_burst(end, now_ns);
 	}
 }
 
@@ -65,6 +88,9 @@ take(struct end *end, const struct queue *in, uint64_t now_ns)
 	for (uint32_t i = 0; i < in->count; i++) {
 		struct wire_hdr hdr;
 
+		if (weir_conn_on_stream(end->conn, in->bytes[i], in->len[i],
+					payload, now_ns))
+			continue;
 		if (weir_wire_decode(in->bytes[i], in->len[i], &hdr) != WIRE_OK)
 			abort();
 		weir_conn_on_packet(end->conn, &hdr, payload, now_ns);

@@ -592,53 +592,126 @@ note_copy(struct side *side, uint32_t seq, uint64_t at_ns)
 			side->copies[i % COPIES].arrives_ns > at_ns;
 }
 
+/* A packet leaves: what it says is judged, what becomes of it noted. */
+static void
+send_packet(struct side *side, struct packet *packet,
+	    const struct conn_tx_packet *out, uint64_t probes)
+{
+	struct world *world = side->world;
+	bool numbered = out->type == WIRE_DATA || out->type == WIRE_BATCH ||
+			out->type == WIRE_FIN;
+	uint64_t at_ns;
+
+	packet->len = out->hdr_len + out->payload_len;
+	seal(packet);
+	side->bytes_out += packet->len;
+	check_amplification(side);
+	world->count->batches_again += out->type == WIRE_BATCH &&
+				       out->kind == CONN_TX_RETX;
+	world->count->short_init += out->type == WIRE_INIT &&
+				    packet->len <= CONN_SAFE_LEN &&
+				    side->config.hello_len > CONN_SAFE_LEN;
+	world->count->sack_wide += out->sack_words > 1;
+	world_trace(world, side, "-> %s seq %x len %u flags %02x",
+		    weir_wire_type_name(out->type), out->seq, out->payload_len,
+		    out->flags);
+	if (numbered && (out->flags & WIRE_F_RETX))
+		judge_repair(side, out, side->conn->stats.tlp != probes);
+	at_ns = world_send(world, side->index, packet, out->ect);
+	if (numbered)
+		note_copy(side, out->seq, at_ns);
+}
+
+/* The packet that weir_conn_next() decided on. */
+static void
+transmit_one(struct side *side, const struct conn_tx_packet *out,
+	     uint64_t probes)
+{
+	struct packet *packet = packet_new(side->world);
+
+	check_packet(side, out);
+	memset(packet->bytes, 0xee, out->hdr_len);
+	weir_conn_encode(side->conn, out, packet->bytes);
+	if (out->type == WIRE_BATCH)
+		weir_conn_gather(side->conn, out, packet->bytes + out->hdr_len);
+	else if (out->payload_len != 0)
+		memcpy(packet->bytes + out->hdr_len, out->payload,
+		       out->payload_len);
+	send_packet(side, packet, out, probes);
+}
+
+/* What weir_conn_next() would have said of it. */
+static struct conn_tx_packet
+burst_packet(const uint8_t *bytes, const struct conn_tx_msg *msg, bool ect)
+{
+	struct conn_tx_packet out = {
+		.ref = msg->ref,
+		.payload = msg->payload,
+		.payload_len = msg->len,
+		.hdr_len = WIRE_HDR_LEN,
+		.kind = CONN_TX_DATA,
+		.type = WIRE_DATA,
+		.flags = bytes[1],
+		.ect = ect,
+		.whole = true,
+	};
+	struct wire_hdr hdr;
+
+	if (weir_wire_decode(bytes, WIRE_HDR_LEN + msg->len, &hdr) == WIRE_OK)
+		out.seq = hdr.seq;
+	return out;
+}
+
+/* What goes on with the packet before, as far as there is room for it. @return
+ * true: there was room for all. */
+static bool
+transmit_burst(struct side *side)
+{
+	struct packet *packets[CONN_BURST_MAX];
+	struct conn_tx_packet outs[CONN_BURST_MAX];
+	uint8_t *dst[CONN_BURST_MAX];
+	uint32_t most, count = 0;
+	const struct conn_tx_msg *msg =
+		weir_conn_burst(side->conn, side_now(side), &most);
+	bool ect;
+
+	while (count < most && may_send(side))
+		count++;
+	if (count == 0)
+		return most == 0;
+	for (uint32_t i = 0; i < count; i++) {
+		packets[i] = packet_new(side->world);
+		dst[i] = packets[i]->bytes;
+		memset(dst[i], 0xee, WIRE_HDR_LEN);
+		memcpy(dst[i] + WIRE_HDR_LEN, msg[i].payload, msg[i].len);
+	}
+	ect = weir_conn_burst_take(side->conn, dst, count);
+	for (uint32_t i = 0; i < count; i++) {
+		outs[i] = burst_packet(dst[i], &msg[i], ect);
+		check_packet(side, &outs[i]);
+	}
+	side->world->count->bursts += count > 1;
+	for (uint32_t i = 0; i < count; i++)
+		send_packet(side, packets[i], &outs[i], 0);
+	return count == most;
+}
+
 void
 side_transmit(struct side *side)
 {
-	struct world *world = side->world;
 	uint64_t probes = side->conn->stats.tlp;
-	bool numbered;
-	uint64_t at_ns;
 	struct conn_tx_packet out;
 	uint32_t fresh = 0;
 
 	while (may_send(side) &&
 	       weir_conn_next(side->conn, side_now(side), &out)) {
-		struct packet *packet = packet_new(world);
-
-		check_packet(side, &out);
 		fresh += out.kind == CONN_TX_DATA;
 		if (side->conn->cc.gap_ns != 0 && fresh > CC_BURST + 1)
-			world_fail(world, "%u at once: not spaced", fresh);
-		memset(packet->bytes, 0xee, out.hdr_len);
-		weir_conn_encode(side->conn, &out, packet->bytes);
-		if (out.type == WIRE_BATCH)
-			weir_conn_gather(side->conn, &out,
-					 packet->bytes + out.hdr_len);
-		else if (out.payload_len != 0)
-			memcpy(packet->bytes + out.hdr_len, out.payload,
-			       out.payload_len);
-		packet->len = out.hdr_len + out.payload_len;
-		seal(packet);
-		side->bytes_out += packet->len;
-		check_amplification(side);
-		world->count->batches_again += out.type == WIRE_BATCH &&
-					       out.kind == CONN_TX_RETX;
-		world->count->short_init +=
-			out.type == WIRE_INIT && packet->len <= CONN_SAFE_LEN &&
-			side->config.hello_len > CONN_SAFE_LEN;
-		world->count->sack_wide += out.sack_words > 1;
-		world_trace(world, side, "-> %s seq %x len %u flags %02x",
-			    weir_wire_type_name(out.type), out.seq,
-			    out.payload_len, out.flags);
-		numbered = out.type == WIRE_DATA || out.type == WIRE_BATCH ||
-			   out.type == WIRE_FIN;
-		if (numbered && (out.flags & WIRE_F_RETX))
-			judge_repair(side, &out,
-				     side->conn->stats.tlp != probes);
+			world_fail(side->world, "%u at once: not spaced",
+				   fresh);
+		transmit_one(side, &out, probes);
 		probes = side->conn->stats.tlp;
-		at_ns = world_send(world, side->index, packet, out.ect);
-		if (numbered)
-			note_copy(side, out.seq, at_ns);
+		if (!transmit_burst(side))
+			return;
 	}
 }

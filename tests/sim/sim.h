@@ -129,6 +129,7 @@ struct sim_draw {
 	X(credit_wrapped)                                                   \
 	X(ts_wrapped)                                                       \
 	X(sack_wide) /* more than one word of SACK */                       \
+	X(bursts)    /* packets that left together */                       \
 	X(cookies)                                                          \
 	X(refused)                                                          \
 	X(crashes)                                                          \

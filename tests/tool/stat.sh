@@ -61,8 +61,8 @@ held say 'first'
 background say cat "shm:$NAME" <"$DIR/say"
 say=${PIDS[say]}
 until_true shows "$hear in p and $say in p and p[$hear]['links'] and \
-	link($hear)['rx']['messages'] == 1"
-so "link($say)['tx']['messages'] == 1"
+	link($hear)['rx']['messages'] == 1 and \
+	link($say)['tx']['messages'] == 1"
 so "link($say)['tx']['payload_bytes'] == link($hear)['rx']['payload_bytes']"
 so "link($hear)['peer'] == 'pid $say' and link($hear)['driver'] == 'shm'"
 so "link($say)['endpoint'] == 'shm:$NAME' and p[$say]['program'] == 'weir'"
@@ -70,8 +70,8 @@ so "link($say)['state'] == 'open' and len(p[$say]['ports']) == 1"
 for i in $(seq 41); do
 	echo "line $i" >"$DIR/say"
 done
-until_true shows "link($hear)['rx']['messages'] == 42"
-so "link($say)['tx']['messages'] == 42"
+until_true shows "link($hear)['rx']['messages'] == 42 and \
+	link($say)['tx']['messages'] == 42"
 stat_run 0 show "$hear"
 grep -Eq '^ +messages +42( |$)' "$DIR/out" || fail "$CASE: $(cat "$DIR/out")"
 stat_run 0 list

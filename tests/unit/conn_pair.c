@@ -133,6 +133,33 @@ pair_wait(struct pair *pair, uint64_t ns)
 	pair->now = end;
 }
 
+/* What may leave together. @return how many packets. */
+static uint32_t
+flush_burst(const struct pair *pair, struct end *end)
+{
+	uint8_t *dst[CONN_BURST_MAX];
+	uint32_t count;
+	const struct conn_tx_msg *msg =
+		weir_conn_burst(end->conn, pair->now, &count);
+	bool ect;
+
+	if (count == 0)
+		return 0;
+	assert_true(end->sent + count <= PAIR_WIRE);
+	for (uint32_t i = 0; i < count; i++) {
+		struct wire_packet *packet = &end->wire[end->sent + i];
+
+		dst[i] = packet->bytes;
+		packet->len = WIRE_HDR_LEN + msg[i].len;
+		memcpy(packet->bytes + WIRE_HDR_LEN, msg[i].payload,
+		       msg[i].len);
+	}
+	ect = weir_conn_burst_take(end->conn, dst, count);
+	for (uint32_t i = 0; i < count; i++)
+		end->wire[end->sent++].ect = ect;
+	return count;
+}
+
 uint32_t
 pair_flush(struct pair *pair, struct end *end)
 {
@@ -155,6 +182,8 @@ pair_flush(struct pair *pair, struct end *end)
 		packet->ect = out.ect;
 		end->sent++;
 		count++;
+		if (end->bursts)
+			count += flush_burst(pair, end);
 	}
 	return count;
 }

@@ -34,6 +34,7 @@ struct end {
 	uint32_t delivered;
 	uint32_t freed; /* refs that came back, one way or other */
 	uint32_t kept;  /* refs that the connection took */
+	bool bursts;    /* set by a test: weir_conn_burst() whenever it can */
 };
 
 struct pair {

@@ -170,6 +170,80 @@ a_burst_gets_one_ack(void **state)
 	assert_int_equal(pair_stats(&pair->b).tx_acks, before + 1);
 }
 
+/* Messages of all kinds, some lost: what a sends depends on nothing but this. */
+static void
+drive(struct pair *pair)
+{
+	static const uint32_t lens[] = { 8, 100, 99, 0, 250, 100, 30, 1000 };
+	const struct end *a = &pair->a;
+	uint32_t sent = 0;
+
+	for (uint32_t round = 0; round < 24; round++) {
+		uint32_t most = 1 + round * 7 % 33;
+
+		for (; most != 0 && sent < weir_conn_tx_credit(a->conn); most--)
+			pair_push(&pair->a, bytes, lens[sent++ / 3 % 8]);
+		pair_flush(pair, &pair->a);
+		pair->a.wire[a->sent - 1].drop = round % 5 == 2;
+		pair_deliver(pair, &pair->a, &pair->b);
+		pair_read(&pair->b);
+		pair_flush(pair, &pair->b);
+		pair_deliver(pair, &pair->b, &pair->a);
+		while (weir_conn_pop_acked(a->conn) != NULL)
+			;
+		pair_wait(pair, 200 * US);
+	}
+}
+
+/* The same, packet by packet and by weir_conn_burst(). */
+static void
+bursts_say_what_packets_say(const struct end *a, const struct end *b)
+{
+	struct pair one, many;
+
+	pair_init(&one);
+	one.a.config = a->config;
+	one.b.config = b->config;
+	many = one;
+	many.a.bursts = true;
+	pair_open(&one);
+	pair_open(&many);
+	drive(&one);
+	drive(&many);
+	assert_int_equal(many.a.sent, one.a.sent);
+	for (uint32_t i = 0; i < one.a.sent; i++) {
+		const struct wire_packet *packet = &one.a.wire[i];
+
+		assert_int_equal(many.a.wire[i].len, packet->len);
+		assert_int_equal(many.a.wire[i].ect, packet->ect);
+		assert_memory_equal(many.a.wire[i].bytes, packet->bytes,
+				    packet->len);
+	}
+	pair_free(&one);
+	pair_free(&many);
+}
+
+static void
+a_burst_says_what_its_packets_would(void **state)
+{
+	struct pair *pair = *state;
+	struct conn_config *config = &pair->a.config;
+
+	pair->b.config.rx_credit_msgs = 60;
+	config->tx_msgs = 64;
+	bursts_say_what_packets_say(&pair->a, &pair->b);
+	pair->b.config.rx_window_packets = 9;
+	bursts_say_what_packets_say(&pair->a, &pair->b);
+	pair->b.config.rx_window_packets = 64;
+	config->cc = CC_DCTCP;
+	config->features_offer = WIRE_FEATURE_ECN | WIRE_FEATURE_BATCH;
+	pair->b.config.features_offer = config->features_offer;
+	bursts_say_what_packets_say(&pair->a, &pair->b);
+	config->features_offer |= WIRE_FEATURE_CRC32C;
+	pair->b.config.features_offer = config->features_offer;
+	bursts_say_what_packets_say(&pair->a, &pair->b);
+}
+
 static void
 sixteen_packets_are_acked_at_once(void **state)
 {
@@ -1233,6 +1307,7 @@ main(void)
 		CASE(an_answer_carries_the_ack),
 		CASE(a_lone_message_is_acked_after_the_delay),
 		CASE(a_burst_gets_one_ack),
+		CASE(a_burst_says_what_its_packets_would),
 		CASE(sixteen_packets_are_acked_at_once),
 		CASE(who_fills_the_window_asks_for_an_ack),
 		CASE(an_ack_is_never_acked),
