@@ -120,12 +120,12 @@ arq_rx_is_plain(const struct arq_rx *rx, const struct wire_hdr *hdr)
 	       rx->started != rx->credit.told;
 }
 
-/** The whole message of the next packet, which is smooth and plain. */
-static inline int
-arq_rx_take_plain(struct arq_rx *rx, const uint8_t *payload, uint32_t len,
-		  void *ref)
+/** The packet `seq` is a whole message; not yet taken. */
+static inline void
+arq_rx_put_plain(struct arq_rx *rx, uint64_t seq, const uint8_t *payload,
+		 uint32_t len, void *ref)
 {
-	struct conn_rx_packet *packet = &rx->ring[rx->nxt & rx->ring_mask];
+	struct conn_rx_packet *packet = &rx->ring[seq & rx->ring_mask];
 
 	packet->ref = ref;
 	packet->payload = payload;
@@ -133,11 +133,17 @@ arq_rx_take_plain(struct arq_rx *rx, const uint8_t *payload, uint32_t len,
 	packet->offset = 0;
 	packet->msg_len = len;
 	packet->flags = WIRE_F_FIRST | WIRE_F_LAST;
-	rx->started++;
-	rx->msgs++;
-	rx->bytes += len;
-	rx->nxt++;
-	return ARQ_RX_KEPT;
+}
+
+/** The next `count` packets are smooth and plain, and have been put; `bytes` of
+ * payload. */
+static inline void
+arq_rx_take_plain(struct arq_rx *rx, uint32_t count, uint64_t bytes)
+{
+	rx->started += count;
+	rx->msgs += count;
+	rx->bytes += bytes;
+	rx->nxt += count;
 }
 
 /** weir_arq_rx_data() for the data path. */
@@ -148,7 +154,9 @@ arq_rx_data(struct arq_rx *rx, uint64_t seq, const struct wire_hdr *hdr,
 	if (__builtin_expect(
 		    !arq_rx_is_smooth(rx, seq) || !arq_rx_is_plain(rx, hdr), 0))
 		return weir_arq_rx_data(rx, seq, hdr, ref);
-	return arq_rx_take_plain(rx, hdr->payload, hdr->mlo, ref);
+	arq_rx_put_plain(rx, seq, hdr->payload, hdr->mlo, ref);
+	arq_rx_take_plain(rx, 1, hdr->mlo);
+	return ARQ_RX_KEPT;
 }
 
 /** Park a packet right behind the newest one, for which the window has a place,
@@ -177,6 +185,17 @@ arq_rx_sack_words(const struct arq_rx *rx, uint32_t most)
 	if (rx->parked == 0 || rx->stopped)
 		return 0;
 	return sack_words(rx->nxt, rx->hi, most);
+}
+
+/** How many of the packets in order stand in a row from that of arq_rx_peek(),
+ * which is not NULL. */
+static inline uint32_t
+arq_rx_peek_count(const struct arq_rx *rx)
+{
+	uint64_t end = rx->ended ? rx->fin_seq : rx->nxt;
+	uint64_t to_edge = rx->ring_mask + 1 - (rx->head & rx->ring_mask);
+
+	return (uint32_t)(end - rx->head < to_edge ? end - rx->head : to_edge);
 }
 
 static inline const struct conn_rx_packet *

@@ -230,15 +230,15 @@ arq_tx_has_unsent(const struct arq_tx *tx)
 	return tx->cut != tx->pushed && !tx->given_up;
 }
 
-/* Room in the slots and under the congestion window. */
-static inline bool
-arq_tx_has_room(const struct arq_tx *tx)
+/* The first number without room: the slots, the congestion window, in which what
+ * arrived or is lost has no place, or the peer's window. */
+static inline uint64_t
+arq_tx_end(const struct arq_tx *tx)
 {
-	uint64_t flight = tx->nxt - tx->una;
+	uint32_t most = tx->cwnd + tx->sacked + tx->lost;
+	uint64_t end = tx->una + (most < tx->window ? most : tx->window);
 
-	/* Nothing sacked or lost makes flight larger: one compare suffices. */
-	return flight < tx->cwnd ||
-	       (flight < tx->window && arq_tx_in_flight(tx) < tx->cwnd);
+	return end < tx->limit ? end : tx->limit;
 }
 
 /* The message `ahead` of the next is one packet, and goes alone. */
@@ -291,8 +291,7 @@ arq_tx_fresh(struct arq_tx *tx, uint64_t now_ns)
 static inline bool
 arq_tx_can_send(const struct arq_tx *tx)
 {
-	return arq_tx_has_unsent(tx) && tx->nxt < tx->limit &&
-	       arq_tx_has_room(tx);
+	return arq_tx_has_unsent(tx) && tx->nxt < arq_tx_end(tx);
 }
 
 static inline bool

@@ -461,65 +461,105 @@ head_word(const uint8_t *head, size_t at)
 	return word;
 }
 
-/* Is this the packet that a stream goes on with? Nor is it the last one that the
- * peer may send, or the first since our last acknowledgement. */
+/* There is a stream, and it is of this moment. */
 static inline bool
-stream_goes_on(const struct weir_conn *conn, const uint8_t *head, uint32_t len,
-	       uint64_t now_ns)
+in_stream(const struct weir_conn *conn, uint64_t now_ns)
 {
-	const struct arq_rx *rx = &conn->rx;
-
-	return conn->stream_ns == now_ns &&
-	       head_word(head, 4) == (uint32_t)rx->nxt &&
-	       says_the_same(conn, head) && len == head_word(head, 36) &&
-	       len <= rx->plain_max && rx->nxt + 1 < rx->window.told &&
-	       rx->started + 1 < rx->credit.told && conn->unacked != 0;
+	return conn->stream_ns == now_ns || conn->hole_ns == now_ns;
 }
 
-/* The same behind a hole: the next one after the newest, to be parked? What it
- * is to its message is looked at when the hole is closed. */
-static inline bool
-hole_goes_on(const struct weir_conn *conn, const uint8_t *head, uint64_t now_ns)
+/* As many as the peer may send and not be at the end of what it knows of. */
+static inline uint64_t
+below(uint64_t used, uint64_t told)
 {
-	const struct arq_rx *rx = &conn->rx;
-
-	return conn->hole_ns == now_ns &&
-	       head_word(head, 4) == (uint32_t)rx->hi &&
-	       rx->hi < rx->window.told && says_the_same(conn, head);
+	return used + 1 < told ? told - 1 - used : 0;
 }
 
-/* With len bytes of payload. @return false: look at it like at any other. */
-static inline __attribute__((always_inline)) bool
-stream_take(struct weir_conn *conn, const uint8_t *head, const uint8_t *payload,
-	    uint32_t len, void *ref, uint64_t now_ns)
+/* How many packets does the stream go on with? None if there is a hole before
+ * them, or if the first is the first since our last acknowledgement. */
+static inline uint32_t
+stream_plain(struct weir_conn *conn, const struct conn_stream_packet *packets,
+	     uint32_t count)
 {
-	if (__builtin_expect(stream_goes_on(conn, head, len, now_ns), 1)) {
-		arq_rx_take_plain(&conn->rx, payload, len, ref);
-		if (++conn->unacked >= CONN_ACK_EVERY)
-			conn->due |= DUE_ACK;
-	} else if (hole_goes_on(conn, head, now_ns)) {
-		arq_rx_park_newest(&conn->rx, payload, len, head_word(head, 36),
-				   ref);
-		conn->due |= DUE_ACK;
-	} else {
-		return false;
+	struct arq_rx *rx = &conn->rx;
+	uint64_t most = below(rx->nxt, rx->window.told);
+	uint64_t seq = rx->nxt, bytes = 0;
+	uint32_t n;
+
+	if (conn->unacked == 0)
+		return 0;
+	if (most > below(rx->started, rx->credit.told))
+		most = below(rx->started, rx->credit.told);
+	if (most > count)
+		most = count;
+	for (n = 0; n < most; n++, seq++) {
+		const struct conn_stream_packet *p = &packets[n];
+
+		if (head_word(p->head, 4) != (uint32_t)seq ||
+		    !says_the_same(conn, p->head) ||
+		    p->len != head_word(p->head, 36) || p->len > rx->plain_max)
+			break;
+		arq_rx_put_plain(rx, seq, p->payload, p->len, p->ref);
+		bytes += p->len;
 	}
-	conn_end_burst(conn);
-	conn->stats.rx_packets++;
-	return true;
+	arq_rx_take_plain(rx, n, bytes);
+	conn->unacked += n;
+	if (conn->unacked >= CONN_ACK_EVERY)
+		conn->due |= DUE_ACK;
+	return n;
 }
 
-bool
-weir_conn_on_stream(struct weir_conn *conn, const uint8_t *bytes, uint32_t len,
-		    void *ref, uint64_t now_ns)
+/* The same behind a hole: those that follow the newest are parked. What each is
+ * to its message is looked at when the hole is closed. */
+static inline uint32_t
+stream_behind_hole(struct weir_conn *conn,
+		   const struct conn_stream_packet *packets, uint32_t count)
+{
+	struct arq_rx *rx = &conn->rx;
+	uint32_t n;
+
+	for (n = 0; n < count && rx->hi < rx->window.told; n++) {
+		const struct conn_stream_packet *p = &packets[n];
+
+		if (head_word(p->head, 4) != (uint32_t)rx->hi ||
+		    !says_the_same(conn, p->head))
+			break;
+		arq_rx_park_newest(rx, p->payload, p->len,
+				   head_word(p->head, 36), p->ref);
+		conn->due |= DUE_ACK;
+	}
+	return n;
+}
+
+static __attribute__((noinline)) uint32_t
+stream_take(struct weir_conn *conn, const struct conn_stream_packet *packets,
+	    uint32_t count, uint64_t now_ns)
+{
+	uint32_t taken;
+
+	if (conn->stream_ns == now_ns)
+		taken = stream_plain(conn, packets, count);
+	else
+		taken = stream_behind_hole(conn, packets, count);
+	if (taken == 0)
+		return 0;
+	conn_end_burst(conn);
+	conn->stats.rx_packets += taken;
+	return taken;
+}
+
+uint32_t
+weir_conn_on_stream(struct weir_conn *conn,
+		    const struct conn_stream_packet *packets, uint32_t count,
+		    uint64_t now_ns)
 {
 	/* What is not in the order of this processor, or has a trailer to be
 	 * checked, is decoded. */
-	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || len < WIRE_HDR_LEN ||
+	if (!in_stream(conn, now_ns) ||
+	    __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ ||
 	    conn->stream_hdr.marked || conn->trailer != 0)
-		return false;
-	return stream_take(conn, bytes, bytes + WIRE_HDR_LEN,
-			   len - WIRE_HDR_LEN, ref, now_ns);
+		return 0;
+	return stream_take(conn, packets, count, now_ns);
 }
 
 static __attribute__((noinline)) int
@@ -554,14 +594,28 @@ any_packet(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
 	return 0;
 }
 
+/* Decoded, the header begins as it was on the wire. */
+static bool
+on_decoded_stream(struct weir_conn *conn, const struct wire_hdr *hdr, void *ref,
+		  uint64_t now_ns)
+{
+	const struct conn_stream_packet packet = {
+		.head = (const uint8_t *)hdr,
+		.payload = hdr->payload,
+		.ref = ref,
+		.len = hdr->payload_len,
+	};
+
+	return hdr->marked == conn->stream_hdr.marked &&
+	       stream_take(conn, &packet, 1, now_ns) == 1;
+}
+
 int
 weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 		    void *ref, uint64_t now_ns)
 {
-	/* Decoded, the header begins as it was on the wire. */
-	if (hdr->marked == conn->stream_hdr.marked &&
-	    stream_take(conn, (const uint8_t *)hdr, hdr->payload,
-			hdr->payload_len, ref, now_ns)) {
+	if (in_stream(conn, now_ns) &&
+	    on_decoded_stream(conn, hdr, ref, now_ns)) {
 		conn->ce_count += hdr->marked;
 		return 1;
 	}
@@ -574,11 +628,20 @@ weir_conn_rx_peek(const struct weir_conn *conn)
 	return arq_rx_peek(&conn->rx);
 }
 
-void
-weir_conn_rx_consume(struct weir_conn *conn)
+const struct conn_rx_packet *
+weir_conn_rx_peek_burst(const struct weir_conn *conn, uint32_t *count)
 {
-	conn->rx.head++;
-	conn->rx.held++;
+	const struct conn_rx_packet *packet = arq_rx_peek(&conn->rx);
+
+	*count = packet != NULL ? arq_rx_peek_count(&conn->rx) : 0;
+	return packet;
+}
+
+void
+weir_conn_rx_consume(struct weir_conn *conn, uint32_t count)
+{
+	conn->rx.head += count;
+	conn->rx.held += count;
 }
 
 void
@@ -775,10 +838,8 @@ static bool
 needs_ack(const struct weir_conn *conn)
 {
 	const struct arq_tx *tx = &conn->tx;
-	uint32_t flight = (uint32_t)(tx->nxt - tx->una);
 
-	if (tx->nxt == tx->limit || flight >= tx->cwnd ||
-	    flight == tx->window / 2)
+	if (tx->nxt == arq_tx_end(tx) || tx->nxt - tx->una == tx->window / 2)
 		return true;
 	return tx->cut == tx->pushed &&
 	       tx->pushed - tx->popped > tx->msg_mask / 2;
@@ -796,12 +857,10 @@ burst_begin(struct weir_conn *conn, uint64_t now_ns)
 	const struct conn_tx_packet blank = { .ts = conn_ts(now_ns) };
 	struct arq_tx *tx = &conn->tx;
 
-	if (tx->lost != 0 || tx->sacked != 0 || conn->rx.parked != 0 ||
-	    (conn->due & DUE_TLP) || conn->cc.gap_ns != 0)
+	if (tx->lost != 0 || conn->rx.parked != 0 || (conn->due & DUE_TLP) ||
+	    conn->cc.gap_ns != 0)
 		return;
-	conn->burst_end = tx->una + tx->cwnd;
-	if (conn->burst_end > tx->limit)
-		conn->burst_end = tx->limit;
+	conn->burst_end = arq_tx_end(tx);
 	conn->burst_half = tx->una + tx->window / 2;
 	encode_hdr(conn, &blank, conn->burst_hdr);
 	conn->burst_ns = now_ns;

@@ -256,14 +256,35 @@ const struct wire_params *weir_conn_peer(const struct weir_conn *conn);
 int weir_conn_on_packet(struct weir_conn *conn, const struct wire_hdr *hdr,
 			void *ref, uint64_t now_ns);
 
+/* A packet as it came, without ECN's mark: common header and what follows it. */
+struct conn_stream_packet {
+	const uint8_t *head;
+	const uint8_t *payload; /* WIRE_HDR_LEN behind head */
+	void *ref;
+	uint32_t len; /* of the payload */
+};
+
+/** @return false: it is too short for a header. */
+static inline bool
+conn_stream_packet(struct conn_stream_packet *packet, const uint8_t *bytes,
+		   uint32_t len, void *ref)
+{
+	packet->head = bytes;
+	packet->payload = bytes + WIRE_HDR_LEN;
+	packet->ref = ref;
+	packet->len = len - WIRE_HDR_LEN;
+	return len >= WIRE_HDR_LEN;
+}
+
 /**
- * The same for a packet as it came, `len` bytes from the common header on and
- * without ECN's mark: if it goes on with a stream, saying nothing new but its
- * number and length, it is taken without being decoded.
- * @return true: ref is kept; false: nothing was done, decode it.
+ * The same for packets as they came: those that go on with a stream, saying
+ * nothing new but their number and length, are taken without being decoded.
+ * @return how many of the first were taken, their refs kept; the next one is to
+ * be decoded, nothing was done with it.
  */
-bool weir_conn_on_stream(struct weir_conn *conn, const uint8_t *bytes,
-			 uint32_t len, void *ref, uint64_t now_ns);
+uint32_t weir_conn_on_stream(struct weir_conn *conn,
+			     const struct conn_stream_packet *packets,
+			     uint32_t count, uint64_t now_ns);
 
 enum {
 	CONN_RX_FIRST = WIRE_F_FIRST,
@@ -296,11 +317,15 @@ conn_rx_records(const struct conn_rx_packet *packet)
 /** The next packet in order, or NULL. Stays until consumed. */
 const struct conn_rx_packet *weir_conn_rx_peek(const struct weir_conn *conn);
 
+/** The same, and how many of them stand in a row; *count 0 if NULL. */
+const struct conn_rx_packet *weir_conn_rx_peek_burst(
+	const struct weir_conn *conn, uint32_t *count);
+
 /**
- * Take what peek showed: ref belongs to the caller now. It still counts
- * against the window until weir_conn_rx_release().
+ * Take `count` of what peek showed: the refs belong to the caller now. They
+ * still count against the window until weir_conn_rx_release().
  */
-void weir_conn_rx_consume(struct weir_conn *conn);
+void weir_conn_rx_consume(struct weir_conn *conn, uint32_t count);
 
 /**
  * Storage came back: `packets` consumed packets were freed (or copied out),

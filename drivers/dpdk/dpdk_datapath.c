@@ -541,24 +541,33 @@ receive_stream(struct dpdk_port *port, struct rte_mbuf *m,
 	       const uint8_t *packet, uint32_t len)
 {
 	struct dpdk_flow *flow = port->stream_flow;
+	struct conn_stream_packet stream;
 
-	if (flow == NULL ||
-	    !weir_conn_on_stream(flow->conn, packet, len, m, port->now_ns))
+	if (flow == NULL || !conn_stream_packet(&stream, packet, len, m) ||
+	    weir_conn_on_stream(flow->conn, &stream, 1, port->now_ns) == 0)
 		return false;
 	flow->rx_wire_bytes += m->pkt_len;
 	return true;
 }
 
-/* The same on a device of two ends, whose packets all look alike. */
-static inline bool
-receive_pair_stream(struct dpdk_port *port, struct rte_mbuf *m)
+/* Packets of a device of two ends, as far as they look like streams do.
+ * @return how many. */
+static inline uint16_t
+pair_packets(struct rte_mbuf *const *mbufs, uint16_t count,
+	     struct conn_stream_packet *packets)
 {
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t len;
+	for (uint16_t i = 0; i < count; i++) {
+		const uint8_t *frame =
+			rte_pktmbuf_mtod(mbufs[i], const uint8_t *);
+		uint32_t len;
 
-	return port->stream_flow != NULL && port->dev->paired &&
-	       m->nb_segs == 1 && pair_packet(frame, m->data_len, &len) &&
-	       receive_stream(port, m, frame + DPDK_HDR_LEN, len);
+		if (mbufs[i]->nb_segs != 1 ||
+		    !pair_packet(frame, mbufs[i]->data_len, &len) ||
+		    !conn_stream_packet(&packets[i], frame + DPDK_HDR_LEN, len,
+					mbufs[i]))
+			return i;
+	}
+	return count;
 }
 
 /* @return true if the connection keeps the mbuf. */
@@ -602,21 +611,56 @@ receive_one(struct dpdk_port *port, struct rte_mbuf *m)
 	flow->rx_wire_bytes += m->pkt_len;
 	if (!weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns))
 		return false;
-	port->stream_flow = flow;
+	/* Batches are a packet for many messages: no streams of them. */
+	port->stream_flow = wire_hdr_type(&hdr) == WIRE_DATA ? flow : NULL;
 	return true;
-}
-
-static inline __attribute__((always_inline)) void
-receive(struct dpdk_port *port, struct rte_mbuf *m)
-{
-	if (!receive_pair_stream(port, m) && !receive_one(port, m))
-		weir_dpdk_free(port, m);
 }
 
 void
 weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
 {
-	receive(port, m);
+	if (!receive_one(port, m))
+		weir_dpdk_free(port, m);
+}
+
+/* Packets that all look alike: streams of them are taken in one step. */
+static __attribute__((noinline)) void
+receive_pair(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
+	     uint16_t count)
+{
+	struct conn_stream_packet packets[DPDK_RX_BURST];
+	uint32_t i = 0, taken, usual = UINT32_MAX;
+
+	while (i < count) {
+		struct dpdk_flow *flow = port->stream_flow;
+
+		if (flow == NULL) {
+			weir_dpdk_receive(port, mbufs[i++]);
+			continue;
+		}
+		if (usual == UINT32_MAX)
+			usual = i +
+				pair_packets(mbufs + i, count - i, packets + i);
+		taken = i < usual ? weir_conn_on_stream(flow->conn, &packets[i],
+							usual - i, port->now_ns)
+				  : 0;
+		if (taken == 0)
+			weir_dpdk_receive(port, mbufs[i++]);
+		for (; taken != 0; taken--)
+			flow->rx_wire_bytes += mbufs[i++]->pkt_len;
+	}
+}
+
+static void
+receive_all(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
+	    uint16_t count)
+{
+	if (port->dev->paired && count > 1) {
+		receive_pair(port, mbufs, count);
+		return;
+	}
+	for (uint16_t i = 0; i < count; i++)
+		weir_dpdk_receive(port, mbufs[i]);
 }
 
 /* Packets of one burst. */
@@ -634,8 +678,8 @@ receive_burst(struct dpdk_port *port, bool shared)
 	if (shared)
 		ours = weir_dpdk_share_sort(port->dev, mbufs, count,
 					    &port->share_counts);
-	for (uint16_t i = 0; i < ours; i++)
-		receive(port, mbufs[i]);
+	if (ours != 0)
+		receive_all(port, mbufs, ours);
 	return count;
 }
 
@@ -665,15 +709,13 @@ receive_found(struct dpdk_port *port)
 	uint32_t total = count;
 
 	port->from_sibling = true;
-	for (uint16_t i = 0; i < count; i++)
-		receive(port, mbufs[i]);
+	receive_all(port, mbufs, count);
 	port->from_sibling = false;
 	count = weir_dpdk_share_visit(port->dev, mbufs, DPDK_RX_BURST);
 	total += count;
 	count = weir_dpdk_share_sort(port->dev, mbufs, count,
 				     &port->share_counts);
-	for (uint16_t i = 0; i < count; i++)
-		receive(port, mbufs[i]);
+	receive_all(port, mbufs, count);
 	return total;
 }
 
@@ -706,19 +748,24 @@ port_receive(struct dpdk_port *port)
 
 /* ---- messages up ------------------------------------------------------------- */
 
-/* Hand a whole message to the rx half. There is room: the connection admits
- * no more messages than there are held entries. */
-static void
-ready_push(struct dpdk_flow *flow, const uint8_t *data, uint32_t len,
-	   struct dpdk_held held)
+/* A whole message for the rx half, `ahead` of what it was shown. There is room:
+ * the connection admits no more messages than there are held entries. */
+static inline void
+ready_put(struct dpdk_flow *flow, uint32_t ahead, const uint8_t *data,
+	  uint32_t len, struct dpdk_held held)
 {
 	uint32_t index = flow->held_free[--flow->held_free_count];
 
 	flow->held[index] = held;
-	flow->ready[weir_spsc_tail(&flow->ready_q, 0)] =
+	flow->ready[weir_spsc_tail(&flow->ready_q, ahead)] =
 		(struct dpdk_ready){ data, len, index };
-	weir_spsc_push(&flow->ready_q, 1);
-	flow->delivered++;
+}
+
+static inline void
+ready_push(struct dpdk_flow *flow, uint32_t count)
+{
+	weir_spsc_push(&flow->ready_q, count);
+	flow->delivered += count;
 }
 
 /* One fragment into the message's buffer. @return false: no buffer is free. */
@@ -747,9 +794,10 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 		large->open = false;
 		dpdk_poison(dpdk_large_at(large, large->current) + p->msg_len,
 			    large->stride - p->msg_len);
-		ready_push(flow, dpdk_large_at(large, large->current),
-			   p->msg_len,
-			   (struct dpdk_held){ NULL, large->current, false });
+		ready_put(flow, 0, dpdk_large_at(large, large->current),
+			  p->msg_len,
+			  (struct dpdk_held){ NULL, large->current, false });
+		ready_push(flow, 1);
 	}
 	return true;
 }
@@ -759,7 +807,7 @@ static void
 deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 {
 	struct wire_records records = conn_rx_records(p);
-	uint32_t len, index, count = p->msg_len;
+	uint32_t len, count = p->msg_len;
 	struct rte_mbuf *m = p->ref;
 	const uint8_t *message;
 
@@ -767,43 +815,68 @@ deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 	dpdk_poison_around(m, p->payload, p->len);
 	for (uint32_t i = 0; i < count; i++) {
 		message = wire_records_next(&records, &len);
-		index = flow->held_free[--flow->held_free_count];
-		flow->held[index] = (struct dpdk_held){ m, 0, true };
-		flow->ready[weir_spsc_tail(&flow->ready_q, i)] =
-			(struct dpdk_ready){ message, len, index };
+		ready_put(flow, i, message, len,
+			  (struct dpdk_held){ m, 0, true });
 	}
-	weir_spsc_push(&flow->ready_q, count);
-	flow->delivered += count;
+	ready_push(flow, count);
+}
+
+/* Those at the beginning that are a message each. @return how many. */
+static uint32_t
+deliver_whole(struct dpdk_flow *flow, const struct conn_rx_packet *packets,
+	      uint32_t most)
+{
+	const uint8_t whole = CONN_RX_FIRST | CONN_RX_LAST;
+	uint32_t count;
+
+	for (count = 0; count < most; count++) {
+		const struct conn_rx_packet *p = &packets[count];
+
+		if ((p->flags & whole) != whole)
+			break;
+		dpdk_poison_around(p->ref, p->payload, p->len);
+		ready_put(flow, count, p->payload, p->len,
+			  (struct dpdk_held){ p->ref, 0, false });
+	}
+	if (count != 0)
+		ready_push(flow, count);
+	return count;
+}
+
+/* A batch or a fragment. @return false: it has to wait. */
+static bool
+deliver_other(struct dpdk_flow *flow, const struct conn_rx_packet *p)
+{
+	struct rte_mbuf *m = p->ref;
+
+	if (p->flags & CONN_RX_BATCH) {
+		deliver_batch(flow, p);
+		weir_conn_rx_consume(flow->conn, 1);
+		return true;
+	}
+	if (!deliver_fragment(flow, p))
+		return false;
+	weir_conn_rx_consume(flow->conn, 1);
+	weir_dpdk_free(flow->port, m);
+	weir_conn_rx_release(flow->conn, 1, 0);
+	return true;
 }
 
 /* In-order packets to the rx half. @return messages. */
 static uint32_t
 flow_deliver(struct dpdk_flow *flow)
 {
-	const uint8_t whole = CONN_RX_FIRST | CONN_RX_LAST;
-	const struct conn_rx_packet *p;
+	const struct conn_rx_packet *packets;
 	uint32_t before = flow->delivered;
-	struct rte_mbuf *m;
+	uint32_t count;
 
-	while ((p = weir_conn_rx_peek(flow->conn)) != NULL) {
-		m = p->ref;
-		if ((p->flags & whole) == whole) {
-			dpdk_poison_around(m, p->payload, p->len);
-			ready_push(flow, p->payload, p->len,
-				   (struct dpdk_held){ m, 0, false });
-			weir_conn_rx_consume(flow->conn);
-			continue;
-		}
-		if (p->flags & CONN_RX_BATCH) {
-			deliver_batch(flow, p);
-			weir_conn_rx_consume(flow->conn);
-			continue;
-		}
-		if (!deliver_fragment(flow, p))
+	while ((packets = weir_conn_rx_peek_burst(flow->conn, &count)) !=
+	       NULL) {
+		if ((packets->flags & CONN_RX_BATCH) == 0 &&
+		    (count = deliver_whole(flow, packets, count)) != 0)
+			weir_conn_rx_consume(flow->conn, count);
+		else if (!deliver_other(flow, packets))
 			break;
-		weir_conn_rx_consume(flow->conn);
-		weir_dpdk_free(flow->port, m);
-		weir_conn_rx_release(flow->conn, 1, 0);
 	}
 	if (flow->delivered != before)
 		weir_dpdk_wake_rx(flow);

@@ -187,13 +187,15 @@ buf_decode(const struct buf *buf, struct wire_hdr *hdr)
 void
 side_take(struct side *side, struct buf *buf, uint64_t now_ns)
 {
+	struct conn_stream_packet packet;
 	struct wire_hdr hdr;
 	bool decoded = buf_decode(buf, &hdr);
 
 	/* Before: it may come back while on_packet runs no more. */
 	buf->state = BUF_CONN;
-	if (!buf->marked && weir_conn_on_stream(side->conn, buf->bytes,
-						buf->len, buf, now_ns)) {
+	if (!buf->marked &&
+	    conn_stream_packet(&packet, buf->bytes, buf->len, buf) &&
+	    weir_conn_on_stream(side->conn, &packet, 1, now_ns) == 1) {
 		FUZZ_CHECK(decoded);
 		return;
 	}
@@ -402,7 +404,7 @@ read_one(struct side *side, const struct conn_rx_packet *p, bool hold)
 	FUZZ_CHECK(p->payload + p->len <= buf->bytes + buf->len);
 	/* After its end a direction brings nothing. */
 	FUZZ_CHECK(side->rx_state == 0);
-	weir_conn_rx_consume(side->conn);
+	weir_conn_rx_consume(side->conn, 1);
 	buf->state = BUF_HELD;
 	if (p->flags & CONN_RX_BATCH)
 		read_batch(side, p, hold);

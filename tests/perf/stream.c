@@ -85,15 +85,21 @@ transmit(struct end *end, uint64_t now_ns)
 static inline __attribute__((always_inline)) void
 take(struct end *end, const struct queue *in, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < in->count; i++) {
-		struct wire_hdr hdr;
+	struct conn_stream_packet packets[2 * BURST];
+	struct wire_hdr hdr;
 
-		if (weir_conn_on_stream(end->conn, in->bytes[i], in->len[i],
-					payload, now_ns))
-			continue;
+	for (uint32_t i = 0; i < in->count; i++)
+		conn_stream_packet(&packets[i], in->bytes[i], in->len[i],
+				   payload);
+	for (uint32_t i = 0; i < in->count;) {
+		i += weir_conn_on_stream(end->conn, &packets[i], in->count - i,
+					 now_ns);
+		if (i == in->count)
+			break;
 		if (weir_wire_decode(in->bytes[i], in->len[i], &hdr) != WIRE_OK)
 			abort();
 		weir_conn_on_packet(end->conn, &hdr, payload, now_ns);
+		i++;
 	}
 }
 
@@ -117,14 +123,17 @@ static __attribute__((noinline)) void
 receive_side(struct end *end, const struct queue *in, uint64_t now_ns)
 {
 	const struct conn_rx_packet *packet;
-	uint32_t packets = 0, msgs = 0;
+	uint32_t packets = 0, msgs = 0, count;
 
 	take(end, in, now_ns);
 	timers(end, now_ns);
-	while ((packet = weir_conn_rx_peek(end->conn)) != NULL) {
-		msgs += packet->flags & CONN_RX_BATCH ? packet->msg_len : 1;
-		packets++;
-		weir_conn_rx_consume(end->conn);
+	while ((packet = weir_conn_rx_peek_burst(end->conn, &count)) != NULL) {
+		for (uint32_t i = 0; i < count; i++)
+			msgs += packet[i].flags & CONN_RX_BATCH
+					? packet[i].msg_len
+					: 1;
+		packets += count;
+		weir_conn_rx_consume(end->conn, count);
 	}
 	weir_conn_rx_release(end->conn, packets, msgs);
 	received += msgs;

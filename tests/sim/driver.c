@@ -342,6 +342,7 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 	 bool forged)
 {
 	struct world *world = side->world;
+	struct conn_stream_packet stream;
 	uint8_t type = wire_hdr_type(hdr);
 
 	if (type == WIRE_INIT) {
@@ -362,8 +363,8 @@ dispatch(struct side *side, struct packet *packet, const struct wire_hdr *hdr,
 		return 0;
 	/* As a driver does, but for decoding it before. */
 	if (!hdr->marked &&
-	    weir_conn_on_stream(side->conn, packet->bytes, packet->len, packet,
-				side_now(side)))
+	    conn_stream_packet(&stream, packet->bytes, packet->len, packet) &&
+	    weir_conn_on_stream(side->conn, &stream, 1, side_now(side)) == 1)
 		return 1;
 	return weir_conn_on_packet(side->conn, hdr, packet, side_now(side));
 }

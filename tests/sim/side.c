@@ -265,7 +265,7 @@ app_receive(struct side *side)
 
 		if (side->rx_state != 0)
 			world_fail(side->world, "data after the end");
-		weir_conn_rx_consume(side->conn);
+		weir_conn_rx_consume(side->conn, 1);
 		if (piece.flags & CONN_RX_BATCH) {
 			receive_batch(side, &piece);
 			continue;

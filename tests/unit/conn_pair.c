@@ -309,7 +309,7 @@ pair_read(struct end *end)
 					? packet->msg_len
 					: (packet->flags & CONN_RX_LAST) != 0;
 
-		weir_conn_rx_consume(end->conn);
+		weir_conn_rx_consume(end->conn, 1);
 		weir_conn_rx_release(end->conn, 1, last);
 		end->freed++;
 		msgs += last;

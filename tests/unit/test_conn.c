@@ -76,7 +76,7 @@ messages_keep_bytes_and_bounds(void **state)
 					    p->len);
 			offset += p->len;
 			last = p->flags & CONN_RX_LAST;
-			weir_conn_rx_consume(pair->b.conn);
+			weir_conn_rx_consume(pair->b.conn, 1);
 			pair->b.freed++;
 		}
 		assert_int_equal(offset, lens[i]);
@@ -416,10 +416,13 @@ probes_that_find_losses_learn_to_come_sooner(void **state)
 static bool
 hand_as_it_came(struct pair *pair, uint32_t n)
 {
-	const struct wire_packet *packet = &pair->a.wire[n];
-	bool taken = weir_conn_on_stream(pair->b.conn, packet->bytes,
-					 packet->len, &pair->a.wire[n],
-					 pair->now);
+	struct wire_packet *packet = &pair->a.wire[n];
+	struct conn_stream_packet stream;
+	bool taken;
+
+	assert_true(conn_stream_packet(&stream, packet->bytes, packet->len,
+				       packet));
+	taken = weir_conn_on_stream(pair->b.conn, &stream, 1, pair->now) == 1;
 
 	pair->b.kept += taken;
 	return taken;
@@ -691,7 +694,7 @@ the_credit_is_exact(void **state)
 	pair_run(pair, MS);
 	assert_int_equal(weir_conn_tx_credit(pair->a.conn), 5);
 	/* Consuming alone gives nothing back. */
-	weir_conn_rx_consume(pair->b.conn);
+	weir_conn_rx_consume(pair->b.conn, 1);
 	pair->b.freed++;
 	pair_run(pair, MS);
 	assert_int_equal(weir_conn_tx_credit(pair->a.conn), 5);
@@ -1175,7 +1178,7 @@ expect_batch(struct pair *pair, const uint32_t *lens, uint32_t count)
 		assert_int_equal(len, lens[i]);
 		assert_memory_equal(at, bytes + i, len);
 	}
-	weir_conn_rx_consume(pair->b.conn);
+	weir_conn_rx_consume(pair->b.conn, 1);
 	pair->b.freed++;
 }
 

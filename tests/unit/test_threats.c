@@ -402,7 +402,7 @@ a_storm_of_empty_messages_ends_at_the_credit(void **state)
 	assert_int_equal(sent, pair->b.config.rx_credit_msgs + 1);
 	assert_int_equal(weir_conn_error_code(pair->b.conn), WIRE_E_CREDIT);
 	while (weir_conn_rx_peek(pair->b.conn) != NULL) {
-		weir_conn_rx_consume(pair->b.conn);
+		weir_conn_rx_consume(pair->b.conn, 1);
 		pair->b.freed++;
 	}
 }
@@ -436,7 +436,7 @@ a_drip_of_fragments_ends_at_the_window(void **state)
 	assert_int_equal(sent, pair->b.config.rx_window_packets + 1);
 	assert_int_equal(weir_conn_error_code(pair->b.conn), WIRE_E_WINDOW);
 	while (weir_conn_rx_peek(pair->b.conn) != NULL) {
-		weir_conn_rx_consume(pair->b.conn);
+		weir_conn_rx_consume(pair->b.conn, 1);
 		pair->b.freed++;
 	}
 }
