@@ -799,6 +799,7 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->sack_words = (uint8_t)words;
 	out->ect = conn->ect;
 	conn->ect_sent += conn->ect;
+	out->goes_on = false;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
 	note_ack_sent(conn, now_ns);
@@ -885,6 +886,7 @@ burst_emit(struct weir_conn *conn, const struct tx_slot *slot,
 	out->type = slot->type;
 	out->sack_words = 0;
 	out->ect = conn->ect;
+	out->goes_on = out->whole;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
 	conn->ect_sent += conn->ect;
@@ -990,6 +992,7 @@ next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 		out->flags |= WIRE_F_ACKREQ;
 	if (conn->tx.cut != conn->tx.pushed)
 		burst_begin(conn, now_ns);
+	out->goes_on = conn->burst_ns == now_ns;
 	return 1;
 }
 

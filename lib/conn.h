@@ -387,8 +387,9 @@ struct conn_tx_packet {
 	uint8_t type;  /* enum wire_type */
 	uint8_t flags; /* WIRE_F_TRAILER: append one behind the payload */
 	uint8_t sack_words;
-	uint8_t ect; /* 1: let it leave as ECT(0) */
-	bool whole;  /* the packet is the whole message of ref and no other */
+	uint8_t ect;  /* 1: let it leave as ECT(0) */
+	bool whole;   /* the packet is the whole message of ref and no other */
+	bool goes_on; /* weir_conn_burst() may have more */
 };
 
 /**

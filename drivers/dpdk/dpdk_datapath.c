@@ -33,6 +33,12 @@
  * and WIRE_CONTROL_MAX bytes behind. */
 #define CONTROL_OFFSET 80
 
+/* So few messages are handed over before anything else is done. */
+#define DPDK_FEW_MESSAGES 2u
+
+/* A power of two: polls until it is looked again who polls. */
+#define THREAD_CHECK_POLLS 64
+
 /* Acknowledged places that are given back together. */
 #define PLACES_BACK 32u
 
@@ -349,7 +355,7 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 			      out.ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT,
 			      out.flags);
 		flow->tx_wire_bytes += m->pkt_len;
-		if (!out.whole)
+		if (!out.goes_on)
 			continue;
 		msg = weir_conn_burst(flow->conn, port->now_ns, &count);
 		if (count != 0)
@@ -651,11 +657,11 @@ receive_pair(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
 	}
 }
 
-static void
+static __attribute__((noinline)) void
 receive_all(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
 	    uint16_t count)
 {
-	if (port->dev->paired && count > 1) {
+	if (port->dev->paired) {
 		receive_pair(port, mbufs, count);
 		return;
 	}
@@ -678,7 +684,9 @@ receive_burst(struct dpdk_port *port, bool shared)
 	if (shared)
 		ours = weir_dpdk_share_sort(port->dev, mbufs, count,
 					    &port->share_counts);
-	if (ours != 0)
+	if (ours == 1)
+		weir_dpdk_receive(port, mbufs[0]);
+	else if (ours != 0)
 		receive_all(port, mbufs, ours);
 	return count;
 }
@@ -872,8 +880,8 @@ flow_deliver(struct dpdk_flow *flow)
 
 	while ((packets = weir_conn_rx_peek_burst(flow->conn, &count)) !=
 	       NULL) {
-		if ((packets->flags & CONN_RX_BATCH) == 0 &&
-		    (count = deliver_whole(flow, packets, count)) != 0)
+		count = deliver_whole(flow, packets, count);
+		if (count != 0)
 			weir_conn_rx_consume(flow->conn, count);
 		else if (!deliver_other(flow, packets))
 			break;
@@ -884,7 +892,7 @@ flow_deliver(struct dpdk_flow *flow)
 }
 
 /* Messages that the application has released. */
-static uint32_t
+static inline __attribute__((always_inline)) uint32_t
 flow_take_returns(struct dpdk_flow *flow)
 {
 	uint32_t packets = 0, messages = 0, index;
@@ -1122,12 +1130,29 @@ enum flow_next {
 	FLOW_LEFT,  /* it is the port's no more */
 };
 
+/*
+ * A message or two came and nothing has to leave: whoever polls gets them first.
+ * What is left to do, places to be given back above all, has time until the next
+ * poll, but no longer, and only while the half is not short of places.
+ */
+static bool
+flow_puts_off(struct dpdk_flow *flow, uint32_t delivered)
+{
+	bool puts_off = delivered != 0 && delivered <= DPDK_FEW_MESSAGES &&
+			!flow->put_off && flow->phase == DPDK_PHASE_UP &&
+			flow->away_count <= flow->tx_capacity / 2 &&
+			!weir_conn_wants_tx(flow->conn);
+
+	flow->put_off = puts_off;
+	return puts_off;
+}
+
 /* @return events. */
 static uint32_t
 flow_service(struct dpdk_port *port, struct dpdk_flow *flow,
 	     enum flow_next *next)
 {
-	uint32_t events = 0;
+	uint32_t events = 0, delivered = 0;
 
 	*next = FLOW_QUIET;
 
@@ -1155,8 +1180,14 @@ flow_service(struct dpdk_port *port, struct dpdk_flow *flow,
 		return 0;
 	*next = FLOW_STAYS;
 	if (flow->phase == DPDK_PHASE_UP && !flow->rx_stopped)
-		events += flow_deliver(flow);
+		delivered = flow_deliver(flow);
+	events += delivered;
 	flow->quota = DPDK_FLOW_QUOTA;
+	if (flow_puts_off(flow, delivered)) {
+		flow->touched = true;
+		flow->deadline_ns = weir_conn_deadline(flow->conn);
+		return events;
+	}
 	flow->touched = !flow_emit(port, flow) || flow->owed_count != 0;
 	flow->quota =
 		DPDK_FLOW_QUOTA; /* of what is flushed till the next turn */
@@ -1244,11 +1275,13 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 
 /* ---- poll ------------------------------------------------------------------------ */
 
-/* A thread that polls has mempool caches of its own, if weir may say so. */
+/* A thread that polls has mempool caches of its own, if weir may say so. To ask
+ * which one it is takes a call, so not in each poll. */
 static void
 thread_check(struct dpdk_port *port)
 {
-	if (rte_lcore_id() == LCORE_ID_ANY && !port->thread_refused)
+	if (port->stats.polls % THREAD_CHECK_POLLS == 1 &&
+	    rte_lcore_id() == LCORE_ID_ANY && !port->thread_refused)
 		port->thread_refused = !weir_dpdk_thread_join();
 }
 
@@ -1271,12 +1304,14 @@ weir_dpdk_poll(struct weir_port *p)
 		if (port->now_ns >= port->neigh_next_ns)
 			weir_dpdk_neigh_step(port);
 	}
-	weir_dpdk_run_collect(port);
+	if (dpdk_run_has_news(&port->run, port->now_ns))
+		weir_dpdk_run_collect(port);
 	events += port_service(port);
 	if (__builtin_expect(port->now_ns >= port->publish_next_ns, 0))
 		weir_dpdk_publish(port);
-	weir_dpdk_freed_flush(port);
-	if (port->dev != NULL && !port->still)
+	if (port->freed_count != 0)
+		weir_dpdk_freed_flush(port);
+	if (port->batch_count != 0 && port->dev != NULL && !port->still)
 		weir_dpdk_batch_send(port);
 	if (__builtin_expect(port->parting_due, 0))
 		weir_dpdk_parting_answer(port);

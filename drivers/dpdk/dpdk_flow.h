@@ -188,6 +188,7 @@ struct dpdk_flow {
 	bool by_sibling;       /* the last packet came to another queue */
 	uint8_t connect_tries; /* UDP ports that we connected from in vain */
 	bool touched;          /* there may be something to do */
+	bool put_off;          /* what follows a message was left undone */
 	bool commits_over;     /* CLOSE or ABORT was read */
 	bool rx_stopped;
 	bool tx_reclaimed;

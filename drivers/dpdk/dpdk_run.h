@@ -94,8 +94,17 @@ void weir_dpdk_run_rest(struct dpdk_run *run, struct dpdk_flow *flow);
 /* The flow leaves the port. */
 void weir_dpdk_run_forget(struct dpdk_run *run, struct dpdk_flow *flow);
 
-/* The beginning of a poll: who was posted, and whose time has come. */
+/* The beginning of a poll: who was posted, and whose time has come... */
 void weir_dpdk_run_collect(struct dpdk_port *port);
+
+/* ...if there is anyone, or the run is to be swept. */
+static inline bool
+dpdk_run_has_news(const struct dpdk_run *run, uint64_t now_ns)
+{
+	return atomic_load_explicit(&run->posted, memory_order_relaxed) !=
+		       NULL ||
+	       timer_heap_next(&run->timers) <= now_ns || run->count > 1;
+}
 
 /* Halves, releasers: tell the port. The flow is asleep. */
 void weir_dpdk_run_post(struct dpdk_flow *flow);

@@ -28,9 +28,9 @@ BURSTS = 500
 # controller, bytes: instructions on the send side, on the receive side, and
 # per what. Messages of 64 bytes share packets.
 BUDGET = {
-    ("fixed", 1000): (160, 137, "packet"),
-    ("newreno", 1000): (162, 137, "packet"),
-    ("fixed", 64): (138, 48, "message"),
+    ("fixed", 1000): (120, 83, "packet"),
+    ("newreno", 1000): (122, 83, "packet"),
+    ("fixed", 64): (141, 48, "message"),
 }
 
 ROUNDS = 4096
@@ -59,15 +59,15 @@ PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
 # Of the two polls of one end the limit holds for the sum: an acknowledgement
 # whose time has come on a busy machine leaves with the first instead.
 PARTS_BUDGET = {
-    (32, "single"): (126, 332, 267, 21, 39, 96, 111),
+    (32, "single"): (126, 198, 212, 21, 39, 96, 111),
     (32, "coalesce"): (126, 174, 115, 21, 39, 84, 97),
-    (1, "single"): (242, 1145, 1158, 80, 57, 970, 880),
+    (1, "single"): (242, 1115, 1150, 80, 57, 655, 665),
 }
 TOGETHER = (("transmit", "ack"), ("receive", "answer"))
 
 # Instructions of a poll of a port that nobody uses, with one link that is awake.
 # With many links, of which one may be awake, it may cost 5 % more than these.
-IDLE_BUDGET = 347
+IDLE_BUDGET = 270
 IDLE_LINKS = 33
 IDLE_POLLS = 2000
 IDLE_MORE = 1.05

@@ -77,7 +77,7 @@ transmit(struct end *end, uint64_t now_ns)
 		if (out.type == WIRE_BATCH)
 			weir_conn_gather(end->conn, &out, at + out.hdr_len);
 		queue->len[queue->count++] = out.hdr_len + out.payload_len;
-		if (out.whole)
+		if (out.goes_on)
 			transmit_burst(end, now_ns);
 	}
 }

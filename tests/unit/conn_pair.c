@@ -182,7 +182,7 @@ pair_flush(struct pair *pair, struct end *end)
 		packet->ect = out.ect;
 		end->sent++;
 		count++;
-		if (end->bursts)
+		if (end->bursts && out.goes_on)
 			count += flush_burst(pair, end);
 	}
 	return count;
