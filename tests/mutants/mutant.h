@@ -3,7 +3,7 @@
  * How a defect is planted: mutants.py wraps one expression per row of its
  * table in copies of the protocol's sources. The originals know nothing of it.
  *
- *      if (MUTANT(12, tx->nxt < tx->limit, tx->nxt <= tx->limit))
+ *      if (MUTANT(12, seq == rx->nxt, seq <= rx->nxt))
  */
 #ifndef WEIR_TESTS_MUTANT_H
 #define WEIR_TESTS_MUTANT_H
