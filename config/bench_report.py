@@ -67,6 +67,21 @@ def times_cells(times):
             ("p50", "p99", "p99_9", "p99_99", "max")]
 
 
+def floors_text(load):
+    lines = [(point["share"], place) for point in load["points"]
+             for place in point["placements"] if place["ratio"] is not None]
+    if not lines:
+        return ""
+    return "\nService beside the floor's closed loop:\n\n" + row(
+        "share", "placement", "service p50", "floor p50", "ratio", "at p99") + \
+        "|---" * 6 + "|\n" + "".join(
+            row(f"{share:.0%}", place["placement"],
+                figure(place["service_ns"]["p50"], "ns"),
+                figure(place["floor_ns"]["p50"], "ns"), place["ratio"],
+                "-" if place["ratio_p99"] is None else place["ratio_p99"])
+            for share, place in lines)
+
+
 def load_text(run, load):
     if not load["points"]:
         return f"\n`weir perf {run}`: no rate was kept up.\n"
@@ -81,6 +96,7 @@ def load_text(run, load):
                         figure(point["rate"], "msg/s"),
                         name.replace("_", " "), times["samples"],
                         *times_cells(times))
+    text += floors_text(load)
     text += "\nSlower than p99.9, and why:\n\n"
     for point in load["points"]:
         causes = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count

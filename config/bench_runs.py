@@ -146,7 +146,8 @@ class Runs:
         if self.short:
             command += ["-O", "20ms"]
         if kind == "load":
-            command += ["--hlog", str(self.output / f"{name_of(run)}.hlog")]
+            command += ["--hlog", str(self.output / f"{name_of(run)}.hlog"),
+                        "--plot", str(self.output / name_of(run))]
         return command
 
     def perform(self, run):
@@ -337,6 +338,18 @@ def goodput_of(report, place):
     raise NotMeasured(f"the processors were never {place} for long enough")
 
 
+def service_of(report, share, place):
+    """Of an open loop, over the floor's closed loop."""
+    for point in report["points"]:
+        for found in point["placements"]:
+            if (point["share"], found["placement"]) == (share, place) and \
+                    found["ratio"] is not None:
+                return (found["ratio"], found["service_ns"]["p50"],
+                        found["floor_ns"]["p50"], "ns",
+                        f"{found['floor_turns']} turns")
+    raise NotMeasured(f"the processors were never {place} for long enough")
+
+
 def slow_of(report):
     points = report["points"]
     if len(points) < 2:
@@ -441,6 +454,8 @@ def judge(goal, runs, place):
             figures = without_place(goal, runs)
         elif goal["value"] == "step":
             figures = step_of(goal, runs.get(goal["run"]), place)
+        elif goal["value"] == "service":
+            figures = service_of(runs.get(goal["run"]), goal["share"], place)
         elif goal["value"] == "goodput":
             figures = goodput_of(runs.get(goal["run"]), place)
         else:

@@ -152,6 +152,9 @@ static const struct weir_opt options[] = {
 	{ 'J', "json", WEIR_OPT_FLAG, &json_wanted, NULL, "as --format=json" },
 	{ 0, "hlog", WEIR_OPT_STRING, &args.hlog, "FILE",
 	  "lat, load: the histograms too, as an HdrHistogram log" },
+	{ 0, "plot", WEIR_OPT_STRING, &args.plot, "DIR",
+	  "load: a plot by percentile there, SVG and PNG, with data and "
+	  "script" },
 	{ 'o', "output", WEIR_OPT_STRING, &args.output, "FILE",
 	  "write the result there instead of to stdout; sweep: a folder for "
 	  "JSON, CSV and plots, besides (default weir-sweep-DRIVER, - for "
@@ -287,6 +290,11 @@ choose_defaults(void)
 	if (args.edges && (!args.self || !args.sweep)) {
 		weir_tool_error("--edges: belongs to sweep with --self; use "
 				"these");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.plot != NULL && args.kind != WEIR_PERF_LOAD) {
+		weir_tool_error("--plot: belongs to load; a sweep plots by "
+				"itself");
 		return WEIR_EXIT_USAGE;
 	}
 	if (args.kind == WEIR_PERF_LOAD && (rc = check_load()) != 0)

@@ -7,6 +7,7 @@
  *
  *   cmd_perf.c     command line                perf_output.c where results go
  *   perf_plan.c    which sizes, for how long   sweep.c       their curve
+ *   plot*.c        pictures by gnuplot         progress.c    how far it is
  *   perf_side.c    one end of a link: open, close, its loads
  *   perf_link.c    the link as a load          floor*.c  the machine's floors
  *   selfrun.c      the peer of a --self run and the turns between the two
@@ -76,6 +77,7 @@ struct weir_perf_args {
 	const char *output;
 	bool output_ours; /* a folder that nobody has asked for by name */
 	const char *hlog; /* file for the histograms; NULL */
+	const char *plot; /* load: folder for a plot; NULL */
 	double rate;      /* load: planned messages per second */
 	bool find_max;    /* load: search the highest rate instead */
 	const char *asserts[WEIR_PERF_ASSERTS_MAX];
@@ -260,6 +262,13 @@ int weir_trial_run(struct weir_trial *trial);
 
 /** How far apart are the two CPUs now? @return 0; negative. */
 int weir_trial_probe(struct weir_trial *trial, enum weir_placement *place);
+
+/** After a window of that load, before one of the other. @return 0; negative.
+ */
+int weir_trial_settle(struct weir_trial *trial, enum weir_self_which which);
+
+/** Round trips of a size that are timed at once, to begin with. */
+uint32_t weir_trial_batch(uint32_t size);
 
 /* ---- floors ---------------------------------------------------------------------- */
 

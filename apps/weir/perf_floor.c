@@ -38,7 +38,7 @@ static void
 open_memory(struct weir_side *side, struct weir_self *self, bool meter)
 {
 	struct weir_self_order *order = &self->page->order;
-	bool line = side->kind == WEIR_PERF_LAT;
+	bool line = side->kind != WEIR_PERF_BW; /* round trips */
 	struct weir_load shape;
 
 	shape_of(side, self, &shape);

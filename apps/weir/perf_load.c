@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "perf.h"
+#include "progress.h"
 #include "spin.h"
 #include "ticks.h"
 #include "tool.h"
@@ -21,6 +22,7 @@
 #define GAP_NS         20000u
 #define GAP_BYTE_NS    4u
 #define BURST_SIZE_MAX 4096u /* longer messages go one by one */
+#define FLOOR_NS       1000000u
 
 /* Search: tries of 9 segments, doubling, then halving the step to 5 %. */
 #define TRY_SEGMENT_NS 4000000u
@@ -51,8 +53,9 @@ struct run {
 	uint64_t start, total, sent, got;
 	uint64_t refused; /* since when reserve says no; 0: it does not */
 	uint64_t looked, gap_end;
-	enum weir_placement place;     /* by the last probe */
-	struct weir_hist *response_at; /* by placement, until that is known */
+	enum weir_placement place; /* by the last probe */
+	/* By placement, until that is known: */
+	struct weir_hist *response_at, *service_at, *floor_at;
 	struct flight flights[FLIGHT_MAX];
 };
 
@@ -187,6 +190,7 @@ count_answer(struct run *run, uint64_t now)
 	weir_hist_record(&point->response, response);
 	weir_hist_record(run->response_at, response);
 	weir_hist_record(&point->service, to_ns(run, now - flight->sent));
+	weir_hist_record(run->service_at, to_ns(run, now - flight->sent));
 	weir_hist_record(&point->reserve_wait, to_ns(run, flight->wait));
 	weir_hist_record(&point->cause[cause_of(run, flight, now)], response);
 	point->late += to_ns(run, flight->sent - flight->planned) > LATE_NS;
@@ -267,6 +271,7 @@ segment(struct run *run)
 	run->interval = 1e9 / per_s * run->trial->ticks_per_ns;
 	run->sent = run->got = run->refused = run->gap_end = 0;
 	weir_hist_reset(run->response_at);
+	weir_hist_reset(run->service_at);
 	weir_self_gate(self, true, 0);
 	weir_self_begin(self, WEIR_SELF_ANSWER, WEIR_SELF_TEST);
 	rc = follow_plan(run);
@@ -278,9 +283,64 @@ segment(struct run *run)
 	run->trial->messages += run->got;
 	rc = weir_trial_probe(run->trial, &run->place);
 	during = weir_place_between(before, run->place);
-	if (rc == 0 && during != WEIR_PLACE_MOVED)
+	if (rc == 0 && during != WEIR_PLACE_MOVED) {
 		weir_hist_add(&run->point->place[during], run->response_at);
+		weir_hist_add(&run->point->service_at[during], run->service_at);
+	}
 	return rc == 0 && weir_tool_signal != 0 ? -EINTR : rc;
+}
+
+static int
+time_floor(struct run *run, struct weir_load *floor)
+{
+	uint32_t batch = weir_trial_batch(floor->size);
+	double ps = 1000 / run->trial->ticks_per_ns / batch;
+	uint64_t start = weir_ticks(), now = start;
+
+	weir_hist_reset(run->floor_at);
+	while (to_ns(run, now - start) < FLOOR_NS) {
+		uint64_t before = now;
+		int rc = floor->ops->rounds(floor, batch);
+
+		if (rc != 0)
+			return rc;
+		now = weir_ticks();
+		weir_hist_record(run->floor_at,
+				 (uint64_t)((double)(now - before) * ps));
+	}
+	return 0;
+}
+
+/* Between two segments: the floor's closed loop, where there is a floor. */
+static int
+floor_turn(struct run *run)
+{
+	struct weir_trial *trial = run->trial;
+	struct weir_load *floor = trial->side->floor;
+	enum weir_placement before = run->place, during;
+	int rc, answer;
+
+	if (floor == NULL)
+		return 0;
+	rc = weir_trial_settle(trial, WEIR_SELF_TEST);
+	if (rc != 0)
+		return rc;
+	weir_self_gate(trial->self, true, 0);
+	weir_self_begin(trial->self, WEIR_SELF_ECHO, WEIR_SELF_FLOOR);
+	rc = time_floor(run, floor);
+	weir_self_gate(trial->self, false, 0);
+	answer = weir_self_end(trial->self, floor);
+	if (rc != 0 || answer != 0)
+		return answer == -ECHILD || rc == 0 ? answer : rc;
+	rc = weir_trial_settle(trial, WEIR_SELF_FLOOR);
+	if (rc == 0)
+		rc = weir_trial_probe(trial, &run->place);
+	during = weir_place_between(before, run->place);
+	if (rc == 0 && during != WEIR_PLACE_MOVED) {
+		weir_hist_add(&run->point->floor[during], run->floor_at);
+		run->point->floor_turns[during]++;
+	}
+	return rc;
 }
 
 static void
@@ -294,8 +354,11 @@ reset_point(struct weir_load_point *point, double share, double rate)
 	weir_hist_reset(&point->reserve_wait);
 	for (int i = 0; i < WEIR_CAUSES; i++)
 		weir_hist_reset(&point->cause[i]);
-	for (int i = 0; i < WEIR_PLACES; i++)
+	for (int i = 0; i < WEIR_PLACES; i++) {
 		weir_hist_reset(&point->place[i]);
+		weir_hist_reset(&point->service_at[i]);
+		weir_hist_reset(&point->floor[i]);
+	}
 }
 
 /* ---- points -------------------------------------------------------------------- */
@@ -313,6 +376,19 @@ take_peer_gaps(struct run *run)
 	atomic_store(&gaps->count, 0);
 	atomic_store(&gaps->ticks, 0);
 	atomic_store(&gaps->longest, 0);
+}
+
+static void
+show_progress(const struct run *run, uint64_t start_ns)
+{
+	const struct weir_load_point *point = run->point;
+
+	weir_progress("%u B: %.4g messages/s: %.1f s, %llu answered, %llu "
+		      "late",
+		      run->trial->side->test.load.size, point->rate,
+		      (double)(weir_now_ns() - start_ns) / 1e9,
+		      (unsigned long long)point->answered,
+		      (unsigned long long)point->late);
 }
 
 /* Segments for so long, the first one only to warm up. */
@@ -339,6 +415,9 @@ measure_point(struct run *run, double share, double rate)
 	start_ns = weir_now_ns();
 	while (rc == 0) {
 		rc = segment(run);
+		if (rc == 0)
+			rc = floor_turn(run);
+		show_progress(run, start_ns);
 		if (weir_now_ns() - start_ns >= trial->time_ns)
 			break;
 	}
@@ -397,8 +476,12 @@ find_max(struct run *run, double *max)
 	double good = 0, bad = 0, rate = FIRST_RATE;
 
 	while (good < RATE_MIN || bad < RATE_MIN || bad / good > CLOSE_ENOUGH) {
-		int rc = try_rate(run, rate);
+		int rc;
 
+		weir_progress("%u B: searching the highest rate, now %.4g "
+			      "messages/s",
+			      run->trial->side->test.load.size, rate);
+		rc = try_rate(run, rate);
 		if (rc < 0)
 			return rc;
 		if (rc > 0)
@@ -447,6 +530,7 @@ weir_perf_load_run(struct weir_trial *trial, struct weir_perf_load *load)
 {
 	struct weir_load *link = &trial->side->test.load;
 	struct run *run = calloc(1, sizeof(*run));
+	struct weir_hist *at;
 	int rc = -ENOMEM;
 
 	if (run == NULL)
@@ -455,10 +539,14 @@ weir_perf_load_run(struct weir_trial *trial, struct weir_perf_load *load)
 	run->burst = link->size > BURST_SIZE_MAX ? 1 : (uint16_t)link->burst;
 	run->gap_ticks = to_ticks(run, gap_ns(link->size));
 	trial->self->page->gaps.limit = run->gap_ticks;
-	run->response_at = malloc(sizeof(*run->response_at));
-	if (run->response_at != NULL)
+	at = calloc(3, sizeof(*at));
+	if (at != NULL) {
+		run->response_at = at;
+		run->service_at = at + 1;
+		run->floor_at = at + 2;
 		rc = measure_points(run, load);
-	free(run->response_at);
+	}
+	free(at);
 	free(run);
 	return rc;
 }

@@ -14,7 +14,12 @@
  * A sender that is held up sends what it owes afterwards, and the delay of
  * each is counted from its planned time (no coordinated omission). Nothing is
  * left out: segments of 50 ms, each a plan of its own, lie between placement
- * probes; those whose probes agree are also shown by placement.
+ * probes; those whose probes agree are also shown by placement. Between two of
+ * them a millisecond of the floor's closed loop tells what the machine needs
+ * for such a round trip, by placement as well:
+ *
+ *     | segment | floor | segment | floor |   ...
+ *     P         P       P         P       P
  *
  * Why a slow message was slow: the first of these that holds. Both sides
  * watch their own loop, and a gap in it means that the processor was away.
@@ -23,8 +28,11 @@
 #include "counters.h"
 #include "hist.h"
 #include "placement.h"
+#include "tally.h"
 
 #define WEIR_LOAD_POINTS 3
+/* Turns of the floor in a placement, or there is no figure of it. */
+#define WEIR_LOAD_ENOUGH 5u
 
 enum weir_load_cause {
 	WEIR_CAUSE_OURS,    /* our processor was away */
@@ -53,6 +61,9 @@ struct weir_load_point {
 	struct weir_hist response, service, reserve_wait; /* ns */
 	struct weir_hist cause[WEIR_CAUSES];              /* response */
 	struct weir_hist place[WEIR_PLACES];              /* response */
+	struct weir_hist service_at[WEIR_PLACES];         /* service */
+	struct weir_hist floor[WEIR_PLACES]; /* ps, means of a batch */
+	uint32_t floor_turns[WEIR_PLACES];
 	struct weir_counters counters;
 };
 
@@ -69,6 +80,13 @@ struct weir_load_slow {
 	uint64_t cause[WEIR_CAUSES];
 };
 
+/* What a placement comes to; NAN: seen too little, or no floor. */
+struct weir_load_place {
+	struct weir_rtt response, service;
+	struct weir_rtt floor;   /* 32 round trips timed at once */
+	double ratio, ratio_p99; /* service over floor, p50 and p99 */
+};
+
 struct weir_trial;
 struct weir_perf_link;
 struct weir_self;
@@ -81,6 +99,13 @@ int weir_perf_load_answer(struct weir_perf_link *link, struct weir_self *self);
 
 void weir_load_slow_of(const struct weir_load_point *point,
 		       struct weir_load_slow *slow);
+
+void weir_load_place_of(const struct weir_load_point *point,
+			enum weir_placement placement,
+			struct weir_load_place *place);
+
+/** Where the floor was seen most. */
+enum weir_placement weir_load_main(const struct weir_load_point *point);
 
 /** "our processor was away". */
 const char *weir_load_cause_text(enum weir_load_cause cause);

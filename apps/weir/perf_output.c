@@ -7,17 +7,19 @@
  *                 name of our own, sweep.json, sweep.csv, sweep.dat, sweep.gp
  *                 and the plots
  *
- * A sweep shows how far it is on a terminal.
+ * With --plot an open loop leaves a plot, too. How far a run is shows on a
+ * terminal.
  */
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "hlog.h"
 #include "perf.h"
+#include "plot.h"
+#include "progress.h"
 #include "report.h"
 #include "sweep.h"
 #include "tool.h"
@@ -75,12 +77,6 @@ end_json(struct weir_perf_output *out, FILE *to)
 	free(text);
 }
 
-static bool
-shows_progress(const struct weir_perf_args *args)
-{
-	return args->sweep && !weir_tool.quiet && isatty(STDERR_FILENO);
-}
-
 static void
 show_progress(const struct weir_perf_output *out,
 	      const struct weir_report *report)
@@ -88,25 +84,17 @@ show_progress(const struct weir_perf_output *out,
 	double ratio = report->main.ratio;
 	char text[32] = "-";
 
-	if (!shows_progress(out->args))
+	if (!out->args->sweep)
 		return;
 	if (!isnan(ratio))
 		snprintf(text, sizeof(text), "%.2f", ratio);
-	fprintf(stderr, "\r\033[Ksweep: %u done, %s %u B, %s, ratio %s",
-		out->printed,
-		report->result->kind == WEIR_PERF_LAT ? "lat" : "bw",
-		report->result->size,
-		report->place_count > 0 ? weir_place_name(report->main.place)
-					: "-",
-		text);
-	fflush(stderr);
-}
-
-static void
-end_progress(const struct weir_perf_args *args)
-{
-	if (shows_progress(args))
-		fputs("\r\033[K", stderr);
+	weir_progress("sweep: %u done, %s %u B, %s, ratio %s", out->printed,
+		      report->result->kind == WEIR_PERF_LAT ? "lat" : "bw",
+		      report->result->size,
+		      report->place_count > 0
+			      ? weir_place_name(report->main.place)
+			      : "-",
+		      text);
 }
 
 bool
@@ -115,7 +103,6 @@ weir_output_late(const struct weir_perf_args *args, uint64_t spent_ns,
 {
 	if (args->total_ns == 0 || spent_ns < args->total_ns)
 		return false;
-	end_progress(args);
 	weir_tool_note("the time is up: %u sizes are not measured; give more "
 		       "with -T",
 		       left);
@@ -156,6 +143,22 @@ check_asserts(struct weir_report *report)
 	return rc;
 }
 
+/* rc: of a plot in that folder. */
+static void
+plot(struct weir_perf_output *out, int rc, const char *folder)
+{
+	if (rc == -ENOENT)
+		weir_tool_note("%s: no plots, gnuplot is not installed; run it "
+			       "there later with the .gp file",
+			       folder);
+	else if (rc == -EIO)
+		weir_tool_note(
+			"%s: no plots, gnuplot failed; the data is there",
+			folder);
+	else if (rc != 0)
+		out->failed = true;
+}
+
 int
 weir_output_result(void *arg, const struct weir_perf_result *result)
 {
@@ -164,7 +167,7 @@ weir_output_result(void *arg, const struct weir_perf_result *result)
 	struct weir_report report;
 
 	weir_report_of(out->args, result, &report);
-	end_progress(out->args);
+	weir_progress_end();
 	if (out->args->format == WEIR_PERF_JSON)
 		write_json(out, &report, out->to);
 	else if (out->args->format == WEIR_PERF_CSV)
@@ -179,6 +182,11 @@ weir_output_result(void *arg, const struct weir_perf_result *result)
 		weir_report_csv(&report, out->csv, first);
 	if (out->hlog != NULL)
 		weir_hlog_result(out->hlog, result);
+	if (out->args->plot != NULL && result->load != NULL)
+		plot(out,
+		     weir_plot_load(result->load, result->size,
+				    out->args->plot),
+		     out->args->plot);
 	weir_sweep_add(&out->sweep, &report);
 	out->printed++;
 	out->kind = result->kind;
@@ -211,14 +219,24 @@ open_output(const char *folder, const char *name)
 	return file;
 }
 
+/* @return 0, or exit code. */
+static int
+make_folder(const char *folder, const char *option)
+{
+	if (mkdir(folder, 0777) == 0 || errno == EEXIST)
+		return 0;
+	weir_tool_error("%s: %s; choose another place with %s", folder,
+			strerror(errno), option);
+	return WEIR_EXIT_USAGE;
+}
+
 static int
 open_folder(struct weir_perf_output *out, const char *folder)
 {
-	if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-		weir_tool_error("%s: %s; choose another place with -o", folder,
-				strerror(errno));
-		return WEIR_EXIT_USAGE;
-	}
+	int rc = make_folder(folder, "-o");
+
+	if (rc != 0)
+		return rc;
 	out->json = open_output(folder, "sweep.json");
 	out->csv = out->json != NULL ? open_output(folder, "sweep.csv") : NULL;
 	return out->csv != NULL ? 0 : WEIR_EXIT_USAGE;
@@ -243,6 +261,8 @@ weir_output_open(const struct weir_perf_args *args,
 	} else if (args->output != NULL &&
 		   (out->to = open_output(NULL, args->output)) == NULL)
 		rc = WEIR_EXIT_USAGE;
+	if (rc == 0 && args->plot != NULL)
+		rc = make_folder(args->plot, "--plot");
 	if (rc == 0 && args->hlog != NULL) {
 		out->hlog = open_output(NULL, args->hlog);
 		if (out->hlog == NULL)
@@ -269,18 +289,11 @@ end_stream(struct weir_perf_output *out)
 static void
 end_folder(struct weir_perf_output *out)
 {
-	int rc;
-
 	if (out->csv == NULL)
 		return;
 	end_json(out, out->json);
-	rc = weir_sweep_plot(&out->sweep, out->args->output);
-	if (rc == -ENOENT)
-		weir_tool_note("%s: no plots, gnuplot is not installed; "
-			       "'gnuplot sweep.gp' there makes them later",
-			       out->args->output);
-	else if (rc != 0)
-		out->failed = true;
+	plot(out, weir_sweep_plot(&out->sweep, out->args->output),
+	     out->args->output);
 }
 
 static void
@@ -295,7 +308,7 @@ weir_output_close(struct weir_perf_output *out, int rc)
 {
 	if (out == NULL)
 		return rc;
-	end_progress(out->args);
+	weir_progress_end();
 	if (out->to != NULL)
 		end_stream(out);
 	end_folder(out);

@@ -204,11 +204,9 @@ meter_size(struct weir_side *side, struct weir_self *self,
 		return rc;
 	order->kind = run->kind;
 	order->size = run->size;
-	/* Round trips with faults are compared with themselves, and an open
-	 * loop with its plan. */
+	/* Round trips with faults are compared with themselves. */
 	side->floor_missing = NULL;
-	if (run->kind == WEIR_PERF_BW ||
-	    (run->kind == WEIR_PERF_LAT && !weir_fault_wanted(side->endpoint)))
+	if (run->kind == WEIR_PERF_BW || !weir_fault_wanted(side->endpoint))
 		weir_perf_floor_open(side, self, true);
 	order->floor = side->floor != NULL;
 	weir_self_begin(self, WEIR_SELF_SIZE, WEIR_SELF_TEST);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "perf.h"
+#include "progress.h"
 #include "slices.h"
 #include "ticks.h"
 #include "tool.h"
@@ -57,6 +58,7 @@ struct progress {
 	struct window *floor, *test, *floor_next;
 	enum weir_placement place; /* by the last probe */
 	uint32_t batch[2];         /* by enum weir_self_which */
+	uint64_t start_ns;         /* of what counts */
 	uint64_t note_ns;
 };
 
@@ -86,17 +88,16 @@ weir_trial_probe(struct weir_trial *trial, enum weir_placement *place)
 	return answer != 0 ? answer : rc;
 }
 
-static int
-settle(struct progress *run, enum weir_self_which which)
+int
+weir_trial_settle(struct weir_trial *trial, enum weir_self_which which)
 {
-	struct weir_self *self = run->trial->self;
-	struct weir_load *load = load_of(run->trial, which);
+	struct weir_load *load = load_of(trial, which);
 
-	if (!run->trial->side->test.polled)
+	if (!trial->side->test.polled)
 		return 0;
-	weir_self_begin(self, WEIR_SELF_SETTLE, which);
+	weir_self_begin(trial->self, WEIR_SELF_SETTLE, which);
 	load->ops->settle(load);
-	return weir_self_end(self, NULL);
+	return weir_self_end(trial->self, NULL);
 }
 
 /* ---- round trips ---------------------------------------------------------------- */
@@ -255,7 +256,7 @@ run_window(struct progress *run, enum weir_self_which which,
 		     ? lat_window(run, which, window)
 		     : bw_window(run, which, window);
 	if (rc == 0)
-		rc = settle(run, which);
+		rc = weir_trial_settle(run->trial, which);
 	if (rc == 0)
 		rc = weir_trial_probe(run->trial, &run->place);
 	if (rc == 0)
@@ -333,6 +334,14 @@ show_progress(struct progress *run, uint64_t now_ns)
 	const struct weir_perf_args *args = run->trial->args;
 	const struct weir_tally *tally = run->trial->tally;
 
+	if (args->interval_ns == 0 && !args->sweep)
+		weir_progress("%u B: %.1f s, windows: %u near, %u far, %u "
+			      "spoiled by a move",
+			      run->trial->side->test.load.size,
+			      (double)(now_ns - run->start_ns) / 1e9,
+			      tally->places[WEIR_PLACE_NEAR].windows,
+			      tally->places[WEIR_PLACE_FAR].windows,
+			      tally->moved);
 	if (args->interval_ns == 0 || now_ns < run->note_ns)
 		return;
 	run->note_ns = now_ns + args->interval_ns;
@@ -391,7 +400,7 @@ run_windows(struct progress *run)
 	const struct weir_perf_args *args = run->trial->args;
 	uint64_t start_ns = weir_now_ns();
 	uint64_t warm_ns = start_ns + run->trial->warmup_ns;
-	int rc = settle(run, WEIR_SELF_TEST);
+	int rc = weir_trial_settle(run->trial, WEIR_SELF_TEST);
 
 	run->trial->self->page->gate.slice_ticks =
 		(uint64_t)(WEIR_SLICE_NS * run->trial->ticks_per_ns);
@@ -410,6 +419,7 @@ run_windows(struct progress *run)
 	run->trial->messages = 0;
 	run->floor->counted = false;
 	start_ns = weir_now_ns();
+	run->start_ns = start_ns;
 	run->note_ns = start_ns + args->interval_ns;
 	do {
 		rc = run_pair(run);
@@ -417,8 +427,8 @@ run_windows(struct progress *run)
 	return rc;
 }
 
-static uint32_t
-first_batch(uint32_t size)
+uint32_t
+weir_trial_batch(uint32_t size)
 {
 	uint32_t rounds = BATCH_BYTES / (size > 0 ? size : 1);
 
@@ -428,7 +438,7 @@ first_batch(uint32_t size)
 int
 weir_trial_run(struct weir_trial *trial)
 {
-	uint32_t batch = first_batch(trial->side->test.load.size);
+	uint32_t batch = weir_trial_batch(trial->side->test.load.size);
 	struct window *windows = calloc(3, sizeof(*windows));
 	struct progress run = {
 		.trial = trial,

@@ -14,6 +14,69 @@ static const char *const cause_keys[WEIR_CAUSES] = {
 	[WEIR_CAUSE_LINK] = "link",
 };
 
+/* ---- placements ---------------------------------------------------------------- */
+
+static void
+scale_times(struct weir_rtt *times, double factor)
+{
+	double *const values[] = { &times->min, &times->p50,   &times->p90,
+				   &times->p99, &times->p99_9, &times->p99_99,
+				   &times->max, &times->mean,  &times->stddev };
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		*values[i] *= factor;
+}
+
+void
+weir_load_place_of(const struct weir_load_point *point,
+		   enum weir_placement placement, struct weir_load_place *place)
+{
+	static const struct weir_rtt none = { .min = NAN,
+					      .p50 = NAN,
+					      .p90 = NAN,
+					      .p99 = NAN,
+					      .p99_9 = NAN,
+					      .p99_99 = NAN,
+					      .max = NAN,
+					      .mean = NAN,
+					      .stddev = NAN };
+
+	weir_rtt_of(&point->place[placement], &place->response);
+	weir_rtt_of(&point->service_at[placement], &place->service);
+	place->floor = none;
+	if (point->floor_turns[placement] >= WEIR_LOAD_ENOUGH) {
+		weir_rtt_of(&point->floor[placement], &place->floor);
+		scale_times(&place->floor, 0.001); /* ps to ns */
+	}
+	place->ratio = place->service.p50 / place->floor.p50;
+	place->ratio_p99 = place->service.p99 / place->floor.p99;
+}
+
+enum weir_placement
+weir_load_main(const struct weir_load_point *point)
+{
+	int most = 0;
+
+	for (int i = 1; i < WEIR_PLACES; i++)
+		if (point->floor_turns[i] > point->floor_turns[most])
+			most = i;
+	return (enum weir_placement)most;
+}
+
+/* What --assert may ask for under the names of a closed loop. */
+static void
+main_place(const struct weir_load_point *point, struct weir_figures *figures)
+{
+	struct weir_load_place place;
+
+	figures->place = weir_load_main(point);
+	weir_load_place_of(point, figures->place, &place);
+	figures->floor_p50_ns = place.floor.p50;
+	figures->floor_p99_ns = place.floor.p99;
+	figures->ratio = place.ratio;
+	figures->ratio_p99 = place.ratio_p99;
+}
+
 void
 weir_report_load_point(struct weir_report *report, uint32_t point)
 {
@@ -23,6 +86,7 @@ weir_report_load_point(struct weir_report *report, uint32_t point)
 	weir_rtt_of(&from->response, &report->load.response);
 	weir_rtt_of(&from->service, &report->load.service);
 	weir_rtt_of(&from->reserve_wait, &report->load.reserve_wait);
+	main_place(from, &report->main);
 	report->load.rate = from->rate;
 	report->load.max_rate = load->max_rate;
 }
@@ -82,20 +146,54 @@ column(FILE *to, double value_ns)
 }
 
 static void
+rtt_row(const char *name, const struct weir_rtt *rtt, FILE *to)
+{
+	fprintf(to, "  %-13s %10llu", name, (unsigned long long)rtt->samples);
+	column(to, rtt->p50);
+	column(to, rtt->p90);
+	column(to, rtt->p99);
+	column(to, rtt->p99_9);
+	column(to, rtt->p99_99);
+	column(to, rtt->max);
+	column(to, rtt->mean);
+	fputc('\n', to);
+}
+
+static void
 times_row(const char *name, const struct weir_hist *hist, FILE *to)
 {
 	struct weir_rtt rtt;
 
 	weir_rtt_of(hist, &rtt);
-	fprintf(to, "  %-13s %10llu", name, (unsigned long long)rtt.samples);
-	column(to, rtt.p50);
-	column(to, rtt.p90);
-	column(to, rtt.p99);
-	column(to, rtt.p99_9);
-	column(to, rtt.p99_99);
-	column(to, rtt.max);
-	column(to, rtt.mean);
-	fputc('\n', to);
+	rtt_row(name, &rtt, to);
+}
+
+/* Where the floor was seen long enough: it, and service over it. */
+static void
+floor_rows(const struct weir_load_point *point, FILE *to)
+{
+	uint32_t turns = point->floor_turns[weir_load_main(point)];
+
+	if (turns > 0 && turns < WEIR_LOAD_ENOUGH)
+		fputs("  the floor was seen too shortly; measure longer with "
+		      "-t\n",
+		      to);
+	for (int i = 0; i < WEIR_PLACES; i++) {
+		const char *where = weir_place_name((enum weir_placement)i);
+		struct weir_load_place place;
+		char name[32];
+
+		weir_load_place_of(point, (enum weir_placement)i, &place);
+		if (isnan(place.ratio))
+			continue;
+		snprintf(name, sizeof(name), "floor %s", where);
+		rtt_row(name, &place.floor, to);
+		fprintf(to, "  service %s over its floor: p50 %.2f", where,
+			place.ratio);
+		if (!isnan(place.ratio_p99))
+			fprintf(to, ", p99 %.2f", place.ratio_p99);
+		fputc('\n', to);
+	}
 }
 
 static void
@@ -164,6 +262,7 @@ print_point(const struct weir_load_point *point, FILE *to)
 		}
 	times_row("service", &point->service, to);
 	times_row("reserve wait", &point->reserve_wait, to);
+	floor_rows(point, to);
 	print_slow(point, to);
 	print_gaps("our", &point->ours, to);
 	print_gaps("the peer's", &point->peers, to);
@@ -187,6 +286,8 @@ weir_report_load_human(const struct weir_report *report, FILE *to)
 			report->result->size, load->max_rate);
 	for (uint32_t i = 0; i < load->count; i++)
 		print_point(&load->points[i], to);
+	if (report->result->floor_missing != NULL)
+		fprintf(to, "no floor: %s\n", report->result->floor_missing);
 }
 
 /* ---- CSV --------------------------------------------------------------------- */
@@ -205,6 +306,21 @@ csv_times(const struct weir_hist *hist, FILE *to)
 			fputc(',', to);
 		else
 			fprintf(to, ",%.0f", values[i]);
+}
+
+static void
+csv_floor(const struct weir_load_point *point, FILE *to)
+{
+	enum weir_placement main = weir_load_main(point);
+	struct weir_load_place place;
+
+	weir_load_place_of(point, main, &place);
+	if (isnan(place.ratio))
+		fputs(",,,,,\n", to);
+	else
+		fprintf(to, ",%s,%.1f,%.1f,%.4g,%.4g\n", weir_place_name(main),
+			place.floor.p50, place.floor.p99, place.ratio,
+			place.ratio_p99);
 }
 
 void
@@ -226,7 +342,8 @@ weir_report_load_csv(const struct weir_report *report, FILE *to, bool first)
 				"%s.max",
 				groups[i], groups[i], groups[i], groups[i],
 				groups[i], groups[i]);
-		fputc('\n', to);
+		fputs(",placement,floor_ns.p50,floor_ns.p99,ratio,ratio_p99\n",
+		      to);
 	}
 	for (uint32_t i = 0; i < load->count; i++) {
 		const struct weir_load_point *point = &load->points[i];
@@ -244,7 +361,7 @@ weir_report_load_csv(const struct weir_report *report, FILE *to, bool first)
 		csv_times(&point->response, to);
 		csv_times(&point->service, to);
 		csv_times(&point->reserve_wait, to);
-		fputc('\n', to);
+		csv_floor(point, to);
 	}
 }
 
@@ -287,14 +404,25 @@ point_places_json(const struct weir_load_point *point)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i < WEIR_PLACES; i++)
-		if (point->place[i].total > 0)
-			json_array_append_new(
-				list, json_pack("{s:s, s:o}", "placement",
-						weir_place_name(
-							(enum weir_placement)i),
-						"response_ns",
-						times_json(&point->place[i])));
+	for (int i = 0; i < WEIR_PLACES; i++) {
+		struct weir_load_place place;
+
+		if (point->place[i].total == 0)
+			continue;
+		weir_load_place_of(point, (enum weir_placement)i, &place);
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:o, s:o, s:o, s:i, s:o, s:o}",
+				  "placement",
+				  weir_place_name((enum weir_placement)i),
+				  "response_ns", weir_json_rtt(&place.response),
+				  "service_ns", weir_json_rtt(&place.service),
+				  "floor_ns", weir_json_rtt(&place.floor),
+				  "floor_turns", (int)point->floor_turns[i],
+				  "ratio", weir_json_number(place.ratio, 0.001),
+				  "ratio_p99",
+				  weir_json_number(place.ratio_p99, 0.001)));
+	}
 	return list;
 }
 
@@ -333,7 +461,7 @@ weir_json_load(const struct weir_report *report)
 	return json_pack(
 		"{s:s, s:{s:s}, s:o, s:o, s:{s:s, s:I, s:I, s:b, s:o, "
 		"s:I, s:s},"
-		" s:o, s:o, s:o, s:o}",
+		" s:o, s:o, s:o, s:o, s:s?}",
 		"schema", "weir.perf.load/1", "tool", "version", weir_version(),
 		"host", weir_json_host(), "link", weir_json_link(report),
 		"test", "kind", "load", "size", (json_int_t)result->size,
@@ -344,5 +472,6 @@ weir_json_load(const struct weir_report *report)
 		report->args->command, "max_rate",
 		weir_json_number(load->max_rate, 1), "points", points,
 		"peer_counters", weir_json_counters(result->peer_counters),
-		"integrity", weir_json_integrity(&result->integrity));
+		"integrity", weir_json_integrity(&result->integrity),
+		"floor_missing", result->floor_missing);
 }

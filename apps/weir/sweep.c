@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
-extern char **environ;
+#include "plot.h"
 
 static const char *const kind_names[] = { "lat", "bw" };
 
@@ -255,7 +253,7 @@ write_figure(FILE *to, const char *kind, const bool *seen)
 	fputs("\nset yrange [*:*]\nunset multiplot\nunset output\n}\n", to);
 }
 
-static int
+static void
 write_files(const struct weir_sweep *sweep, FILE *data, FILE *script)
 {
 	fputs(plot_style, script);
@@ -272,58 +270,20 @@ write_files(const struct weir_sweep *sweep, FILE *data, FILE *script)
 		if (any)
 			write_figure(script, kind_names[kind], seen);
 	}
-	return ferror(data) || ferror(script) ? -EIO : 0;
-}
-
-/* @return 0; -ENOENT no gnuplot; -EIO it failed. */
-static int
-run_gnuplot(const char *folder)
-{
-	static char program[] = "gnuplot", script[] = "sweep.gp";
-	char *args[] = { program, script, NULL };
-	posix_spawn_file_actions_t actions;
-	int rc, status = 0;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addchdir_np(&actions, folder);
-	rc = posix_spawnp(&pid, program, &actions, NULL, args, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (rc != 0)
-		return -rc;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return status == 0 ? 0 : -EIO;
-}
-
-static FILE *
-open_in(const char *folder, const char *name)
-{
-	char path[4096];
-
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) >=
-	    sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return NULL;
-	}
-	return fopen(path, "we");
 }
 
 int
 weir_sweep_plot(const struct weir_sweep *sweep, const char *folder)
 {
-	FILE *data = open_in(folder, "sweep.dat");
-	FILE *script = open_in(folder, "sweep.gp");
+	FILE *data = weir_plot_open(folder, "sweep.dat");
+	FILE *script = weir_plot_open(folder, "sweep.gp");
 	int rc = data != NULL && script != NULL ? 0 : -errno;
 
 	if (rc == 0)
-		rc = write_files(sweep, data, script);
-	if (data != NULL && fclose(data) != 0 && rc == 0)
-		rc = -errno;
-	if (script != NULL && fclose(script) != 0 && rc == 0)
-		rc = -errno;
+		write_files(sweep, data, script);
+	rc = weir_plot_close(data, rc);
+	rc = weir_plot_close(script, rc);
 	if (rc != 0 || sweep->count == 0)
 		return rc;
-	return run_gnuplot(folder);
+	return weir_plot_run(folder, "sweep.gp");
 }

@@ -16,6 +16,7 @@
 
 #include "driver_load.h"
 #include "fault.h"
+#include "progress.h"
 
 #define DEVICES_MAX 16
 #define SCHEMES_MAX 16
@@ -47,6 +48,7 @@ weir_tool_error(const char *format, ...)
 {
 	va_list ap;
 
+	weir_progress_end();
 	va_start(ap, format);
 	say(format, ap);
 	va_end(ap);
@@ -59,6 +61,7 @@ weir_tool_note(const char *format, ...)
 
 	if (weir_tool.quiet)
 		return;
+	weir_progress_end();
 	va_start(ap, format);
 	say(format, ap);
 	va_end(ap);

@@ -186,8 +186,14 @@ done
 begin "open loop: every planned message is counted, three histograms"
 HERE=$(dirname "$0")
 timeout 60 "$WEIR" perf load shm: --self -r 20k -t 200ms -O 0s --verify -J \
-	--hlog "$DIR/log" >"$DIR/json" 2>"$DIR/err"
+	--hlog "$DIR/log" --plot "$DIR/plot" >"$DIR/json" 2>"$DIR/err"
 equal "exit code" 0 $?
+for file in load-64.dat load-64.gp; do
+	[ -s "$DIR/plot/$file" ] || fail "$CASE: no $file"
+done
+# Floor and link alternate; which turns count depends on the processors.
+holds "$DIR/json" "r['floor_missing'] is None"
+holds "$DIR/json" "all(q['ratio'] is None or q['floor_ns']['p50'] > 0 for p in r['points'] for q in p['placements'])"
 holds "$DIR/json" "r['schema'] == 'weir.perf.load/1' and len(r['points']) == 1"
 holds "$DIR/json" "sum(r['integrity'].values()) == 0"
 holds "$DIR/json" "all(p['planned'] == p['answered'] + p['unsent'] and p['planned'] > 0 for p in r['points'])"
@@ -205,6 +211,21 @@ equal "exit code" 0 $?
 # A machine with other work may keep up with nothing.
 holds "$DIR/json" "not r['points'] or [p['share'] for p in r['points']] == [0.1, 0.5, 0.9]"
 holds "$DIR/json" "all(abs(p['rate'] - p['share'] * r['max_rate']) <= 1 for p in r['points'])"
+
+begin "progress on a terminal, and only there"
+python3 - "$WEIR" >"$DIR/out" <<-'END'
+	import pty, sys
+	for what in ("lat", "load", "bw", "sweep"):
+	    more = {"load": ["-r", "10k"], "sweep": ["-s", "8,64"]}.get(what, [])
+	    pty.spawn([sys.argv[1], "perf", what, "mem:", "--self", "-o",
+	               "/dev/null" if what != "sweep" else "-", "-O", "0s", "-t",
+	               "150ms", *more])
+	END
+for text in '64 B: 0.* s, windows:' '64 B: 1e+04 messages/s: ' 'sweep: 1 done'; do
+	grep -q "$text" "$DIR/out" || fail "$CASE: $(cat -v "$DIR/out")"
+done
+timeout 60 "$WEIR" perf load mem: --self -r 10k -t 60ms 2>"$DIR/err" >/dev/null
+[ ! -s "$DIR/err" ] || fail "$CASE: $(cat "$DIR/err")"
 
 begin "serve answers one client after the other"
 background server -v perf serve "shm:$NAME" -n 3
@@ -277,6 +298,7 @@ done <<-'EOF'
 	--self load shm: -r 10
 	find-max load shm: --self
 	find-max load shm: --self -r 10 --find-max
+	--plot lat shm: --self --plot x
 EOF
 
 begin "nothing is left behind"

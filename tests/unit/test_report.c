@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From windows to figures and to text: tally, JSON, table, CSV, assertions. */
 
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "plot.h"
 #include "report.h"
 #include "slices.h"
 
@@ -498,6 +501,8 @@ slow_load(void)
 	weir_hist_reset(&point->response);
 	weir_hist_reset(&point->service);
 	weir_hist_reset(&point->reserve_wait);
+	weir_hist_reset(&point->service_at[WEIR_PLACE_FAR]);
+	weir_hist_reset(&point->floor[WEIR_PLACE_FAR]);
 	for (int i = 0; i < WEIR_CAUSES; i++)
 		weir_hist_reset(&point->cause[i]);
 	for (int i = 0; i < 20000; i++) {
@@ -505,7 +510,11 @@ slow_load(void)
 		weir_hist_record(&point->cause[WEIR_CAUSE_LINK], 1000);
 		weir_hist_record(&point->service, 900);
 		weir_hist_record(&point->reserve_wait, 0);
+		weir_hist_record(&point->place[WEIR_PLACE_FAR], 1000);
+		weir_hist_record(&point->service_at[WEIR_PLACE_FAR], 900);
+		weir_hist_record(&point->floor[WEIR_PLACE_FAR], 600000);
 	}
+	point->floor_turns[WEIR_PLACE_FAR] = WEIR_LOAD_ENOUGH;
 	for (int i = 0; i < 30; i++) {
 		/* Ten of them are the 99.9th percentile itself. */
 		uint64_t value = i < 10 ? 50000 : 90000;
@@ -538,6 +547,53 @@ slow_messages_have_causes(void **state)
 	free(load);
 }
 
+/* By placement, in which the floor was seen often enough. */
+static void
+service_stands_beside_the_floor(void **state)
+{
+	struct weir_perf_load *load = slow_load();
+	struct weir_load_point *point = &load->points[0];
+	struct weir_load_place place;
+
+	(void)state;
+	assert_int_equal(weir_load_main(point), WEIR_PLACE_FAR);
+	weir_load_place_of(point, WEIR_PLACE_FAR, &place);
+	assert_true(close_to(place.floor.p50, 600));
+	assert_true(close_to(place.ratio, 1.5));
+	assert_true(close_to(place.ratio_p99, 1.5));
+	weir_load_place_of(point, WEIR_PLACE_NEAR, &place);
+	assert_true(isnan(place.ratio));
+	point->floor_turns[WEIR_PLACE_FAR]--;
+	weir_load_place_of(point, WEIR_PLACE_FAR, &place);
+	assert_true(isnan(place.ratio));
+	assert_int_equal(place.service.p50, 900);
+	free(load);
+}
+
+/* A plot's data and script are there whether gnuplot is or not. */
+static void
+a_plot_of_an_open_loop(void **state)
+{
+	static const char *const names[] = { "load-32.dat", "load-32.gp",
+					     "load-32.svg", "load-32.png" };
+	struct weir_perf_load *load = slow_load();
+	char folder[] = "/tmp/weir-test-XXXXXX", path[64];
+	int rc;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	rc = weir_plot_load(load, 32, folder);
+	assert_true(rc == 0 || rc == -ENOENT);
+	for (int i = 0; i < (rc == 0 ? 4 : 2); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+		assert_int_equal(access(path, R_OK), 0);
+		unlink(path);
+	}
+	assert_int_equal(rmdir(folder), 0);
+	assert_true(weir_plot_load(load, 32, folder) < 0);
+	free(load);
+}
+
 static void
 open_loop_in_every_form(void **state)
 {
@@ -562,6 +618,8 @@ open_loop_in_every_form(void **state)
 	fclose(to);
 	assert_non_null(strstr(text, "the peer's processor was away 70.0 %"));
 	assert_non_null(strstr(text, "load,\"shm:test\",32,,,100000,"));
+	assert_non_null(strstr(text, "far over its floor: p50 1.50, p99 1.50"));
+	assert_non_null(strstr(text, ",far,600.0,600.0,1.5,1.5\n"));
 	free(text);
 	text = weir_report_json(&report);
 	root = json_loads(text, 0, NULL);
@@ -574,6 +632,10 @@ open_loop_in_every_form(void **state)
 	rc = weir_report_assert(&report, "response.p50<1us", &value);
 	assert_int_equal(rc, 0);
 	rc = weir_report_assert(&report, "service.p99<901ns", &value);
+	assert_int_equal(rc, 1);
+	rc = weir_report_assert(&report, "ratio>1.49", &value);
+	assert_int_equal(rc, 1);
+	rc = weir_report_assert(&report, "floor.p50<601ns", &value);
 	assert_int_equal(rc, 1);
 	rc = weir_report_assert(&report, "max_rate>0", &value);
 	assert_int_equal(rc, 0);
@@ -602,6 +664,8 @@ main(void)
 		cmocka_unit_test(assertions_are_understood_or_refused),
 		cmocka_unit_test(assertions_hold_or_not),
 		cmocka_unit_test(slow_messages_have_causes),
+		cmocka_unit_test(service_stands_beside_the_floor),
+		cmocka_unit_test(a_plot_of_an_open_loop),
 		cmocka_unit_test(open_loop_in_every_form),
 	};
 
