@@ -799,7 +799,7 @@ emit_slot(struct weir_conn *conn, const struct tx_slot *slot, uint64_t seq,
 	out->sack_words = (uint8_t)words;
 	out->ect = conn->ect;
 	conn->ect_sent += conn->ect;
-	out->goes_on = false;
+	out->more = CONN_TX_ASK;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
 	note_ack_sent(conn, now_ns);
@@ -886,7 +886,7 @@ burst_emit(struct weir_conn *conn, const struct tx_slot *slot,
 	out->type = slot->type;
 	out->sack_words = 0;
 	out->ect = conn->ect;
-	out->goes_on = out->whole;
+	out->more = out->whole ? CONN_TX_ROW : CONN_TX_ASK;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
 	conn->ect_sent += conn->ect;
@@ -979,6 +979,16 @@ weir_conn_burst_take(struct weir_conn *conn, uint8_t *const *dst,
 	return conn->ect != 0;
 }
 
+/* Would weir_conn_next() have to look at anything? */
+static inline bool
+nothing_left(const struct weir_conn *conn)
+{
+	const struct arq_tx *tx = &conn->tx;
+
+	return conn->due == 0 && tx->lost == 0 && tx->cut == tx->pushed &&
+	       !tx->fin_wanted;
+}
+
 static int
 next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 {
@@ -992,7 +1002,10 @@ next_data(struct weir_conn *conn, uint64_t now_ns, struct conn_tx_packet *out)
 		out->flags |= WIRE_F_ACKREQ;
 	if (conn->tx.cut != conn->tx.pushed)
 		burst_begin(conn, now_ns);
-	out->goes_on = conn->burst_ns == now_ns;
+	if (conn->burst_ns == now_ns)
+		out->more = CONN_TX_ROW;
+	else if (nothing_left(conn))
+		out->more = CONN_TX_LAST;
 	return 1;
 }
 

@@ -372,6 +372,13 @@ enum conn_tx_kind {
 	CONN_TX_RETX,    /* payload goes out again: device may own the old */
 };
 
+/* What comes after a packet at the same moment. */
+enum conn_tx_more {
+	CONN_TX_ASK,  /* weir_conn_next() knows */
+	CONN_TX_ROW,  /* weir_conn_burst() may have more */
+	CONN_TX_LAST, /* nothing: there is no need to ask */
+};
+
 /* A packet to send now; weir_conn_encode() writes its header. */
 struct conn_tx_packet {
 	void *ref; /* the (first) message's; stays with the connection */
@@ -389,7 +396,7 @@ struct conn_tx_packet {
 	uint8_t sack_words;
 	uint8_t ect;  /* 1: let it leave as ECT(0) */
 	bool whole;   /* the packet is the whole message of ref and no other */
-	bool goes_on; /* weir_conn_burst() may have more */
+	uint8_t more; /* enum conn_tx_more */
 };
 
 /**

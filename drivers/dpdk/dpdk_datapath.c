@@ -355,7 +355,9 @@ flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
 			      out.ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT,
 			      out.flags);
 		flow->tx_wire_bytes += m->pkt_len;
-		if (!out.goes_on)
+		if (out.more == CONN_TX_LAST)
+			return true;
+		if (out.more == CONN_TX_ASK)
 			continue;
 		msg = weir_conn_burst(flow->conn, port->now_ns, &count);
 		if (count != 0)
@@ -1260,6 +1262,8 @@ port_service(struct dpdk_port *port)
 void
 weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 {
+	bool emptied;
+
 	if (flow->phase != DPDK_PHASE_UP || flow->conn == NULL ||
 	    flow_take_commits(flow, weir_dpdk_now(port)) == 0)
 		return;
@@ -1268,9 +1272,10 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 		flow->quota = DPDK_FLOW_QUOTA; /* nobody else waits */
 	else if (port->tx_full)
 		return;
-	if (flow_emit(port, flow))
-		flow->deadline_ns = weir_conn_deadline(flow->conn);
+	emptied = flow_emit(port, flow);
 	weir_dpdk_batch_send(port);
+	if (emptied)
+		flow->deadline_ns = weir_conn_deadline(flow->conn);
 }
 
 /* ---- poll ------------------------------------------------------------------------ */

@@ -77,7 +77,7 @@ transmit(struct end *end, uint64_t now_ns)
 		if (out.type == WIRE_BATCH)
 			weir_conn_gather(end->conn, &out, at + out.hdr_len);
 		queue->len[queue->count++] = out.hdr_len + out.payload_len;
-		if (out.goes_on)
+		if (out.more == CONN_TX_ROW)
 			transmit_burst(end, now_ns);
 	}
 }

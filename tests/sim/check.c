@@ -307,13 +307,13 @@ check_no_recovery(struct side *side)
  * again by a probe, since a time-out struck it, or, rarely, where a copy of an
  * older repair came so late that it looked like the newer one. And a silence
  * that ends with a probe, or a probe and then a time-out, has something hurt in
- * it, or a side that did not look.
+ * it, a queue longer than a round trip, or a side that did not look.
  */
 static void
 check_economy(const struct side *side)
 {
 	const struct conn_stats *s = &side->stats;
-	uint64_t hurt = side->world->hurt;
+	uint64_t hurt = side->world->hurt, jams = side->world->jams;
 
 	if (side->world->crashed)
 		return;
@@ -324,12 +324,14 @@ check_economy(const struct side *side)
 			   (unsigned long long)side->needless,
 			   (unsigned long long)s->tx_retx,
 			   (unsigned long long)hurt);
-	if (s->tlp + s->rto > 2 * hurt + side->world->stalls + 4)
-		world_fail(side->world,
-			   "%c: %llu probes, %llu time-outs for %llu hurt",
-			   'A' + side->index, (unsigned long long)s->tlp,
-			   (unsigned long long)s->rto,
-			   (unsigned long long)hurt);
+	if (s->tlp + s->rto > 2 * (hurt + jams) + side->world->stalls + 4)
+		world_fail(
+			side->world,
+			"%c: %llu probes, %llu time-outs for %llu hurt, %llu "
+			"jams",
+			'A' + side->index, (unsigned long long)s->tlp,
+			(unsigned long long)s->rto, (unsigned long long)hurt,
+			(unsigned long long)jams);
 }
 
 static bool

@@ -712,6 +712,9 @@ side_transmit(struct side *side)
 				   fresh);
 		transmit_one(side, &out, probes);
 		probes = side->conn->stats.tlp;
+		if (out.more == CONN_TX_LAST &&
+		    weir_conn_next(side->conn, side_now(side), &out))
+			world_fail(side->world, "nothing more, it said");
 		if (!transmit_burst(side))
 			return;
 	}

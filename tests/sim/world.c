@@ -157,6 +157,17 @@ copy(struct world *world, const struct packet *packet)
 	return twin;
 }
 
+/* A queue of more than a round trip, behind which acknowledgements wait as well,
+ * looks like a silence. */
+static void
+look_for_jam(struct world *world, int dir, uint64_t wait_ns)
+{
+	bool jam = wait_ns > world->draw.delay_ns[0] + world->draw.delay_ns[1];
+
+	world->jams += jam && !world->in_jam[dir];
+	world->in_jam[dir] = jam;
+}
+
 /* @return when it arrives; takes the wire's rate and order into account. */
 static uint64_t
 arrival(struct world *world, int dir)
@@ -166,6 +177,7 @@ arrival(struct world *world, int dir)
 
 	if (world->free_at_ns[dir] > at)
 		at = world->free_at_ns[dir];
+	look_for_jam(world, dir, at - world->now_ns);
 	at += draw->packet_ns;
 	world->free_at_ns[dir] = at;
 	at += draw->delay_ns[dir];

@@ -122,10 +122,12 @@ struct world {
 	uint64_t last_ns[2];    /* newest arrival that kept its order */
 	uint64_t cut_until_ns[2];
 	uint64_t cut_look_ns;
-	bool bad[2]; /* spell of losses */
+	bool bad[2];    /* spell of losses */
+	bool in_jam[2]; /* its queue is longer than a round trip */
 	struct prng net;
 	uint64_t stalls;      /* of either side */
 	uint64_t hurt;        /* packets lost, repeated or out of order */
+	uint64_t jams;        /* times that a queue became so long */
 	uint64_t packets_out; /* allocated, not freed */
 	struct packet *spare;
 	bool crashed; /* one side was restarted */

@@ -182,7 +182,7 @@ pair_flush(struct pair *pair, struct end *end)
 		packet->ect = out.ect;
 		end->sent++;
 		count++;
-		if (end->bursts && out.goes_on)
+		if (end->bursts && out.more == CONN_TX_ROW)
 			count += flush_burst(pair, end);
 	}
 	return count;
