@@ -17,6 +17,7 @@ PATH = re.compile(
 CODE = re.compile(r"^```.*?^```", re.S | re.M)
 # Of the headers, but for weir itself.
 INTERNAL = {"weir_latch", "weir_misuse"}
+HELLO_MAX = 40
 HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 
@@ -50,6 +51,8 @@ def hello():
     source = example.read_text() if example.exists() else None
     if f"```c\n{source}```\n" not in (ROOT / "README.md").read_text():
         yield "README.md: does not show apps/examples/hello.c as it is"
+    if source is not None and source.count("\n") > HELLO_MAX:
+        yield f"apps/examples/hello.c: more than {HELLO_MAX} lines"
 
 
 def calls():
