@@ -156,6 +156,17 @@ claim_connect_ports(const struct dpdk_port *port, struct dpdk_dev *dev)
 	return rc;
 }
 
+/* When a device comes and goes nothing may be missed: that may wait. */
+static bool
+stats_wait(const struct dpdk_dev *dev, struct rte_eth_stats *stats)
+{
+	int rc;
+
+	while ((rc = weir_dpdk_dev_stats(dev, stats)) == -EBUSY)
+		sched_yield();
+	return rc == 0;
+}
+
 int
 weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 {
@@ -179,7 +190,7 @@ weir_dpdk_port_device(struct dpdk_port *port, enum dpdk_dev_role role)
 		return rc;
 	}
 	port->dev = dev;
-	if (weir_dpdk_dev_stats(dev, &stats) == 0)
+	if (stats_wait(dev, &stats))
 		weir_dpdk_device_begin(&port->device_drops, &stats);
 	port->rx_otherwise = port->fed || dev->share != NULL;
 	policy_init(port);
@@ -207,9 +218,12 @@ device_look(struct dpdk_port *port)
 static void
 device_close(struct dpdk_port *port)
 {
+	struct rte_eth_stats stats;
+
 	if (port->dev == NULL)
 		return;
-	device_look(port);
+	if (stats_wait(port->dev, &stats))
+		weir_dpdk_device_add(&port->device_drops, &stats);
 	weir_dpdk_sleep_close(port);
 	weir_dpdk_fault_detach(port->fault);
 	weir_dpdk_batch_drop(port);

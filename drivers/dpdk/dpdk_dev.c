@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -430,11 +431,26 @@ weir_dpdk_dev_link_up(const struct dpdk_dev *dev)
 	return link.link_status == RTE_ETH_LINK_UP;
 }
 
+/*
+ * Drivers do not promise that two threads may ask at once: some count in
+ * buffers of their own while they answer. So one port at a time asks, of those
+ * that share a device, weir's or the application's; whoever comes meanwhile
+ * does not wait, but asks again at its next look. The fast path never asks.
+ */
 int
 weir_dpdk_dev_stats(const struct dpdk_dev *dev, struct rte_eth_stats *out)
 {
+	static atomic_flag busy[RTE_MAX_ETHPORTS];
+	int rc;
+
 	memset(out, 0, sizeof(*out));
-	return rte_eth_stats_get(dev->port_id, out);
+	/* Acquire and release: what the driver keeps goes from one to next. */
+	if (atomic_flag_test_and_set_explicit(&busy[dev->port_id],
+					      memory_order_acquire))
+		return -EBUSY;
+	rc = rte_eth_stats_get(dev->port_id, out);
+	atomic_flag_clear_explicit(&busy[dev->port_id], memory_order_release);
+	return rc;
 }
 
 /* ---- sending ---------------------------------------------------------------------- */

@@ -205,7 +205,13 @@ void weir_dpdk_dev_join(struct dpdk_dev *dev,
 /* @return true when the other end is there (memif, vhost) or has carrier. */
 bool weir_dpdk_dev_link_up(const struct dpdk_dev *dev);
 
-/* Ethdev counters worth reporting; a device that has none leaves zeros. */
+/*
+ * Ethdev counters worth reporting; a device that has none leaves zeros. Any
+ * thread, but not on the fast path: a driver may take long.
+ *
+ * @return 0; -EBUSY another port of the device is asking, ask again later; or
+ *         what the driver answers.
+ */
 int weir_dpdk_dev_stats(const struct dpdk_dev *dev, struct rte_eth_stats *out);
 
 /*
