@@ -671,6 +671,21 @@ receive_all(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
 		weir_dpdk_receive(port, mbufs[i]);
 }
 
+/*
+ * Of frames that were found on a shared device those that are ours; the others
+ * are handed on. Faults befall what is ours, once, by whichever way it came.
+ */
+static uint16_t
+keep_ours(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count)
+{
+	uint16_t ours = weir_dpdk_share_sort(port->dev, mbufs, count,
+					     &port->share_counts);
+
+	if (__builtin_expect(port->fault == NULL, 1))
+		return ours;
+	return weir_dpdk_fault_befall(port->fault, mbufs, ours, DPDK_RX_BURST);
+}
+
 /* Packets of one burst. */
 static inline __attribute__((always_inline)) uint16_t
 receive_burst(struct dpdk_port *port, bool shared)
@@ -684,8 +699,7 @@ receive_burst(struct dpdk_port *port, bool shared)
 	if (port->rx_bursts++ == 0)
 		weir_dpdk_now(port);
 	if (shared)
-		ours = weir_dpdk_share_sort(port->dev, mbufs, count,
-					    &port->share_counts);
+		ours = keep_ours(port, mbufs, count);
 	if (ours == 1)
 		weir_dpdk_receive(port, mbufs[0]);
 	else if (ours != 0)
@@ -718,13 +732,16 @@ receive_found(struct dpdk_port *port)
 	uint16_t count = weir_dpdk_share_take(port->dev, mbufs, DPDK_RX_BURST);
 	uint32_t total = count;
 
+	/* What a fault holds back seems to come by our own queue later. */
+	if (__builtin_expect(port->fault != NULL, 0))
+		count = weir_dpdk_fault_befall(port->fault, mbufs, count,
+					       count);
 	port->from_sibling = true;
 	receive_all(port, mbufs, count);
 	port->from_sibling = false;
 	count = weir_dpdk_share_visit(port->dev, mbufs, DPDK_RX_BURST);
 	total += count;
-	count = weir_dpdk_share_sort(port->dev, mbufs, count,
-				     &port->share_counts);
+	count = keep_ours(port, mbufs, count);
 	receive_all(port, mbufs, count);
 	return total;
 }

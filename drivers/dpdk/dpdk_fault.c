@@ -374,18 +374,13 @@ take_in(struct dpdk_fault *f, struct rte_mbuf *m, uint32_t fate,
 	}
 }
 
-/* As rte_rx_callback_fn. Also called when nothing came, which is when what is
- * due comes out. */
-static uint16_t
-on_receive(uint16_t port_id, uint16_t queue_id, struct rte_mbuf **mbufs,
-	   uint16_t count, uint16_t room, void *arg)
+uint16_t
+weir_dpdk_fault_befall(struct dpdk_fault *f, struct rte_mbuf **mbufs,
+		       uint16_t count, uint16_t room)
 {
-	struct dpdk_fault *f = arg;
 	uint64_t now_tsc;
 	uint16_t out = 0;
 
-	(void)port_id;
-	(void)queue_id;
 	if (!f->on && held_count(f) == 0)
 		return count;
 	now_tsc = rte_rdtsc();
@@ -405,6 +400,16 @@ on_receive(uint16_t port_id, uint16_t queue_id, struct rte_mbuf **mbufs,
 	while (out < room && count_of(&f->out) != 0)
 		mbufs[out++] = entry(f, &f->out, f->out.head++)->mbuf;
 	return out;
+}
+
+/* As rte_rx_callback_fn. */
+static uint16_t
+on_receive(uint16_t port_id, uint16_t queue_id, struct rte_mbuf **mbufs,
+	   uint16_t count, uint16_t room, void *fault)
+{
+	(void)port_id;
+	(void)queue_id;
+	return weir_dpdk_fault_befall(fault, mbufs, count, room);
 }
 
 /* ---- life ---------------------------------------------------------------------- */
@@ -494,9 +499,10 @@ weir_dpdk_fault_attach(struct dpdk_fault *f, struct dpdk_dev *dev)
 				 "the port with more (mbufs=), or give it "
 				 "less (hold=)",
 				 dev->dev_name, f->room, dev->rx_pool->budget);
-	f->callback = rte_eth_add_rx_callback(dev->port_id, dev->queue_id,
-					      on_receive, f);
-	if (f->callback == NULL)
+	if (dev->share == NULL)
+		f->callback = rte_eth_add_rx_callback(
+			dev->port_id, dev->queue_id, on_receive, f);
+	if (dev->share == NULL && f->callback == NULL)
 		return weir_fail(-ENOMEM,
 				 "dpdk %s: cannot add a receive callback; "
 				 "is DPDK built with them?",
@@ -511,10 +517,12 @@ weir_dpdk_fault_detach(struct dpdk_fault *f)
 {
 	if (f == NULL || f->dev == NULL)
 		return;
-	rte_eth_remove_rx_callback(f->dev->port_id, f->dev->queue_id,
-				   f->callback);
+	if (f->callback != NULL)
+		rte_eth_remove_rx_callback(f->dev->port_id, f->dev->queue_id,
+					   f->callback);
 	/* Ours to free once nobody polls any more, and that would be us. */
 	rte_free((void *)(uintptr_t)f->callback);
+	f->callback = NULL;
 	let_go(f);
 	while (count_of(&f->out) != 0)
 		rte_pktmbuf_free(entry(f, &f->out, f->out.head++)->mbuf);

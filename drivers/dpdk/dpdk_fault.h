@@ -3,9 +3,8 @@
 #define DPDK_FAULT_H
 
 /*
- * dpdk_fault: a bad network in front of a port's receive queue, for tests and
- * measurements. An rx callback of ethdev takes the frames that the device
- * received, before weir sees them:
+ * dpdk_fault: a bad network in front of a port, for tests and measurements. It
+ * takes the frames that the device received, before weir sees them:
  *
  *     device --> lose --> flip, cut --> late --> delay --> out --> weir
  *                  |          |         (fifo)  (sorted)  (fifo)
@@ -15,6 +14,10 @@
  * are promised to it out of the rx pool as they would be to a link; a frame
  * for which there is no room is lost, as in a switch. Each kind of fault has
  * random numbers of its own, so that adding one does not move the others.
+ *
+ * A port with a device of its own has it as an rx callback of ethdev. Where
+ * several share one, a queue holds frames of others and others hold ours: there
+ * the port itself calls it with what is its own, by whichever queue that came.
  *
  * Threads: all of it on the thread that polls the port.
  */
@@ -86,12 +89,24 @@ void weir_dpdk_fault_free(struct dpdk_fault *fault);
 int weir_dpdk_fault_set(struct dpdk_fault *fault,
 			const struct dpdk_fault_spec *spec);
 
-/* Stand before a device's queue. @return 0; -ENOBUFS, -ENOMEM with
+/* Stand before a device's queue, or with a shared device just count on calls
+ * of weir_dpdk_fault_befall(). @return 0; -ENOBUFS, -ENOMEM with
  * weir_fail(). */
 int weir_dpdk_fault_attach(struct dpdk_fault *fault, struct dpdk_dev *dev);
 
 /* Step aside, before the device closes; what is held is freed. */
 void weir_dpdk_fault_detach(struct dpdk_fault *fault);
+
+/*
+ * What becomes of `count` frames, and what is due comes out: so call it with
+ * none, too.
+ *
+ * @param room places in mbufs, at least `count`.
+ * @return how many frames there are now.
+ */
+uint16_t weir_dpdk_fault_befall(struct dpdk_fault *fault,
+				struct rte_mbuf **mbufs, uint16_t count,
+				uint16_t room);
 
 void weir_dpdk_fault_counts(const struct dpdk_fault *fault,
 			    struct dpdk_fault_counts *counts);

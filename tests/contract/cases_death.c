@@ -99,12 +99,19 @@ kill_now(struct fixture *f)
 	vigil_begin();
 }
 
+/* What a link that was asked for DEAD_NS takes: peers stretch it, too. */
+static uint64_t
+dead_ns(void)
+{
+	return peer_stretch(DEAD_NS);
+}
+
 /* Not too late. Only silence tells who polls; the kernel tells others. */
 static void
 death_must_be_noticed(struct fixture *f, uint64_t limit_ns)
 {
 	if (f->v->flags & VARIANT_POLLED)
-		must_be_within(DEAD_NS);
+		must_be_within(dead_ns());
 	else if (weir_now_ns() > limit_ns)
 		fail_msg("death was not noticed in time");
 }
@@ -406,7 +413,7 @@ die_while_connecting(struct fixture *f)
 	}
 	if (link == NULL)
 		return;
-	assert_int_equal(end_within(link, DEAD_NS), -ETIMEDOUT);
+	assert_int_equal(end_within(link, dead_ns()), -ETIMEDOUT);
 	weir_link_destroy(link);
 }
 
@@ -456,7 +463,8 @@ death_in_a_large_message(void **state)
 	kill_now(f);
 	assert_int_equal(receive_till_death(f, &n, 0), -ETIMEDOUT);
 	assert_int_equal(n, 0);
-	assert_int_equal(end_within(f->as->ends[0].link, DEAD_NS), -ETIMEDOUT);
+	assert_int_equal(end_within(f->as->ends[0].link, dead_ns()),
+			 -ETIMEDOUT);
 	come_back(f);
 }
 
@@ -473,7 +481,8 @@ death_while_closing(void **state)
 	for (uint64_t i = 0; i < 20; i++)
 		send_one(f, 100, pattern_seed(SEED, i));
 	assert_int_equal(peer_do(f->a, STEP_TX_CLOSE).rc, 0);
-	assert_int_equal(end_within(f->as->ends[0].link, DEAD_NS), -ETIMEDOUT);
+	assert_int_equal(end_within(f->as->ends[0].link, dead_ns()),
+			 -ETIMEDOUT);
 	come_back(f);
 }
 
@@ -492,7 +501,7 @@ back_before_it_was_missed(void **state)
 	/* Who opened it says so himself; a listener that is back knows of
 	 * nothing, and anybody could claim to be it. */
 	if (listener_of(f) == f->a)
-		assert_int_equal(end_within(f->as->ends[0].link, DEAD_NS),
+		assert_int_equal(end_within(f->as->ends[0].link, dead_ns()),
 				 -ETIMEDOUT);
 }
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # docs/contract.md and the contract suite say the same: each rule has a case
-# that verifies it, each case stands beside its rule, and nothing else does.
+# that verifies it, each case stands beside its rule, and nothing else does. Its
+# table of variants has those of the suite; meson.build runs each, or none that
+# needs another machine or is said to be left out.
 #
 #     tests/lint/rule_ids.sh SOURCE_ROOT
 #
@@ -52,6 +54,24 @@ registered() {
 		sed 's/.*(\(.*\))/\1/' | sort
 }
 
+# The ways to run the suite: of its table, of the document's, of CI.
+variants() {
+	sed -n 's/^\t{ "\([a-z][^"]*\)",.*/\1/p' tests/contract/variant.c | sort
+}
+variants_in_docs() {
+	sed -n '/^| variant | driver/,/^$/s/^| \(`.*`\) |.*|.*|.*/\1/p' \
+		docs/contract.md | cut -d'|' -f1 | grep -o '`[^`]*`' |
+		tr -d '`' | sort
+}
+variants_in_ci() {
+	sed -n '/^ *foreach variant/,/\]$/p' tests/contract/meson.build |
+		grep -o "'[^']*'" | tr -d "'" | sort
+}
+left_out() {
+	variants | grep '^dpdk-nic'
+	sed -n 's/^| `\([^`]*\)` |.*not part of CI.*/\1/p' docs/contract.md
+}
+
 if [ "${2:-}" = --print ]; then
 	from_tests
 	exit 0
@@ -74,6 +94,15 @@ dislike "case that is not run" < <(comm -23 \
 	<(from_tests | cut -d' ' -f2 | sort) <(registered))
 dislike "case listed twice" < <(registered | uniq -d)
 
+dislike "variant that docs/contract.md lacks" < <(comm -23 \
+	<(variants) <(variants_in_docs))
+dislike "variant of docs/contract.md that is none" < <(comm -13 \
+	<(variants) <(variants_in_docs))
+dislike "variant that is not run" < <(comm -23 \
+	<(variants) <(sort -u <(variants_in_ci) <(left_out)))
+dislike "variant of CI that is none" < <(comm -13 \
+	<(variants) <(variants_in_ci))
+
 echo "rule ids: $(from_tests | cut -d' ' -f1 | sort -u | wc -l) rules," \
-	"$(from_tests | wc -l) cases"
+	"$(from_tests | wc -l) cases, $(variants | wc -l) variants"
 exit $bad

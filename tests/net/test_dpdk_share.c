@@ -84,6 +84,15 @@ static const char *const vhost[] = {
 	"net_vhost0,dev.iface=vhost.sock",
 };
 
+/* How the last device that was shared steers: its line of the log. */
+static char way[256];
+
+/* What there is to say of the taps, when that was tried. */
+static struct {
+	char way[sizeof(way)];
+	uint64_t misdirected;
+} taps_seen;
+
 static char run_dir[] = "/tmp/weir-test-XXXXXX";
 static int home = -1, other = -1;
 static char no_netns_reason[128];
@@ -102,6 +111,16 @@ static const struct weir_link_config link_config = {
 	.dead_timeout_ns = 60 * SECOND_NS,
 	.connect_timeout_ns = 60 * SECOND_NS,
 };
+
+static void
+on_log(enum weir_log_level level, const char *line)
+{
+	const char *at = strstr(line, "steering by ");
+
+	(void)level;
+	if (at != NULL)
+		snprintf(way, sizeof(way), "%s", at + strlen("steering by "));
+}
 
 /* ---- ports ------------------------------------------------------------------ */
 
@@ -355,8 +374,25 @@ links_between_all_ports_of_taps(void **state)
 		skip();
 	}
 	open_all(taps);
+	snprintf(taps_seen.way, sizeof(taps_seen.way), "%s", way);
 	exchange(MESSAGES);
+	taps_seen.misdirected = misdirected(share.a) + misdirected(share.b);
 	close_all();
+}
+
+/* net_tap makes its rules of the kernel's: sch_multiq, cls_flower, act_skbedit.
+ * Then what is not about neighbours comes to its queue by itself. */
+static void
+taps_are_steered_by_flow_rules(void **state)
+{
+	(void)state;
+	if (strncmp(taps_seen.way, "flow rule", strlen("flow rule")) != 0) {
+		print_message("no flow rules on net_tap here: %s\n",
+			      taps_seen.way[0] != '\0' ? taps_seen.way
+						       : "no taps");
+		skip();
+	}
+	assert_true(taps_seen.misdirected < MESSAGES);
 }
 
 static void
@@ -510,6 +546,57 @@ ports_on_threads_of_their_own(void **state)
 	close_all();
 }
 
+static uint64_t
+lost_by_fault(struct weir_port *port)
+{
+	struct weir_dpdk_fault_stats stats;
+
+	must(weir_dpdk_port_fault_stats(port, &stats, sizeof(stats)), "stats");
+	return stats.lost;
+}
+
+/*
+ * Of four queues a side has two: its frames come by their queue, by the other
+ * port's, or by one that has no port. The fault of b[1] befalls all of its
+ * frames, and none of b[0]'s.
+ */
+static void
+faults_befall_a_port_by_whichever_queue(void **state)
+{
+	uint32_t sent[QUEUES] = { 0 }, got[QUEUES] = { 0 };
+
+	(void)state;
+	skip_without_netns();
+	memset(&share, 0, sizeof(share));
+	share.devices = packet_sockets;
+	for (unsigned int i = 0; i < QUEUES; i++)
+		port_open(0, i);
+	for (unsigned int i = 0; i < 2; i++) {
+		port_open(1, i);
+		must(listen_try(i, 7400 + i, &share.listeners[i]), "listen");
+	}
+	for (unsigned int from = 0; from < QUEUES; from++)
+		for (unsigned int to = 0; to < 2; to++)
+			pair_open(from * QUEUES + to);
+	must(weir_dpdk_port_fault(share.b[1], "loss=100%"), "fault");
+	for (unsigned int from = 0; from < QUEUES; from++)
+		STEP_UNTIL(turn(),
+			   send_next(share.pairs[from * QUEUES + 1].tx[0],
+				     from * QUEUES + 1, &sent[from]));
+	/* First copies and repeats. */
+	STEP_UNTIL(turn(), lost_by_fault(share.b[1]) >= 4 * QUEUES);
+	for (unsigned int from = 0; from < QUEUES; from++)
+		assert_false(receive_next(share.pairs[from * QUEUES + 1].rx[1],
+					  from * QUEUES + 1, &got[from]));
+	assert_int_equal(lost_by_fault(share.b[0]), 0);
+	must(weir_dpdk_port_fault(share.b[1], NULL), "no fault");
+	for (unsigned int from = 0; from < QUEUES; from++)
+		STEP_UNTIL(turn(),
+			   receive_next(share.pairs[from * QUEUES + 1].rx[1],
+					from * QUEUES + 1, &got[from]));
+	close_all();
+}
+
 static void
 expect(int rc, int expected, const char *word)
 {
@@ -554,17 +641,20 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_between_all_ports_of_packet_sockets),
 		cmocka_unit_test(links_between_all_ports_of_taps),
+		cmocka_unit_test(taps_are_steered_by_flow_rules),
 		cmocka_unit_test(links_between_all_ports_of_vhost_and_virtio),
 		cmocka_unit_test(
 			links_over_each_queue_of_an_applications_memif),
 		cmocka_unit_test(a_queue_without_a_port_is_looked_after),
 		cmocka_unit_test(ports_on_threads_of_their_own),
+		cmocka_unit_test(faults_befall_a_port_by_whichever_queue),
 		cmocka_unit_test(what_cannot_be_shared_is_refused),
 	};
 	int rc;
 
 	if (mkdtemp(run_dir) == NULL || chdir(run_dir) != 0)
 		return 77;
+	weir_set_log(on_log);
 	other = netns_pair(0, 1, no_netns_reason, sizeof(no_netns_reason));
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	must(weir_driver_register(&weir_driver_dpdk), "driver");
