@@ -4,7 +4,8 @@
 
     summary.py BUILD... -- [OTHER FAILURE]...
 
-A program of the test library counts by its cases, any other as one. A test
+A program of the test library counts by its cases, any other as one; what one
+that searches says it has looked at stands behind it. A test
 that was to run (BUILD/expected.txt) and left no result has failed. The last
 line is "N passed, N failed, N skipped"; exit status 1 if anything failed.
 """
@@ -17,6 +18,9 @@ import textwrap
 CASE = re.compile(r"^\[\s*(RUN|OK|FAILED|SKIPPED)\s*\]\s+(\S.*)$")
 REASON = re.compile(r"^\[\s*reason\s*\]\s+(?:[\w+-]+: )?(\S.*)$")
 COUNT = re.compile(r"^(?:\S+: )?\d+ test")
+# How much a program that searches has looked at, as it says itself.
+SEARCHED = re.compile(r"^(?:\S+: )?(\d+ (?:seeds in|of \d+ killed|executions|"
+                      r"inputs|stretches|kills|runs|states)\b.*)$")
 
 
 class Program:
@@ -27,6 +31,7 @@ class Program:
         self.result = entry["result"]
         self.seconds = entry.get("duration", 0.0)
         self.ok, self.bad, self.skipped = [], [], []  # skipped: (case, why)
+        self.searched = ""
         output = entry.get("stdout", "") + "\n" + entry.get("stderr", "")
         self.cases(output)
         self.settle(output)
@@ -36,6 +41,9 @@ class Program:
         why = ""
         for line in output.splitlines():
             match = CASE.match(line)
+            searched = SEARCHED.match(line)
+            if searched:
+                self.searched = searched.group(1)
             if not match:
                 said = REASON.match(line)
                 if said:
@@ -74,6 +82,8 @@ class Program:
             cases += f", {len(self.bad)} failed"
         if self.skipped:
             cases += f", {len(self.skipped)} skipped"
+        if self.searched:
+            cases += f": {self.searched}"
         return f"  {state:<5} {self.name:<44} {self.seconds:7.1f} s  {cases}"
 
 

@@ -92,13 +92,13 @@ board_slot_at(const struct board_head *head, uint32_t index)
 }
 
 /*
- * Copy a slot out, all BOARD_SLOT bytes. Words that others write meanwhile, by
- * plain stores of their own threads: not a race that a reader could lose, but
- * one by the letter.
+ * Copy a slot out, all BOARD_SLOT bytes. Its owner's threads write the words
+ * meanwhile by plain stores of whole words, mostly in another process: not a race
+ * that a reader could lose.
  *
  * @return false: not in use, or it changed hands meanwhile.
  */
-__attribute__((no_sanitize("thread"))) static inline bool
+static inline bool
 board_read(const struct board_slot *slot, uint64_t *copy)
 {
 	/* Acquire: pairs with slot_flip(). */

@@ -23,7 +23,7 @@ runs=20000
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-failed=0
+failed=0 total=0 found=0
 
 python3 translate.py ../../.. "$work" >"$work/defects" || exit 1
 # relacy replaces new and delete, but not the forms that know the size.
@@ -38,12 +38,14 @@ for test in publish hold returns close abort orphan-order orphan doorbell \
 		verdict=FAILS
 		failed=1
 	}
+	total=$((total + runs))
 	printf 'ring %-15s %8d runs  %s\n' $test $runs $verdict
 	[ $verdict = holds ] || grep -v ") init_" "$work/out" | tail -n 40
 done
 while IFS=$'\t' read -r number test file wrong; do
 	timeout 100 "$work/ring" "$test" 100000 "$number" >"$work/out" 2>&1
 	if [ $? = 1 ]; then
+		found=$((found + 1))
 		by=$(sed -n 's/^iteration: \([0-9]*\).*/found in run \1/p' \
 			"$work/out" | head -n 1)
 	else
@@ -52,4 +54,5 @@ while IFS=$'\t' read -r number test file wrong; do
 	fi
 	printf 'ring %-15s %s: %s: %s\n' "$test" "$file" "$wrong" "$by"
 done <"$work/defects"
+echo "$total runs, $found of $(wc -l <"$work/defects") defects found"
 exit $failed

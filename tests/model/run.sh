@@ -24,7 +24,7 @@ here=$PWD
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-failed=0
+failed=0 states=0 found=0
 
 # In credit.pml things go on for ever and every process must get its turn; the
 # runs of the others end, and their timers go off when nothing else can happen.
@@ -55,6 +55,8 @@ holds() {
 		verdict='FAILS'
 		failed=1
 	fi
+	# A failure may leave no count.
+	states=$((states + $(field '^ *\([0-9]*\) states, stored.*') + 0))
 	printf '%-10s %-24s %9s states %7s s  %s\n' "$1" "${2:--}" \
 		"$(field '^ *\([0-9]*\) states, stored.*')" \
 		"$(field '.*elapsed time \([0-9.]*\) .*')" "$verdict"
@@ -71,6 +73,8 @@ finds() {
 		by='NOT FOUND'
 		failed=1
 		cat "$work/spin.txt" "$work/out"
+	else
+		found=$((found + 1))
 	fi
 	printf '%-10s mutant %d found: %s\n' "$1" "$2" "$by"
 }
@@ -108,4 +112,5 @@ if [ -n "$long" ]; then
 	holds close "-DFAULTS=1 -DODDITIES=2"
 	holds credit "-DKEEPS=false"
 fi
+echo "$states states, $found mutants found"
 exit $failed

@@ -5,8 +5,8 @@ same statements, C++ where C11 has words of its own.
 
     translate.py SOURCE OUT      SOURCE is the top of the tree
 
-Prints the defects that are planted on the way, one per line: number, the test
-that has to find it, file, what is wrong. Each is a switch, see defect() in
+Prints the defects that are planted on the way, one per line and test that has
+to find it: number, test, file, what is wrong. Each is a switch, see defect() in
 relacy.h: with none thrown, the code is the code.
 """
 
@@ -35,7 +35,7 @@ FILES = [
     "drivers/shm/shm_multi_half.c",
 ]
 
-# file, test, what is wrong, where (once in the file; white space is free), and
+# file, tests, what is wrong, where (once in the file; white space is free), and
 # what stands there instead. Nothing: the last memory order is relaxed. SKIP:
 # it is left out.
 SKIP = "{ if (!defect(@)) { %s } }"
@@ -44,10 +44,10 @@ DEFECTS = [
      "(seq + 1) << 32 | len, memory_order_release", None),
     ("shm_rx.c", "publish", "the word is read in no order",
      "word = atomic_load_explicit(&cell->word, memory_order_acquire", None),
-    ("shm_orphan.c", "publish", "a body is returned in no order",
+    ("shm_orphan.c", "publish,hold", "a body is returned in no order",
      "&s->returns[body], (uint16_t)(cookie >> 16), memory_order_release",
      None),
-    ("shm_tx.c", "publish", "a return is read in no order",
+    ("shm_tx.c", "publish,hold", "a return is read in no order",
      "&returns[i], memory_order_acquire", None),
     ("shm_orphan.c", "returns", "the group word overtakes the return",
      "(uint32_t)(cookie >> 32), memory_order_release", None),
@@ -59,7 +59,8 @@ DEFECTS = [
      "atomic_thread_fence(memory_order_seq_cst);", SKIP),
     ("shm_tx_half.c", "doorbell", "the sender does not look after arming",
      "weir_shm_collect(st, true);", SKIP),
-    ("shm_rx.c", "doorbell", "the receiver does not look after arming",
+    ("shm_rx.c", "doorbell,close-asleep,abort-asleep",
+     "the receiver does not look after arming",
      "end >> 32 == SHM_END_OPEN && is_stale(sr, next_word(sr));",
      "defect(@) || (%s);"),
     ("shm_rx.c", "doorbell", "the receiver drains its bell after looking",
@@ -68,13 +69,18 @@ DEFECTS = [
     ("shm_orphan.c", "doorbell", "a release does not ring",
      "weir_doorbell_wanted(&s->peer_tx->sleeping, false)",
      "!defect(@) && %s"),
-    ("shm_tx_half.c", "close", "the end is published in no order",
+    ("shm_tx_half.c", "close,abort", "the end is published in no order",
      "(uint64_t)how << 32 | (uint32_t)messages, memory_order_release", None),
-    ("shm_rx.c", "close", "the end is read in no order",
+    ("shm_rx.c", "close,abort", "the end is read in no order",
      "uint64_t end = atomic_load_explicit(&sr->peer->end, "
      "memory_order_acquire); if", None),
-    ("shm_rx.c", "close", "the end counts no messages",
+    ("shm_rx.c", "close,abort", "the end counts no messages",
      "(uint32_t)end == (uint32_t)sr->seq", "defect(@) || %s"),
+    ("shm_rx.c", "abort,abort-asleep", "an abort is told as a close",
+     "end >> 32 == SHM_END_CLOSED", "(defect(@) || %s)"),
+    ("shm_tx_half.c", "close-asleep,abort-asleep", "the end does not ring",
+     "weir_doorbell_wanted(&s->peer.front->rx.sleeping, s->fence)",
+     "!defect(@) && %s"),
     ("shm_orphan.c", "orphan-order", "the mark is published in no order",
      "(uint16_t)(cookie >> 16), memory_order_release); } /* The", None),
     ("shm_orphan.c", "orphan-order", "the mark is read in no order",
@@ -166,7 +172,8 @@ def plant(name, text):
         text, found = re.subn(pattern, lambda m: with_it, text)
         if found != 1:
             sys.exit("%s: found %d times: %s" % (file, found, old))
-        print(number, test, file, wrong, sep="\t")
+        for one in test.split(","):
+            print(number, one, file, wrong, sep="\t")
     return text
 
 
