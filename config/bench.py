@@ -61,6 +61,7 @@ def main(arguments):
         "host": runs.host,
         "goals": lines,
         "loads": runs.loads(),
+        "cost": runs.cost(),
         "comparison": peers,
         "defects": runs.defects,
     }

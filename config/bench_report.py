@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 
+import bench_runs
+
 VERDICTS = ("reached", "missed", "shown", "not measured")
 HEAD = """# What weir reaches on this machine
 
@@ -113,6 +115,37 @@ def loads_text(report):
         load_text(run, load) for run, load in report["loads"].items())
 
 
+COST = """
+## The cost of a message by part
+
+A dpdk link over net_ring on one thread, 64 B, both sides and the two rings that
+are the device, per message: cycles of the time stamp counter ({ghz:.2f} a ns) and
+instructions. Around the clock the processor finishes one part before it begins the
+next; the whole is timed without that.
+
+"""
+
+
+def cost_text(report):
+    cost = report["cost"]
+    if cost is None:
+        return ""
+    text = COST.format(ghz=cost["ticks_per_ns"])
+    text += row("burst, packets", "", *bench_runs.PARTS, "sum", "whole") + \
+        "|---" * (len(bench_runs.PARTS) + 4) + "|\n"
+    for run in cost["cycles"]:
+        name = f"{run['burst']}, {run['packets']}"
+        parts = [run[part] for part in bench_runs.PARTS]
+        text += row(name, "cycles", *parts, round(sum(parts), 1), run["whole"])
+        for counted in cost["instructions"]:
+            if (counted["burst"], counted["packets"]) == \
+                    (run["burst"], run["packets"]):
+                parts = [counted[part] for part in bench_runs.PARTS]
+                text += row(name, "instructions", *parts,
+                            round(sum(parts), 1), "")
+    return text
+
+
 def comparison_text(report):
     text = ("\n## Beside others\n\nRound trips p50 (libfabric: mean), rates "
             "counted by the receiver; the median of the rounds, without regard "
@@ -145,7 +178,7 @@ def markdown(report, pictures):
     for area in sorted({line["area"] for line in report["goals"]},
                        reverse=True):
         text += goals_text(report, area)
-    text += loads_text(report) + comparison_text(report)
+    text += cost_text(report) + loads_text(report) + comparison_text(report)
     text += "\n## Plots\n\n" + ("".join(
         f"![{picture}]({picture})\n" for picture in pictures)
         or "None: gnuplot is not installed, or nothing was seen long enough.\n")

@@ -21,6 +21,9 @@ ENOUGH = 20  # windows, as in apps/weir/tally.h
 AGAIN = 2  # further runs for a placement that was hardly seen
 DEFECT = 4  # exit code of weir perf: messages lost, repeated, corrupt
 KILLS = 11
+HUGE_ENOUGH = 64  # free pages, for both sides' segments
+ROUNDS = 4000
+PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
 SWEEP = 56  # runs' time: each size is to be seen near and far
 PATIENCE_S = 30  # for a killed peer's other side
 
@@ -53,6 +56,7 @@ class Runs:
         self.defects = []
         self.results = {}
         self.tests = {}
+        self.parts = None
         self.help = self.weir_says(["perf", "--help"])
         self.has_dpdk = any(line.startswith("dpdk ") and any(map(
             str.isdigit, line)) for line in
@@ -102,6 +106,41 @@ class Runs:
         self.tests[name] = {"passed": done.returncode == 0,
                             "output": done.stdout}
         return self.tests[name]
+
+    def cycles(self):
+        """What the parts of a message's way take, by the clock."""
+        program = self.build / "tests/perf/parts"
+        if not program.exists():
+            raise NotMeasured("this build has no tests of dpdk")
+        if self.parts is None:
+            done = subprocess.run([program, "cycles",
+                                   str(20 if self.short else ROUNDS)],
+                                  capture_output=True, text=True, timeout=120,
+                                  check=False)
+            if done.returncode != 0:
+                raise NotMeasured(done.stderr.strip() or "it lost messages")
+            self.parts = json.loads(done.stdout.strip().splitlines()[-1])
+        return self.parts
+
+    def cost(self):
+        """For the report: cycles of the parts, and their instructions where
+        callgrind could count them. None: neither."""
+        try:
+            table = {"ticks_per_ns": self.cycles()["ticks_per_ns"],
+                     "cycles": self.cycles()["runs"]}
+        except NotMeasured:
+            return None
+        try:
+            output = self.test("instructions-parts")["output"]
+        except NotMeasured:
+            output = ""
+        table["instructions"] = [
+            {"burst": int(found[1]), "packets": found[2],
+             **dict(zip(PARTS, map(float, re.findall(
+                 r"([\d.]+) +\d+(?:\s|$)", found[3]))))}
+            for found in re.finditer(r"^ *(\d+) (single|coalesce) +(.*)$",
+                                     output, re.MULTILINE)]
+        return table
 
     # ---- one run ----------------------------------------------------------
 
@@ -202,24 +241,30 @@ class Runs:
 
     # ---- a death ----------------------------------------------------------
 
-    def kill_peers(self):
+    def kill_peers(self, huge):
         """@return ms from SIGKILL to the end of the survivor, median."""
         if self.over():
             raise NotMeasured("the time was up")
+        if huge and free_huge_pages() < HUGE_ENOUGH:
+            raise NotMeasured("no huge pages are free")
         times = []
         for number in range(1 if self.short else KILLS):
-            times.append(self.kill_peer(f"shm:bench-{os.getpid()}-{number}"))
+            times.append(self.kill_peer(
+                f"shm:bench-{os.getpid()}-{huge:d}-{number}",
+                ["--hugepages", "require" if huge else "never"]))
         return statistics.median(times), len(times)
 
-    def kill_peer(self, endpoint):
-        with subprocess.Popen([self.weir, "-v", "perf", "serve", endpoint],
+    def kill_peer(self, endpoint, pages):
+        with subprocess.Popen([self.weir, "-v", "perf", "serve", *pages,
+                               endpoint],
                               stderr=subprocess.PIPE, text=True) as server:
             patience = threading.Timer(PATIENCE_S, server.kill)
             patience.start()
             try:
                 await_line(server, "listening")
                 with subprocess.Popen(
-                        [self.weir, "perf", "lat", endpoint, "-t", "60s"],
+                        [self.weir, "perf", "lat", *pages, endpoint, "-t",
+                         "60s"],
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL) as client:
                     try:
@@ -236,6 +281,15 @@ class Runs:
             finally:
                 patience.cancel()
                 server.kill()
+
+
+def free_huge_pages():
+    try:
+        text = pathlib.Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    found = re.search(r"^HugePages_Free: +(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def await_line(server, text):
@@ -394,6 +448,15 @@ def counted_of(report, side):
             "callgrind; the same on every machine")
 
 
+def cycles_of(cycles, burst, packets):
+    for run in cycles["runs"]:
+        if (run["burst"], run["packets"]) == (burst, packets):
+            ns = run["whole"] / cycles["ticks_per_ns"]
+            return (run["whole"], None, None, "cycles",
+                    f"{ns:.1f} ns, both sides; the parts stand below")
+    raise NotMeasured("no such run")
+
+
 def without_place(goal, runs):
     value = goal["value"]
     if value == "test":
@@ -403,8 +466,10 @@ def without_place(goal, runs):
     if value == "instructions":
         return counted_of(runs.test(goal["run"]), goal["side"])
     if value == "dead_peer":
-        median, count = runs.kill_peers()
+        median, count = runs.kill_peers(goal["pages"] == "huge")
         return median, None, None, "ms", f"median of {count}"
+    if value == "cycles":
+        return cycles_of(runs.cycles(), goal["burst"], goal["packets"])
     report = runs.get(goal["run"])
     if value == "slow":
         return slow_of(report)

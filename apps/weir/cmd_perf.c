@@ -115,7 +115,7 @@ static const struct weir_opt options[] = {
 	  "bw: messages per reserve (default 32)", .min = 1,
 	  .max = WEIR_PERF_BURST_MAX },
 	{ 'P', "producers", WEIR_OPT_COUNT, &args.producers, "N",
-	  "bw shm: --self: N threads on one send half, beside one alone",
+	  "bw --self: N threads on one send half, beside one alone",
 	  .min = 2, .max = WEIR_PERF_PRODUCERS_MAX },
 	{ 'i', "interval", WEIR_OPT_TIME, &args.interval_ns, "TIME",
 	  "with --self: progress on stderr (default: none)", .min = 100000000 },

@@ -5,7 +5,8 @@
  *
  *      thread 0 -------- link 0, one producer ------+
  *      threads 0..N-1 -- link 1, WEIR_LINK_MULTI_PRODUCER --+--> receiver,
- *                                                   another process
+ *                                                  another process, or for
+ *                                                  mem: another thread
  *
  * Both links are open all the time, one carries messages at a time. Rates are
  * by the wall clock: with more threads than processors that is what counts.
@@ -34,11 +35,17 @@
 
 static const uint16_t bursts[BURSTS] = { 1, 32 };
 
+enum listening {
+	NOT_YET,
+	LISTENING,
+	FAILED, /* and has said why */
+};
+
 /* What both sides see. */
 struct page {
-	_Atomic uint32_t listening;
-	_Atomic uint32_t failed; /* exit code of the receiver */
-	_Atomic uint64_t wrong;  /* messages out of their thread's order */
+	_Atomic uint32_t listening; /* enum listening */
+	_Atomic uint32_t stop;      /* do not wait for a link any more */
+	_Atomic uint64_t wrong;     /* messages out of their thread's order */
 	_Alignas(64) _Atomic uint64_t received[2];
 };
 
@@ -63,6 +70,10 @@ struct producers {
 	const struct weir_perf_args *args;
 	char endpoint[WEIR_SELF_ENDPOINT_MAX];
 	struct page *page;
+	bool threads;       /* the receiver is one */
+	pthread_t receiver; /* valid then */
+	pid_t pid;          /* else */
+	int received;       /* exit code of the thread */
 	struct weir_port *port;
 	struct weir_link *link[2];
 	struct weir_tx *tx[2];
@@ -141,11 +152,11 @@ receiver_run(const struct weir_perf_args *args, struct page *page,
 	struct weir_side side[2] = { { .args = args }, { .args = args } };
 	int rc = weir_side_listen(&side[0], endpoint);
 
-	atomic_store(&page->listening, 1);
+	atomic_store(&page->listening, rc == 0 ? LISTENING : FAILED);
 	for (int i = 0; rc == 0 && i < 2; i++) {
 		side[i].listener = side[0].listener;
 		side[i].port = side[0].port;
-		rc = weir_side_accept(&side[i], NULL);
+		rc = weir_side_accept(&side[i], &page->stop);
 		r.rx[i] = side[i].test.rx;
 	}
 	if (weir_perf_polled(endpoint))
@@ -423,29 +434,79 @@ measure(struct producers *all)
 	return rc;
 }
 
-/* The receiver is a process of its own, made before anything is open. */
+static void *
+receiver_main(void *arg)
+{
+	struct producers *all = arg;
+
+	all->received = receiver_run(all->args, all->page, all->endpoint);
+	return NULL;
+}
+
+/* Before anything is open. @return 0, or exit code. */
+static int
+receiver_start(struct producers *all)
+{
+	if (all->threads)
+		return pthread_create(&all->receiver, NULL, receiver_main,
+				      all) == 0
+			       ? 0
+			       : WEIR_EXIT_NOT_READY;
+	all->pid = fork();
+	if (all->pid == 0)
+		_exit(receiver_run(all->args, all->page, all->endpoint));
+	return all->pid > 0 ? 0 : WEIR_EXIT_NOT_READY;
+}
+
+/* Has a process ended before it could listen? A thread always says so. */
+static bool
+receiver_gone(const struct producers *all)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	return !all->threads &&
+	       waitid(P_PID, (id_t)all->pid, &info,
+		      WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid != 0;
+}
+
+/* @param rc not 0: it may wait for the second link. @return rc, or if that is 0
+ *  what the receiver's end makes of it. */
+static int
+receiver_end(struct producers *all, int rc)
+{
+	int status = 0;
+
+	if (rc != 0)
+		atomic_store(&all->page->stop, 1);
+	if (all->threads) {
+		pthread_join(all->receiver, NULL);
+		return rc != 0 ? rc : all->received;
+	}
+	if (rc != 0)
+		kill(all->pid, SIGKILL);
+	if (waitpid(all->pid, &status, 0) == all->pid && rc == 0 && status != 0)
+		rc = WIFEXITED(status) ? WEXITSTATUS(status) : WEIR_EXIT_LINK;
+	return rc;
+}
+
 static int
 run_both(struct producers *all)
 {
-	int rc, status = 0;
-	pid_t pid = fork();
+	int rc = receiver_start(all);
 
-	if (pid == 0)
-		_exit(receiver_run(all->args, all->page, all->endpoint));
-	if (pid < 0)
-		return WEIR_EXIT_NOT_READY;
-	while (atomic_load(&all->page->listening) == 0 &&
-	       waitpid(pid, &status, WNOHANG) == 0)
+	if (rc != 0)
+		return rc;
+	while (atomic_load(&all->page->listening) == NOT_YET &&
+	       !receiver_gone(all))
 		usleep(NAP_US);
+	if (atomic_load(&all->page->listening) != LISTENING)
+		return receiver_end(all, 0);
 	rc = open_links(all);
 	if (rc == 0)
 		rc = measure(all);
 	close_links(all);
-	if (rc != 0)
-		kill(pid, SIGKILL); /* it may wait for the second link */
-	if (waitpid(pid, &status, 0) == pid && rc == 0 && status != 0)
-		rc = WEIR_EXIT_LINK;
-	return rc;
+	return receiver_end(all, rc);
 }
 
 int
@@ -460,12 +521,7 @@ weir_perf_producers(const struct weir_perf_args *args)
 	all->args = args;
 	all->size = args->sizes[0];
 	rc = weir_tool_endpoint(args->endpoint, own);
-	if (rc == 0 && weir_self_in_process(own)) {
-		weir_tool_error("%s: -P is for links of two processes, shm: "
-				"or dpdk: but for net_ring; use one of these",
-				own);
-		rc = WEIR_EXIT_USAGE;
-	}
+	all->threads = weir_self_in_process(own);
 	if (rc == 0) {
 		weir_self_endpoint(own, all->endpoint, sizeof(all->endpoint));
 		all->page = mmap(NULL, sizeof(*all->page),

@@ -101,6 +101,25 @@ parts_round(struct parts *p)
 	part_ack(p);
 }
 
+void
+parts_round_timed(struct parts *p, uint64_t ticks[PARTS_COUNT])
+{
+	static void (*const parts[PARTS_COUNT])(struct parts * p) = {
+		part_commit,  part_transmit, part_receive, part_recv,
+		part_release, part_answer,   part_ack,
+	};
+	uint64_t before = parts_clock();
+
+	for (int i = 0; i < PARTS_COUNT; i++) {
+		uint64_t now;
+
+		parts[i](p);
+		now = parts_clock();
+		ticks[i] = now - before;
+		before = now;
+	}
+}
+
 static void
 demand(int rc, const char *what)
 {

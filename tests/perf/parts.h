@@ -9,9 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ticks.h"
 #include "weir.h"
 
-#define PARTS_MSGS 64
+#if defined(__x86_64__) || defined(__i386__)
+#define PARTS_FENCE() __builtin_ia32_lfence()
+#else
+#define PARTS_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+#define PARTS_MSGS  64
+#define PARTS_COUNT 7
 
 struct parts {
 	const char *endpoint;
@@ -39,6 +47,22 @@ struct parts {
 void parts_open(struct parts *p, bool coalesce, uint32_t flags);
 void parts_round(struct parts *p);
 void parts_close(struct parts *p);
+
+/* The clock, when all before it is done and nothing after it begun. */
+static inline uint64_t
+parts_clock(void)
+{
+	uint64_t ticks;
+
+	PARTS_FENCE();
+	ticks = weir_ticks();
+	PARTS_FENCE();
+	return ticks;
+}
+
+/* As parts_round(), and the clock is read around each part.
+ * @param ticks what each took, in the order of parts.c. */
+void parts_round_timed(struct parts *p, uint64_t ticks[PARTS_COUNT]);
 
 /* So many links more, of which nothing is used; and until none of them is
  * looked at by polls any more. They go with the ports. */
