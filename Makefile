@@ -25,7 +25,7 @@ help:
 	@echo "make fuzz        20 s of each fuzz target; FUZZ_SECONDS=1800 for more"
 	@echo "make kill-matrix SIGKILL at every instruction of the shm data path"
 	@echo "make bench       a report: every goal of speed, its floor, the verdict,"
-	@echo "                 and sockets, UCX, libfabric; 12 min, into BENCH_DIR"
+	@echo "                 and sockets, UCX, libfabric; 18 min, into BENCH_DIR"
 	@echo "make bench-short the same form in 20 s: is the report whole?"
 	@echo "make install     to PREFIX=$(PREFIX), DESTDIR is honoured"
 	@echo "make clean       remove the build directories"

@@ -49,6 +49,9 @@ def main(arguments):
     try:
         lines = bench_runs.judge_all(goals, runs)
         peers = bench_peers.compare(runs)
+        if not args.short:
+            runs.see_missing()
+            lines = bench_runs.judge_all(goals, runs)
     finally:
         runs.close()
     report = {

@@ -7,7 +7,9 @@
 #     config/bench.sh BUILD_DIR [--short]
 #
 # BENCH_DIR    where the report goes (./bench-DATE-TIME)
-# BENCH_TIME   seconds for each run (5; with 5 all takes some 12 minutes)
+# BENCH_TIME   seconds for each run (5; with 5 all takes some 12 minutes, and
+#              then, if the processors were not seen both near and far, what is
+#              missing is run again until 18 have passed)
 # BENCH_PRIO=1 as root: runs go before everybody else's work, for machines
 #              that have some
 set -eu

@@ -23,7 +23,7 @@ class Namespaces:
         self.names = []
         try:
             for number in range(count):
-                name = f"weirb{os.getpid()}{type(self).__name__[0]}{number}"
+                name = f"weirb{os.getpid()}{type(self).__name__}{number}"
                 ip("netns", "add", name)
                 self.names.append(name)
                 self.quiet(name)

@@ -29,12 +29,15 @@ class TooLong(NotMeasured):
     """Trying again would take as long."""
 
 
+FIRST = []  # before every command, whoever's: see Runs.first
+
+
 class Server:
     """A process in the background, up once it has said a word."""
 
     def __init__(self, command, word=None, environment=None):
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*FIRST, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, env={**os.environ, **(environment or {})})
         if word is None:
             return
@@ -62,7 +65,7 @@ class Server:
 def output_of(command, seconds, environment=None):
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False,
+            [*FIRST, *command], capture_output=True, text=True, check=False,
             timeout=20 + 10 * seconds,
             env={**os.environ, **(environment or {})})
     except subprocess.TimeoutExpired as late:
@@ -231,6 +234,7 @@ def table(where, peers, net, runs):
 
 def compare(runs):
     """Rows of the comparison; none in the short form but of shm."""
+    FIRST[:] = runs.first
     rows = table("shared memory", [Weir(runs, None), Ucx("posix,self"),
                                    Fabric("shm")], None, runs) \
         if not runs.short else []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs of weir perf for bench.py, each once, and what they say of a goal."""
+import collections
 import json
 import os
 import pathlib
@@ -18,13 +19,13 @@ import bench_net
 
 PLACES = ("near", "far")
 ENOUGH = 20  # windows, as in apps/weir/tally.h
-AGAIN = 2  # further runs for a placement that was hardly seen
 DEFECT = 4  # exit code of weir perf: messages lost, repeated, corrupt
 KILLS = 11
 HUGE_ENOUGH = 64  # free pages, for both sides' segments
 ROUNDS = 4000
 PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
-SWEEP = 56  # runs' time: each size is to be seen near and far
+SWEEP = 40  # runs' time: each size is to be seen near, or far
+TRIES = 4  # further runs for a placement that was hardly seen
 PATIENCE_S = 30  # for a killed peer's other side
 
 
@@ -48,7 +49,6 @@ class Runs:
         self.seconds = seconds
         self.short = short
         self.end = end
-        self.begin = time.monotonic()
         # Before everybody else, on a machine with other work.
         self.first = ["chrt", "-r", "5"] if os.environ.get("BENCH_PRIO") \
             else []
@@ -57,6 +57,7 @@ class Runs:
         self.results = {}
         self.tests = {}
         self.parts = None
+        self.deaths = {}
         self.help = self.weir_says(["perf", "--help"])
         self.has_dpdk = any(line.startswith("dpdk ") and any(map(
             str.isdigit, line)) for line in
@@ -198,24 +199,47 @@ class Runs:
             raise NotMeasured(str(why)) from why
         print(f"bench: {run}", file=sys.stderr, flush=True)
         report = self.execute(run, command)
-        for _ in range(AGAIN):
-            if not self.worth_another(run, report):
-                break
-            try:
-                add_placements(report, self.execute(run, command))
-            except NotMeasured:
-                break  # what was seen stands
-        (self.output / f"{name_of(run)}.json").write_text(
-            json.dumps(report, indent=1) + "\n")
+        self.keep(run, report)
         return report
 
-    def worth_another(self, run, report):
-        """The processors move by themselves: another run may see them near,
-        or far."""
-        early = time.monotonic() < (self.begin + self.end) / 2
-        return early and not self.short and run[:3] in ("lat", "bw ") and \
-            report.get("floor") is not None and \
-            any(windows_of(report, place) < ENOUGH for place in PLACES)
+    def keep(self, run, report):
+        (self.output / f"{name_of(run)}.json").write_text(
+            json.dumps(report, indent=1) + "\n")
+
+    def place_now(self):
+        try:
+            return self.execute("lat", [
+                self.weir, "perf", "lat", "shm:", "--self", "-s", "8", "-t",
+                "100ms", "-O", "10ms"])["placement"]
+        except NotMeasured:
+            return None
+
+    def see_missing(self):
+        """The processors move by themselves, but may stay for minutes: what was
+        seen in one placement only is run again in the other, as long as there
+        is time."""
+        tried = collections.Counter()
+        while not self.over():
+            missing = {run: lacking(run, report)
+                       for run, report in self.results.items()}
+            if not any(missing.values()):
+                break
+            place = self.place_now()
+            wanted = [run for run in missing if place in missing[run]
+                      and tried[run, place] < TRIES]
+            if not wanted:
+                time.sleep(1)
+                continue
+            run = min(wanted, key=lambda one: (tried[one, place],
+                                               one.startswith("sweep")))
+            tried[run, place] += 1
+            print(f"bench: again, {place}: {run}", file=sys.stderr, flush=True)
+            try:
+                add_placements(run, self.results[run],
+                               self.execute(run, self.command(run)))
+                self.keep(run, self.results[run])
+            except NotMeasured:
+                pass  # what was seen stands
 
     def execute(self, run, command):
         try:
@@ -243,6 +267,8 @@ class Runs:
 
     def kill_peers(self, huge):
         """@return ms from SIGKILL to the end of the survivor, median."""
+        if huge in self.deaths:
+            return self.deaths[huge]
         if self.over():
             raise NotMeasured("the time was up")
         if huge and free_huge_pages() < HUGE_ENOUGH:
@@ -252,7 +278,8 @@ class Runs:
             times.append(self.kill_peer(
                 f"shm:bench-{os.getpid()}-{huge:d}-{number}",
                 ["--hugepages", "require" if huge else "never"]))
-        return statistics.median(times), len(times)
+        self.deaths[huge] = statistics.median(times), len(times)
+        return self.deaths[huge]
 
     def kill_peer(self, endpoint, pages):
         with subprocess.Popen([self.weir, "-v", "perf", "serve", *pages,
@@ -299,19 +326,42 @@ def await_line(server, text):
     raise NotMeasured(f"the server never said {text!r}")
 
 
-def windows_of(report, place):
-    return sum(found["windows"] for found in report["placements"]
-               if found["placement"] == place)
+def seen(run, report):
+    """(what a run says of each placement, which of its keys has the weight)."""
+    if run.startswith("sweep"):
+        return report["no_cliff"], "sizes"
+    if report.get("fault"):
+        return report["fault"]["placements"], "pairs"
+    return report["placements"], "windows"
 
 
-def add_placements(report, more):
-    """Of each placement the run that saw it longer speaks."""
-    for found in more["placements"]:
-        place = found["placement"]
-        if found["windows"] > windows_of(report, place):
-            report["placements"] = [
-                other for other in report["placements"]
-                if other["placement"] != place] + [found]
+def lacking(run, report):
+    """@return the placements that the run has not seen long enough."""
+    if not isinstance(report, dict) or not ("floor" in report or
+                                            "no_cliff" in report):
+        return []
+    places, weight = seen(run, report)
+    if weight == "sizes":
+        judged = [found["placement"] for found in places
+                  if found["verdict"] != "not measured"]
+        return [place for place in PLACES if judged.count(place) < 2]
+    return [place for place in PLACES
+            if not any(found["placement"] == place and found[weight] >= ENOUGH
+                       for found in places)]
+
+
+def add_placements(run, report, more):
+    """Of each placement, and of a sweep of each kind too, the run that saw it
+    longer speaks."""
+    places, weight = seen(run, report)
+    for found in seen(run, more)[0]:
+        same = [other for other in places
+                if (other["placement"], other.get("kind")) ==
+                (found["placement"], found.get("kind"))]
+        if not same:
+            places.append(found)
+        elif found[weight] > same[0][weight]:
+            places[places.index(same[0])] = found
 
 
 def name_of(run):

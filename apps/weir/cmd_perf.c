@@ -115,8 +115,8 @@ static const struct weir_opt options[] = {
 	  "bw: messages per reserve (default 32)", .min = 1,
 	  .max = WEIR_PERF_BURST_MAX },
 	{ 'P', "producers", WEIR_OPT_COUNT, &args.producers, "N",
-	  "bw --self: N threads on one send half, beside one alone",
-	  .min = 2, .max = WEIR_PERF_PRODUCERS_MAX },
+	  "bw --self: N threads on one send half, beside one alone", .min = 2,
+	  .max = WEIR_PERF_PRODUCERS_MAX },
 	{ 'i', "interval", WEIR_OPT_TIME, &args.interval_ns, "TIME",
 	  "with --self: progress on stderr (default: none)", .min = 100000000 },
 	{ 0, "cpu", WEIR_OPT_CALL, NULL, "A[,B]",
@@ -245,6 +245,35 @@ choose_folder(void)
 	}
 }
 
+/* Options that belong to one kind of measurement. @return 0, or exit code. */
+static int
+check_kinds(void)
+{
+	if (args.producers != 0 && (!args.self || args.kind != WEIR_PERF_BW ||
+				    args.sweep || args.output != NULL)) {
+		weir_tool_error("-P: belongs to bw with --self, and prints to "
+				"standard output; use these");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.sleep &&
+	    (!args.self || args.kind != WEIR_PERF_LAT || args.sweep)) {
+		weir_tool_error("--sleep: belongs to lat with --self; use "
+				"these");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.edges && (!args.self || !args.sweep)) {
+		weir_tool_error("--edges: belongs to sweep with --self; use "
+				"these");
+		return WEIR_EXIT_USAGE;
+	}
+	if (args.plot != NULL && args.kind != WEIR_PERF_LOAD) {
+		weir_tool_error("--plot: belongs to load; a sweep plots by "
+				"itself");
+		return WEIR_EXIT_USAGE;
+	}
+	return 0;
+}
+
 /* @return 0, or exit code. */
 static int
 choose_defaults(void)
@@ -275,28 +304,9 @@ choose_defaults(void)
 		weir_tool_error("--links: is for dpdk: endpoints with --self");
 		return WEIR_EXIT_USAGE;
 	}
-	if (args.producers != 0 && (!args.self || args.kind != WEIR_PERF_BW ||
-				    args.sweep || args.output != NULL)) {
-		weir_tool_error("-P: belongs to bw with --self, and prints to "
-				"standard output; use these");
-		return WEIR_EXIT_USAGE;
-	}
-	if (args.sleep &&
-	    (!args.self || args.kind != WEIR_PERF_LAT || args.sweep)) {
-		weir_tool_error("--sleep: belongs to lat with --self; use "
-				"these");
-		return WEIR_EXIT_USAGE;
-	}
-	if (args.edges && (!args.self || !args.sweep)) {
-		weir_tool_error("--edges: belongs to sweep with --self; use "
-				"these");
-		return WEIR_EXIT_USAGE;
-	}
-	if (args.plot != NULL && args.kind != WEIR_PERF_LOAD) {
-		weir_tool_error("--plot: belongs to load; a sweep plots by "
-				"itself");
-		return WEIR_EXIT_USAGE;
-	}
+	rc = check_kinds();
+	if (rc != 0)
+		return rc;
 	if (args.kind == WEIR_PERF_LOAD && (rc = check_load()) != 0)
 		return rc;
 	choose_sizes();
