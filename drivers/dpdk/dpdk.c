@@ -245,6 +245,8 @@ weir_dpdk_port_device_drop(struct dpdk_port *port)
 		port->flows[i]->tx_admitted = 0;
 		port->flows[i]->rx_admitted = 0;
 	}
+	if (port->dev != NULL && port->dev->share != NULL)
+		weir_dpdk_share_retire(port->dev);
 	device_close(port);
 	return true;
 }

@@ -756,8 +756,15 @@ receive_otherwise(struct dpdk_port *port)
 		weir_dpdk_now(port);
 		return 0;
 	}
+	if (!weir_dpdk_share_enter(port->dev)) {
+		weir_dpdk_now(port);
+		weir_dpdk_parting_follow(port);
+		return 0;
+	}
 	total = receive_bursts(port, true);
-	return total + receive_found(port);
+	total += receive_found(port);
+	weir_dpdk_share_leave(port->dev);
+	return total;
 }
 
 static uint32_t

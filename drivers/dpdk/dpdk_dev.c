@@ -472,6 +472,8 @@ weir_dpdk_dev_tx_runs(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
 {
 	uint16_t done = 0;
 
+	if (dev->share != NULL && !weir_dpdk_share_enter(dev))
+		return 0;
 	while (done < count) {
 		bool chained = mbufs[done]->nb_segs > 1;
 		uint16_t run = run_of(mbufs + done, count - done, chained);
@@ -485,6 +487,8 @@ weir_dpdk_dev_tx_runs(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
 		if (sent < run)
 			break;
 	}
+	if (dev->share != NULL)
+		weir_dpdk_share_leave(dev);
 	return done;
 }
 

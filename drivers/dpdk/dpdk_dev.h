@@ -108,6 +108,9 @@ struct dpdk_dev {
 	uint16_t queue_id;
 	struct dpdk_share *share;  /* of several ports, dpdk_share.h; or NULL */
 	uint16_t visit_next;       /* queue that nobody has, to be looked at */
+	uint16_t inside;           /* share: depth of weir_dpdk_share_enter() */
+	bool leaving;              /* share: weir_dpdk_share_is_last() */
+	uint32_t parted_seen;      /* share: partings that the port knows of */
 	struct dpdk_pool *tx_pool; /* room for headers and frag_max bytes */
 	struct dpdk_pool *rx_pool; /* the same pool on net_ring and af_xdp */
 

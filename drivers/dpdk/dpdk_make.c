@@ -220,10 +220,10 @@ make_vhost(struct dpdk_dev *dev, const struct dpdk_dev_spec *spec)
 	snprintf(name, sizeof(name), "net_%s_w%u",
 		 listens ? "vhost" : "virtio_user", serial);
 	snprintf(args, sizeof(args),
-		 listens ? "iface=%s,queues=1"
-			 : "path=%s,queues=1,queue_size=1024,in_order=1,"
+		 listens ? "iface=%s,queues=%u"
+			 : "path=%s,queues=%u,queue_size=1024,in_order=1,"
 			   "mrg_rxbuf=0",
-		 dev->priv->memif->socket_path);
+		 dev->priv->memif->socket_path, dpdk_dev_queues(spec));
 	rc = init_vdev(dev, name, args);
 	if (rc != 0 && !listens)
 		return weir_fail(-EAGAIN,

@@ -15,6 +15,10 @@
  * closes its own device, if it has to, after the other has left: until then
  * the other may be looking for the answer in rings that would vanish.
  *
+ * Of several ports on the pair's device the last one that closes says so, to
+ * each queue, since not all may have a port; whoever hears it answers when none
+ * of its ports is in the rings, and they follow it (dpdk_share.h).
+ *
  * A process that is killed says nothing; docs/drivers/dpdk.md tells what may
  * happen then.
  */
@@ -103,19 +107,42 @@ weir_dpdk_on_parting(struct dpdk_port *port, const struct dpdk_hdr_in *in,
 	port->parting_to = in->dst;
 }
 
-void
-weir_dpdk_parting_answer(struct dpdk_port *port)
+static void
+be_still(struct dpdk_port *port)
 {
-	port->parting_due = false;
-	if (port->parting && port->spec.role == DPDK_ROLE_CONNECTOR)
-		return;
-	say(port, &port->parting_to, &port->parting_from, true);
 	links_end(port);
 	weir_dpdk_batch_drop(port);
 	port->still = true;
 	port->still_down = false;
 	port->still_next_ns = port->now_ns;
 	port->still_end_ns = port->now_ns + STILL_MAX_NS;
+}
+
+void
+weir_dpdk_parting_answer(struct dpdk_port *port)
+{
+	port->parting_due = false;
+	if (port->parting && port->spec.role == DPDK_ROLE_CONNECTOR)
+		return;
+	if (port->dev->share != NULL)
+		weir_dpdk_share_part(port->dev);
+	say(port, &port->parting_to, &port->parting_from, true);
+	be_still(port);
+}
+
+void
+weir_dpdk_parting_follow(struct dpdk_port *port)
+{
+	weir_dpdk_share_resume(port->dev);
+	be_still(port);
+}
+
+static void
+move_again(struct dpdk_port *port)
+{
+	port->still = false;
+	if (port->dev != NULL && port->dev->share != NULL)
+		weir_dpdk_share_resume(port->dev);
 }
 
 void
@@ -134,31 +161,45 @@ weir_dpdk_still_step(struct dpdk_port *port)
 	if (port->spec.role == DPDK_ROLE_CONNECTOR) {
 		/* memif's client does not come back by itself. */
 		if (weir_dpdk_port_device_drop(port))
-			port->still = false;
+			move_again(port);
 	} else if (up) {
-		port->still = false;
+		move_again(port);
+	}
+}
+
+/* To whatever ports the peer has, one on each queue. */
+static void
+say_goodbye_to_all(struct dpdk_port *port)
+{
+	struct dpdk_addr mine = { dpdk_ip4(port->dev->pair_ip),
+				  dpdk_connect_port(port, 0) };
+	struct dpdk_addr theirs = { dpdk_ip4(port->dev->pair_peer_ip),
+				    DPDK_UDP_CONNECT };
+
+	for (uint16_t i = 0; i < dpdk_dev_queues(&port->spec); i++) {
+		say(port, &mine, &theirs, false);
+		theirs.port++;
 	}
 }
 
 void
 weir_dpdk_part(struct dpdk_port *port)
 {
-	struct dpdk_addr mine = { dpdk_ip4(port->dev->pair_ip),
-				  DPDK_UDP_CONNECT };
-	struct dpdk_addr theirs = { dpdk_ip4(port->dev->pair_peer_ip),
-				    DPDK_UDP_CONNECT };
 	uint64_t end_ns = weir_dpdk_now(port) + PARTING_WAIT_NS;
 	uint64_t next_ns = 0;
 
 	/* An application's memif stays; what it does to it is its own care. */
 	if (!port->dev->peer_crash_unsafe || !port->dev->paired)
 		return;
+	if (port->dev->share != NULL &&
+	    !weir_dpdk_share_is_last(port->dev, end_ns))
+		return;
 	port->parting = true;
 	while (!port->parting_heard && !port->still && port->dev != NULL &&
 	       weir_dpdk_dev_link_up(port->dev) &&
 	       weir_dpdk_now(port) < end_ns) {
 		if (port->now_ns >= next_ns) {
-			say(port, &mine, &theirs, false);
+			say_goodbye_to_all(port);
 			next_ns = port->now_ns + PARTING_AGAIN_NS;
 		}
 		if (weir_dpdk_poll(&port->port) == 0)

@@ -289,6 +289,9 @@ void weir_dpdk_parting_answer(struct dpdk_port *port);
 /* A poll while the peer leaves. */
 void weir_dpdk_still_step(struct dpdk_port *port);
 
+/* Another port of the device has answered, or gives the device up. */
+void weir_dpdk_parting_follow(struct dpdk_port *port);
+
 /* Before our device goes: wait until the peer keeps off the rings. */
 void weir_dpdk_part(struct dpdk_port *port);
 

@@ -28,6 +28,9 @@ weir_dpdk_address(const struct dpdk_port *port, const char *text,
 	if (port->dev != NULL)
 		addr->ip = dpdk_ip4(port->dev->pair_peer_ip);
 	addr->port = DPDK_UDP_LISTEN;
+	/* Of a pair with several queues: the peer's port on the same one. */
+	if (dpdk_dev_is_pair(&port->spec))
+		addr->port += port->spec.queue_id;
 	return 0;
 }
 

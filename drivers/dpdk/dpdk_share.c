@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <rte_ring.h>
 
+#include "clock.h"
 #include "dpdk_dev_private.h"
 #include "dpdk_rules.h"
 #include "dpdk_share.h"
@@ -36,6 +37,7 @@ struct rule {
 
 struct queue {
 	_Alignas(64) atomic_uint state;
+	atomic_bool inside; /* of a pair: its port is in the rings */
 	struct rte_ring *inbox;
 };
 
@@ -44,6 +46,10 @@ struct dpdk_share {
 	struct dpdk_dev_spec spec; /* the first port's */
 	struct dpdk_dev *device; /* the real one; the ports' are views of it */
 	uint32_t ports;
+	uint32_t leaving; /* of them, those about to close */
+	bool has_roles;   /* a pair of two processes */
+	bool retired;     /* no port comes any more */
+	atomic_uint parted;
 	bool started;
 	bool joined;
 	struct dpdk_steer_plan plan;
@@ -117,6 +123,7 @@ share_new(const struct dpdk_dev_spec *spec, struct dpdk_share **out)
 		return weir_fail(-ENOMEM, "dpdk: out of memory");
 	memset(share, 0, sizeof(*share));
 	share->spec = *spec;
+	share->has_roles = dpdk_dev_has_roles(spec);
 	rc = weir_dpdk_dev_open_alone(spec, &share->device);
 	if (rc == 0)
 		rc = make_inboxes(share);
@@ -124,6 +131,10 @@ share_new(const struct dpdk_dev_spec *spec, struct dpdk_share **out)
 		share_free(share);
 		return rc;
 	}
+	/* Sends by weir_dpdk_dev_tx_runs() then, which looks before it does. */
+	if (share->device->peer_crash_unsafe &&
+	    share->device->tx_chains_max == 0)
+		share->device->tx_chains_max = UINT16_MAX;
 	share->unowned = UINT64_MAX >> (64 - spec->queues);
 	share->next = shares.first;
 	shares.first = share;
@@ -137,6 +148,7 @@ share_find(const struct dpdk_dev_spec *spec)
 	struct dpdk_share *share = shares.first;
 
 	while (share != NULL && (share->spec.kind != spec->kind ||
+				 share->spec.role != spec->role ||
 				 strcmp(share->spec.name, spec->name) != 0))
 		share = share->next;
 	return share;
@@ -148,7 +160,7 @@ agrees(const struct dpdk_dev_spec *a, const struct dpdk_dev_spec *b)
 	return a->queues == b->queues && strcmp(a->args, b->args) == 0 &&
 	       a->mtu == b->mtu && a->tx_mbufs == b->tx_mbufs &&
 	       a->tag_len == b->tag_len && a->plain == b->plain &&
-	       a->priv_size == b->priv_size &&
+	       a->priv_size == b->priv_size && a->zero_copy == b->zero_copy &&
 	       dpdk_ip_equal(&a->local, &b->local);
 }
 
@@ -227,6 +239,7 @@ view_new(struct dpdk_share *share, uint16_t queue, struct dpdk_dev **out)
 	*dev = *share->device;
 	dev->share = share;
 	dev->queue_id = queue;
+	weir_dpdk_share_resume(dev);
 	weir_dpdk_pool_get(dev->tx_pool);
 	weir_dpdk_pool_get(dev->rx_pool);
 	share->ports++;
@@ -254,6 +267,11 @@ open_locked(const struct dpdk_dev_spec *spec, struct dpdk_dev **dev)
 
 	if (share == NULL)
 		rc = share_new(spec, &share);
+	else if (share->retired)
+		return weir_fail(-EAGAIN,
+				 "dpdk %s: other ports still have the device "
+				 "of a connection that is gone; poll them",
+				 spec->name);
 	else if (!agrees(&share->spec, spec))
 		return weir_fail(-EINVAL,
 				 "dpdk %s: is open with other keys; all its "
@@ -322,6 +340,7 @@ weir_dpdk_share_close(struct dpdk_dev *dev)
 
 	pthread_mutex_lock(&shares.lock);
 	queue_disown(share, dev->queue_id);
+	share->leaving -= dev->leaving;
 	weir_dpdk_pool_put(dev->tx_pool);
 	weir_dpdk_pool_put(dev->rx_pool);
 	if (--share->ports == 0)
@@ -410,6 +429,97 @@ bool
 weir_dpdk_share_probes(const struct dpdk_dev *dev)
 {
 	return dev->share->plan.how == DPDK_STEER_PROBED;
+}
+
+/* ---- the other end goes -------------------------------------------------------- */
+
+/* A port that does not answer for so long stands still, outside. */
+#define INSIDE_NS UINT64_C(100000000)
+
+bool
+weir_dpdk_share_enter(struct dpdk_dev *dev)
+{
+	struct dpdk_share *share = dev->share;
+
+	if (__builtin_expect(!share->has_roles, 1))
+		return true;
+	/* Sequentially consistent, both: either we see that it was parted
+	 * from, or who parts sees that we are inside. */
+	if (dev->inside++ == 0)
+		atomic_store(&share->queues[dev->queue_id].inside, true);
+	if (atomic_load(&share->parted) == dev->parted_seen)
+		return true;
+	weir_dpdk_share_leave(dev);
+	return false;
+}
+
+void
+weir_dpdk_share_leave(struct dpdk_dev *dev)
+{
+	if (__builtin_expect(!dev->share->has_roles, 1) || --dev->inside != 0)
+		return;
+	/* Release: what was done in the rings. */
+	atomic_store_explicit(&dev->share->queues[dev->queue_id].inside, false,
+			      memory_order_release);
+}
+
+void
+weir_dpdk_share_part(struct dpdk_dev *dev)
+{
+	struct dpdk_share *share = dev->share;
+	uint64_t end_ns = weir_clock_ns() + INSIDE_NS;
+
+	dev->parted_seen = atomic_fetch_add(&share->parted, 1) + 1;
+	for (uint16_t i = 0; i < share->spec.queues; i++)
+		while (i != dev->queue_id &&
+		       atomic_load(&share->queues[i].inside) &&
+		       weir_clock_ns() < end_ns)
+			sched_yield();
+}
+
+void
+weir_dpdk_share_resume(struct dpdk_dev *dev)
+{
+	dev->parted_seen = atomic_load(&dev->share->parted);
+	/* What waits there was said by the end that went: its goodbye, too. */
+	inbox_empty(dev->share->queues[dev->queue_id].inbox);
+}
+
+void
+weir_dpdk_share_retire(struct dpdk_dev *dev)
+{
+	pthread_mutex_lock(&shares.lock);
+	if (!dev->share->retired)
+		atomic_fetch_add(&dev->share->parted, 1);
+	dev->share->retired = true;
+	pthread_mutex_unlock(&shares.lock);
+}
+
+static bool
+is_alone(struct dpdk_share *share)
+{
+	bool alone;
+
+	pthread_mutex_lock(&shares.lock);
+	alone = share->ports == 1;
+	pthread_mutex_unlock(&shares.lock);
+	return alone;
+}
+
+bool
+weir_dpdk_share_is_last(struct dpdk_dev *dev, uint64_t end_ns)
+{
+	struct dpdk_share *share = dev->share;
+	bool last;
+
+	pthread_mutex_lock(&shares.lock);
+	share->leaving += !dev->leaving;
+	dev->leaving = true;
+	last = share->leaving == share->ports;
+	pthread_mutex_unlock(&shares.lock);
+	while (last && !is_alone(share) && weir_clock_ns() < end_ns)
+		sched_yield();
+	return last;
 }
 
 /* ---- frames ----------------------------------------------------------------- */

@@ -23,6 +23,10 @@
  * about neighbours go to all ports, each of which has a table of them; who
  * took them from the device answers.
  *
+ * A pair of two processes may go, and memif's driver then unmaps rings that a
+ * port is in. So each port says when it is in them (enter, leave), and none
+ * goes in once the device has been parted from (dpdk_parting.c).
+ *
  * Threads: open, close, start and claim on any, under one lock; the rest on
  * the thread that polls the port. Between ports: rings of many producers and
  * one consumer, and one word per queue for who may receive from it.
@@ -106,5 +110,37 @@ uint16_t weir_dpdk_share_take(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
 /* A burst from one of the queues that have no port, not yet sorted. */
 uint16_t weir_dpdk_share_visit(struct dpdk_dev *dev, struct rte_mbuf **mbufs,
 			       uint16_t count);
+
+/*
+ * The caller is going to use its queues, and has: nests. Costs next to nothing
+ * but on pairs of two processes.
+ *
+ * @return false: the device has been parted from since the caller looked last,
+ *         and is not to be touched; do not leave then.
+ */
+bool weir_dpdk_share_enter(struct dpdk_dev *dev);
+void weir_dpdk_share_leave(struct dpdk_dev *dev);
+
+/* No port goes in any more; returns when none is, 0.1 s at most. The caller
+ * itself still may. */
+void weir_dpdk_share_part(struct dpdk_dev *dev);
+
+/* The caller knows, and may go in again. Frames that others handed to it until
+ * now are dropped. */
+void weir_dpdk_share_resume(struct dpdk_dev *dev);
+
+/*
+ * The caller gives this device up, for a new one of that name: the others are
+ * to do so, too. Until they have, opening it is -EAGAIN.
+ */
+void weir_dpdk_share_retire(struct dpdk_dev *dev);
+
+/*
+ * The caller is about to close. Of several that are the last one waits until
+ * the others have, up to end_ns.
+ *
+ * @return true: the device goes with the caller.
+ */
+bool weir_dpdk_share_is_last(struct dpdk_dev *dev, uint64_t end_ns);
 
 #endif /* DPDK_SHARE_H */

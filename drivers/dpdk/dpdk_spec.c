@@ -227,10 +227,16 @@ read_queues(const struct weir_endpoint *ep, struct dpdk_dev_spec *spec)
 		rc = weir_endpoint_u64(ep, "queue", 0, QUEUE_MAX, &queue);
 	if (rc != 0)
 		return rc;
-	if ((queue != 0 || queues > 1) && dpdk_dev_is_pair(spec))
+	if ((queue != 0 || queues > 1) && spec->kind == DPDK_DEV_RING)
 		return weir_fail(-EINVAL,
-				 "dpdk: queue= and queues= are for networks; "
-				 "a pair has one queue, leave them out");
+				 "dpdk: queue= and queues= are for networks "
+				 "and pairs of two processes; net_ring has one "
+				 "queue, leave them out");
+	if (queue != 0 && queues == 0 && dpdk_dev_is_pair(spec))
+		return weir_fail(-EINVAL,
+				 "dpdk: queue=%u of how many? Both ends of a "
+				 "pair say queues=N",
+				 (unsigned int)queue);
 	if (queues != 0 && queue >= queues)
 		return weir_fail(-EINVAL,
 				 "dpdk: queue=%u is not one of queues=%u, "
