@@ -112,6 +112,7 @@ weir_wait_sleep(struct weir_wait *wait, int fd)
 {
 	struct pollfd fds[2] = { { .fd = fd, .events = POLLIN } };
 	uint64_t deadline_ns = wait->deadline_ns, port_ns;
+	int rc;
 
 	wait->turns = 0; /* look at the clock on the next turn */
 	/*
@@ -132,7 +133,12 @@ weir_wait_sleep(struct weir_wait *wait, int fd)
 			deadline_ns = port_ns;
 		fds[1] = (struct pollfd){ .fd = weir_port_fd(wait->port),
 					  .events = POLLIN };
-		return sleep_on(fds, 2, deadline_ns, WEIR_FOREVER);
+		rc = sleep_on(fds, 2, deadline_ns, WEIR_FOREVER);
+		/* What woke us is taken before the port is armed again, which
+		 * costs more than all else: the next try may find it. */
+		if (rc == WEIR_WAIT_AGAIN)
+			weir_port_poll(wait->port);
+		return rc;
 	}
 	return sleep_on(fds, 1, deadline_ns, fd < 0 ? NAP_NS : WEIR_FOREVER);
 }

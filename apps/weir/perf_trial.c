@@ -34,8 +34,10 @@
 #define BATCH_BYTES (BATCH_ROUNDS * 65536u)
 #define SINGLES_MAX 16384u
 
-/* With --sleep: far longer than it takes to fall asleep. */
-#define THINK_NS 30000u
+/* With --sleep: longer than it takes to fall asleep. Who polls a port looks
+ * for 64 turns at least, and a turn may be a system call of a microsecond. */
+#define THINK_NS        30000u
+#define THINK_POLLED_NS 150000u
 
 /* One-way messages between two looks at the clock. */
 #define CHUNK_BYTES    65536u
@@ -406,7 +408,10 @@ run_windows(struct progress *run)
 		(uint64_t)(WEIR_SLICE_NS * run->trial->ticks_per_ns);
 	if (args->sleep)
 		run->trial->self->page->gate.think_ticks =
-			(uint64_t)(THINK_NS * run->trial->ticks_per_ns);
+			(uint64_t)((run->trial->side->test.polled
+					    ? THINK_POLLED_NS
+					    : THINK_NS) *
+				   run->trial->ticks_per_ns);
 	if (rc == 0)
 		rc = weir_trial_probe(run->trial, &run->place);
 	if (rc == 0)
