@@ -397,6 +397,46 @@ what_is_held_arrives_when_the_fault_ends(void **state)
 	assert_int_equal(faults_of(&p->a).held, 0);
 }
 
+/* So many that leave at once, a packet each. */
+static void
+send_small(struct end *e, uint32_t count)
+{
+	struct weir_permit permit;
+	struct weir_slot slot;
+
+	for (uint32_t i = 0; i < count; i++) {
+		assert_int_equal(weir_tx_reserve_burst(e->tx, 8, &permit, 1),
+				 1);
+		assert_int_equal(weir_permit_alloc(&permit, 8, &slot), 0);
+		pattern_fill(slot.data, 8, i);
+		weir_slot_commit(&slot);
+	}
+	weir_tx_flush(e->tx);
+}
+
+/* Behind a hole, which is not repaired: b, who would do it, is not polled. */
+static void
+what_nobody_will_read_is_counted(void **state)
+{
+	struct pair *p = *state;
+	struct weir_link_stats stats;
+
+	ports_open(p, RING ",coalesce=off");
+	link_up(p, NULL);
+	fault(p, "loss=100%");
+	send_small(&p->b, 1);
+	must(weir_port_poll(p->a.port), "poll");
+	assert_int_equal(faults_of(&p->a).lost, 1);
+	fault(p, NULL);
+	send_small(&p->b, 5);
+	must(weir_port_poll(p->a.port), "poll");
+	weir_rx_destroy(p->a.rx);
+	p->a.rx = NULL;
+	must(weir_port_poll(p->a.port), "poll");
+	weir_link_stats(p->a.link, &stats, sizeof(stats));
+	assert_int_equal(stats.rx_unread, 5);
+}
+
 static void
 frames_held_are_bounded_and_the_rest_is_lost(void **state)
 {
@@ -1163,6 +1203,7 @@ main(void)
 		CASE(only_the_trailer_sees_what_the_sum_does_not),
 		CASE(rates_are_what_they_say),
 		CASE(what_is_held_arrives_when_the_fault_ends),
+		CASE(what_nobody_will_read_is_counted),
 		CASE(frames_held_are_bounded_and_the_rest_is_lost),
 		CASE(room_for_held_frames_is_promised),
 		CASE(a_port_closes_with_frames_held),
