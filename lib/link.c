@@ -75,7 +75,8 @@ config_defaults(const struct weir_driver *driver, struct weir_link_config *c)
 							: TX_CREDITS_DEFAULT;
 	c->tx_credits = round_up_pow2(c->tx_credits);
 	if (c->large_count == 0)
-		c->large_count = LARGE_COUNT_DEFAULT;
+		c->large_count = driver->large_count != 0 ? driver->large_count
+							  : LARGE_COUNT_DEFAULT;
 	if (c->access_mode == 0)
 		c->access_mode = ACCESS_MODE_DEFAULT;
 	if (c->connect_timeout_ns == 0)

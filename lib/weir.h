@@ -156,7 +156,7 @@ struct weir_link_config {
 				    0: 256 on shm links, else 1,024 */
 	uint32_t large_count; /**< K, buffers of msg_size_max per direction when
 				    it exceeds the largest small class, 1 to
-				    64; 0: 2 */
+				    64; 0: 4 on dpdk links, else 2 */
 	uint32_t access_mode; /**< shm listener: permission bits of its socket,
 				    e.g. 0660; 0: 0600 */
 	const char *access_group;    /**< shm listener: group of the socket; its

@@ -140,6 +140,7 @@ struct weir_driver {
 	uint32_t caps;           /**< enum weir_driver_caps */
 	uint32_t modes;          /**< bit (1 << enum weir_mode) */
 	uint32_t tx_credits;     /**< of a link that asks for none; 0: 1,024 */
+	uint32_t large_count;    /**< the same; 0: 2 */
 	const char *const *keys; /**< endpoint keys it knows, NULL-terminated;
 					"dev." stands for any key so begun */
 	size_t port_size;

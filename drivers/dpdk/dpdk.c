@@ -744,6 +744,7 @@ const struct weir_driver weir_driver_dpdk = {
 	.caps = WEIR_CAP_REMOTE | WEIR_CAP_PROCESS | WEIR_CAP_POLLED |
 		WEIR_CAP_MULTI_PRODUCER,
 	.modes = 1u << WEIR_MODE_BARE,
+	.large_count = DPDK_LARGE_DEFAULT,
 	.keys = dpdk_keys,
 	.port_size = sizeof(struct dpdk_port),
 	.listener_size = sizeof(struct dpdk_listener),

@@ -18,6 +18,13 @@
 
 #define DPDK_LARGE_MAX 64
 
+/*
+ * Buffers of a link that asks for none. A message keeps its place until the
+ * acknowledgement of its last packet is here, so with two the writer waits for
+ * a round trip after every other message (docs/performance.md).
+ */
+#define DPDK_LARGE_DEFAULT 4
+
 struct dpdk_large {
 	uint8_t *base; /* NULL: none */
 	size_t stride; /* buffer size, rounded up to pages */

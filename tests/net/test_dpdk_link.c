@@ -35,6 +35,9 @@
 #include "weir_dpdk.h"
 #include "weir_stats.h"
 
+/* Large places of a link that asks for no number of them (weir.h). */
+#define LARGE_DEFAULT 4
+
 #define RING       "dpdk:link-test,dev=net_ring"
 #define SECOND_NS  UINT64_C(1000000000)
 #define LIMIT_NS   (20 * SECOND_NS)
@@ -486,26 +489,27 @@ static void
 large_places_run_dry_before_credits(void **state)
 {
 	struct pair *p = *state;
-	struct weir_permit large[3], small;
+	struct weir_permit large[LARGE_DEFAULT + 1], small;
+	struct weir_permit *last = &large[LARGE_DEFAULT];
 	struct weir_slot slot;
 
 	link_up(p, NULL);
-	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, large, 3), 2);
-	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, &large[2], 1),
-			 0);
+	assert_int_equal(
+		weir_tx_reserve_burst(p->b.tx, 65536, large, LARGE_DEFAULT + 1),
+		LARGE_DEFAULT);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, last, 1), 0);
 	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 64, &small, 1), 1);
 	balance(p->b.tx);
 	/* A short message gives the large place back at once. */
 	assert_int_equal(weir_permit_alloc(&large[0], 64, &slot), 0);
-	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, &large[2], 1),
-			 1);
+	assert_int_equal(weir_tx_reserve_burst(p->b.tx, 65536, last, 1), 1);
 	balance(p->b.tx);
 	weir_slot_discard(&slot);
-	weir_permit_drop(&large[1]);
-	weir_permit_drop(&large[2]);
+	for (uint32_t i = 1; i <= LARGE_DEFAULT; i++)
+		weir_permit_drop(&large[i]);
 	weir_permit_drop(&small);
 	assert_int_equal(balance(p->b.tx).free, 1024);
-	assert_int_equal(balance(p->b.tx).classes[1].free, 2);
+	assert_int_equal(balance(p->b.tx).classes[1].free, LARGE_DEFAULT);
 }
 
 /* ---- ends -------------------------------------------------------------------------- */
