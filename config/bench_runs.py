@@ -25,6 +25,7 @@ HUGE_ENOUGH = 64  # free pages, for both sides' segments
 ROUNDS = 4000
 PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
 SWEEP = 40  # runs' time: each size is to be seen near, or far
+PRODUCERS_S = 4.5  # 20 rounds of four windows of 50 ms
 TRIES = 4  # further runs for a placement that was hardly seen
 PATIENCE_S = 30  # for a killed peer's other side
 
@@ -182,7 +183,10 @@ class Runs:
                 command = [word for word in command if word != "--edges"]
                 command += ["-s", "0,48,49,4Ki"]
         else:
-            command += ["-t", f"{self.seconds * 1000:.0f}ms"]
+            seconds = self.seconds
+            if "-P" in options or "--producers" in options:
+                seconds = seconds if self.short else max(seconds, PRODUCERS_S)
+            command += ["-t", f"{seconds * 1000:.0f}ms"]
         if self.short:
             command += ["-O", "20ms"]
         if kind == "load":
@@ -256,7 +260,7 @@ class Runs:
                               f"exit code {done.returncode}")
         report = json.loads(done.stdout)
         first = report["runs"][0] if "runs" in report else report
-        self.host = self.host or first["host"]
+        self.host = self.host or first.get("host")
         return report
 
     def loads(self):

@@ -426,9 +426,13 @@ measure(struct producers *all)
 	}
 	if (rc == 0 && atomic_load(&all->page->wrong) != 0)
 		rc = WEIR_EXIT_INTEGRITY;
-	if (rc == WEIR_EXIT_INTEGRITY)
+	if (rc == WEIR_EXIT_INTEGRITY && atomic_load(&all->page->wrong) != 0)
 		weir_tool_error("messages were lost or reordered; this is a "
 				"defect of the link");
+	else if (rc == WEIR_EXIT_INTEGRITY)
+		weir_tool_error("not all messages came within %u s; this is a "
+				"defect of the link",
+				(unsigned int)(PATIENCE_NS / 1000000000));
 	if (rc == 0 || rc == WEIR_EXIT_INTEGRITY)
 		print_all(all);
 	return rc;
