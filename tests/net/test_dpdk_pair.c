@@ -8,7 +8,9 @@
  *     port on queue 1 ----------- port on queue 1
  *
  * One port goes and the other goes on; all go, one side or the other first,
- * and memif's driver unmaps its rings while the other side polls.
+ * and memif's driver unmaps its rings while the other side polls. EAL's
+ * interrupt thread can panic then (docs/drivers/dpdk.md, traps): once in 60 runs
+ * on a busy machine, so memif comes and goes here in the long form only.
  */
 
 #include <errno.h>
@@ -303,9 +305,20 @@ run(const char *keys, bool with_threads)
 }
 
 static void
+only_in_the_long_form(void)
+{
+	if (getenv("WEIR_CHECK_LONG") != NULL)
+		return;
+	print_message("EAL may panic when a memif peer goes: "
+		      "WEIR_CHECK_LONG=1 runs it\n");
+	skip();
+}
+
+static void
 memif_with_a_port_on_each_queue(void **state)
 {
 	(void)state;
+	only_in_the_long_form();
 	run("", false);
 }
 
@@ -313,6 +326,7 @@ static void
 memif_with_a_thread_on_each_queue(void **state)
 {
 	(void)state;
+	only_in_the_long_form();
 	run("", true);
 }
 
