@@ -265,7 +265,7 @@ slot_index(const struct board_slot *slot)
 			  BOARD_SLOT);
 }
 
-/* Odd is in use. Release: what it is, before; pairs with weir_board_read(). */
+/* Odd is in use. Release: what it is, before; pairs with board_read(). */
 static void
 slot_flip(struct board_slot *slot)
 {

@@ -302,12 +302,17 @@ check_no_recovery(struct side *side)
 }
 
 /*
+ * A copy of an older repair that comes so late that it looks like the newer one
+ * makes all look lost that was sent between them: so many in one go.
+ */
+#define MISTAKEN 32
+
+/*
  * Each repair has its cause. Of what the wire lost, damaged or let others
  * overtake any copy is repaired once. What would have arrived by itself is sent
- * again by a probe, since a time-out struck it, or, rarely, where a copy of an
- * older repair came so late that it looked like the newer one. And a silence
- * that ends with a probe, or a probe and then a time-out, has something hurt in
- * it, a queue longer than a round trip, or a side that did not look.
+ * again by a probe, since a time-out struck it, or, rarely, by mistake. And a
+ * silence that ends with a probe, or a probe and then a time-out, has something
+ * hurt in it, a queue longer than a round trip, or a side that did not look.
  */
 static void
 check_economy(const struct side *side)
@@ -317,7 +322,7 @@ check_economy(const struct side *side)
 
 	if (side->world->crashed)
 		return;
-	if (side->needless > s->tlp + s->lost_rto + hurt / 8 + 8)
+	if (side->needless > s->tlp + s->lost_rto + hurt / 8 + MISTAKEN)
 		world_fail(side->world,
 			   "%c: %llu needless repairs of %llu, %llu were hurt",
 			   'A' + side->index,

@@ -28,11 +28,12 @@
 #define REPORT_S     60
 
 /* Seeds that have found a defect once: they run first, for ever. */
-static const uint64_t regressions[] = {
-	35,       473,      605,      3268,  4777,     11166,    225232,
-	3042935,  10904908, 13081201, 3537,  48187,    20981681, 21199906,
-	21233411, 21416177, 21479587, 48258, 31969142, 32514856, 50214880
-};
+static const uint64_t regressions[] = { 35,       473,      605,      3268,
+					4777,     11166,    225232,   3042935,
+					10904908, 13081201, 3537,     48187,
+					20981681, 21199906, 21233411, 21416177,
+					21479587, 48258,    31969142, 32514856,
+					50214880, 53391743 };
 
 #define REGRESSIONS (sizeof(regressions) / sizeof(regressions[0]))
 
