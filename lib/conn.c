@@ -886,9 +886,9 @@ burst_emit(struct weir_conn *conn, const struct tx_slot *slot,
 	out->type = slot->type;
 	out->sack_words = 0;
 	out->ect = conn->ect;
-	out->more = out->whole ? CONN_TX_ROW : CONN_TX_ASK;
 	out->whole = slot->flags == (WIRE_F_FIRST | WIRE_F_LAST) &&
 		     slot->type == WIRE_DATA;
+	out->more = out->whole ? CONN_TX_ROW : CONN_TX_ASK;
 	conn->ect_sent += conn->ect;
 	/* As needs_ack(). */
 	if (tx->nxt == conn->burst_end || tx->nxt == conn->burst_half ||
