@@ -456,6 +456,17 @@ static inline int weir_permit_alloc(struct weir_permit *permit, uint32_t len,
 				    struct weir_slot *slot);
 
 /**
+ * As weir_permit_alloc() for n permits of one half: slot i gets lens[i] bytes.
+ * n may be 0. Consumes the permits whatever the outcome; if one length does not
+ * fit, all that they held is given back and no slot is filled.
+ *
+ * @return 0; -EMSGSIZE a length is over its permit's size.
+ */
+static inline int weir_permit_alloc_burst(struct weir_permit *permits,
+					  const uint32_t *lens,
+					  struct weir_slot *slots, uint16_t n);
+
+/**
  * Publish the message as its bytes are now. Order of commit is order of
  * receipt. Never fails, never waits. Consumes the slot.
  */
@@ -463,8 +474,8 @@ static inline void weir_slot_commit(struct weir_slot *slot);
 
 /**
  * As weir_slot_commit() for n slots of one half, one after the other; n may be
- * 0. Where several threads share the half it is cheaper than single calls.
- * Consumes the slots.
+ * 0. On shm, and where several threads share the half, it is cheaper than
+ * single calls. Consumes the slots.
  */
 static inline void weir_slot_commit_burst(struct weir_slot *slots, uint16_t n);
 
@@ -570,6 +581,10 @@ WEIR_API int weir_rx_recv_wait(struct weir_rx *rx, uint64_t deadline_ns,
  * thread, any order, any time. Consumes the message.
  */
 static inline void weir_msg_release(struct weir_msg *msg);
+
+/** As weir_msg_release() for n messages, of whichever links; cheaper for
+ *  neighbours of the same one. n may be 0. Consumes the messages. */
+static inline void weir_msg_release_burst(struct weir_msg *msgs, uint16_t n);
 
 /** As weir_tx_cancel(), for weir_rx_recv_wait(). */
 WEIR_API void weir_rx_cancel(struct weir_rx *rx);

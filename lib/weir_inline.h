@@ -40,6 +40,11 @@ struct weir_tx_ops {
 	/** n > 0 slots in their order, with one claim. NULL: one by one. */
 	void (*commit_burst)(struct weir_tx *tx, const struct weir_slot *slots,
 			     uint16_t n);
+	/** n > 0 slots whose len is at most their permit's size: cannot fail.
+	 *  Fills data and cookie. NULL: one by one. */
+	void (*alloc_burst)(struct weir_tx *tx,
+			    const struct weir_permit *permits,
+			    struct weir_slot *slots, uint16_t n);
 };
 
 struct weir_rx_ops {
@@ -80,6 +85,9 @@ struct weir_rx {
 struct weir_store {
 	/** Any thread. */
 	void (*release)(struct weir_store *store, const struct weir_msg *msg);
+	/** n > 0 messages of this store. NULL: one by one. */
+	void (*release_burst)(struct weir_store *store,
+			      const struct weir_msg *msgs, uint16_t n);
 };
 
 /** Names the call and the mistake on stderr and aborts. */
@@ -175,6 +183,49 @@ weir_permit_alloc(struct weir_permit *permit, uint32_t len,
 	return 0;
 }
 
+/* gcc does not see that n permits were granted when n of them are used. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+static inline int
+weir_permit_alloc_burst(struct weir_permit *permits, const uint32_t *lens,
+			struct weir_slot *slots, uint16_t n)
+{
+	struct weir_tx *tx = n != 0 ? permits[0].tx : NULL;
+	bool fits = true;
+
+	if (n == 0)
+		return 0;
+	WEIR_DEMAND(tx != NULL, "weir_permit_alloc_burst",
+		    "permit was consumed");
+	WEIR_ENTER(tx, "weir_permit_alloc_burst");
+	for (uint16_t i = 0; i < n; i++) {
+		WEIR_DEMAND(permits[i].tx == tx, "weir_permit_alloc_burst",
+			    "permit was consumed, or is of another half");
+		fits &= lens[i] <= permits[i].size;
+		permits[i].tx = NULL;
+		slots[i].tx = tx;
+		slots[i].len = lens[i];
+	}
+	if (__builtin_expect(!fits, 0)) {
+		for (uint16_t i = 0; i < n; i++) {
+			tx->ops->drop(tx, &permits[i]);
+			slots[i].tx = NULL;
+		}
+	} else if (tx->ops->alloc_burst != NULL) {
+		tx->ops->alloc_burst(tx, permits, slots, n);
+	} else {
+		for (uint16_t i = 0; i < n; i++)
+			tx->ops->alloc(tx, &permits[i], lens[i], &slots[i]);
+	}
+	WEIR_LEAVE(tx);
+	return fits ? 0 : -EMSGSIZE;
+}
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
 static inline void
 weir_slot_commit(struct weir_slot *slot)
 {
@@ -263,6 +314,30 @@ weir_msg_release(struct weir_msg *msg)
 	WEIR_DEMAND(store != NULL, "weir_msg_release", "message was consumed");
 	msg->store = NULL;
 	store->release(store, msg);
+}
+
+static inline void
+weir_msg_release_burst(struct weir_msg *msgs, uint16_t n)
+{
+	uint16_t first = 0, end;
+
+	for (; first < n; first = end) {
+		struct weir_store *store = msgs[first].store;
+
+		end = first;
+		do {
+			WEIR_DEMAND(msgs[end].store != NULL,
+				    "weir_msg_release_burst",
+				    "message was consumed");
+			msgs[end++].store = NULL;
+		} while (end < n && msgs[end].store == store);
+		if (store->release_burst != NULL)
+			store->release_burst(store, &msgs[first],
+					     (uint16_t)(end - first));
+		else
+			for (uint16_t i = first; i < end; i++)
+				store->release(store, &msgs[i]);
+	}
 }
 
 #endif /* WEIR_INLINE_H */

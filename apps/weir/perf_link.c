@@ -13,6 +13,9 @@
  * is on its way any more. */
 #define SETTLE_NS 200000u
 
+/* Bytes of a message that shares cache lines with few others. */
+#define SMALL 64u
+
 /* A sleeping side: how soon it sees that its window is over, and how long it
  * waits for an answer. */
 #define GATE_NS   UINT64_C(1000000)
@@ -199,6 +202,16 @@ weir_perf_link_send(struct weir_perf_link *link)
 	return send_one(link, &none);
 }
 
+/* Small messages of a burst are filled first and then published, and given back
+ * when all are read. Others go out one by one: the peer reads one while the
+ * next is written, and the caches hold what is between the two. */
+static inline bool
+together(const struct weir_perf_link *link)
+{
+	return link->load.burst > 1 && link->load.size <= SMALL &&
+	       !link->polled;
+}
+
 int
 weir_perf_link_take(struct weir_perf_link *link)
 {
@@ -210,8 +223,11 @@ weir_perf_link_take(struct weir_perf_link *link)
 	rc = weir_rx_recv_burst(link->rx, msgs, (uint16_t)link->load.burst);
 	for (int i = 0; i < rc; i++) {
 		inspect(link, &msgs[i]);
-		weir_msg_release(&msgs[i]);
+		if (!together(link))
+			weir_msg_release(&msgs[i]);
 	}
+	if (rc > 0 && together(link))
+		weir_msg_release_burst(msgs, (uint16_t)rc);
 	return rc;
 }
 
@@ -377,12 +393,39 @@ link_echo(struct weir_load *load)
 	return rc < 0 ? rc : 0;
 }
 
+/* One after the other. */
+static inline void
+put_each(struct weir_perf_link *link, struct weir_permit *permits, int n)
+{
+	struct weir_slot slot;
+
+	for (int i = 0; i < n; i++) {
+		(void)weir_permit_alloc(&permits[i], link->load.size, &slot);
+		build(link, &slot);
+		weir_slot_commit(&slot);
+	}
+}
+
+/* With one call for each step of all. */
+static inline void
+put_together(struct weir_perf_link *link, struct weir_permit *permits, int n)
+{
+	struct weir_slot slots[WEIR_PERF_BURST_MAX];
+	uint32_t lens[WEIR_PERF_BURST_MAX];
+
+	for (int i = 0; i < n; i++)
+		lens[i] = link->load.size;
+	(void)weir_permit_alloc_burst(permits, lens, slots, (uint16_t)n);
+	for (int i = 0; i < n; i++)
+		build(link, &slots[i]);
+	weir_slot_commit_burst(slots, (uint16_t)n);
+}
+
 static int
 link_send(struct weir_load *load, uint32_t n)
 {
 	struct weir_perf_link *link = (struct weir_perf_link *)load;
 	struct weir_permit permits[WEIR_PERF_BURST_MAX];
-	struct weir_slot slot;
 	uint32_t left = n;
 
 	while (left > 0) {
@@ -391,11 +434,10 @@ link_send(struct weir_load *load, uint32_t n)
 
 		if (__builtin_expect(got < 0, 0))
 			return got;
-		for (int i = 0; i < got; i++) {
-			(void)weir_permit_alloc(&permits[i], load->size, &slot);
-			build(link, &slot);
-			weir_slot_commit(&slot);
-		}
+		if (together(link))
+			put_together(link, permits, got);
+		else
+			put_each(link, permits, got);
 		/* Transmits what was committed and takes in what came. */
 		if (weir_perf_link_poll(link) < 0)
 			return -ENODEV;

@@ -281,6 +281,9 @@ uint32_t weir_shm_orphan_flag(void);
 
 void weir_shm_release(struct weir_store *store, const struct weir_msg *msg);
 
+void weir_shm_release_burst(struct weir_store *store,
+			    const struct weir_msg *msgs, uint16_t n);
+
 /* The receive half is gone: free the session with its last handle. */
 void weir_shm_orphan(struct shm_session *session);
 

@@ -104,20 +104,32 @@ release_slowly(struct shm_session *s, uintptr_t cookie)
 		reap(flag);
 }
 
+/* Release, both: our reads of the body come before the return word, and that
+ * comes before the group word. Pairs with collect(). */
+static inline void
+return_body(struct shm_session *s, uintptr_t cookie)
+{
+	atomic_store_explicit(&s->returns[(uint16_t)cookie],
+			      (uint16_t)(cookie >> 16), memory_order_release);
+}
+
+static inline void
+tell_group(struct shm_session *s, uintptr_t cookie)
+{
+	atomic_store_explicit(&s->groups[(uint16_t)cookie / SHM_GROUP_SIZE],
+			      (uint32_t)(cookie >> 32), memory_order_release);
+}
+
 void
 weir_shm_release(struct weir_store *store, const struct weir_msg *msg)
 {
 	struct shm_session *s =
 		WEIR_CONTAINER_OF(store, struct shm_session, store);
 	uintptr_t cookie = msg->cookie;
-	uint32_t body = (uint16_t)cookie, flag = s->orphan_flag;
+	uint32_t flag = s->orphan_flag;
 
-	/* Release, both: our reads of the body come before the return word,
-	 * and that comes before the group word. Pairs with collect(). */
-	atomic_store_explicit(&s->returns[body], (uint16_t)(cookie >> 16),
-			      memory_order_release);
-	atomic_store_explicit(&s->groups[body / SHM_GROUP_SIZE],
-			      (uint32_t)(cookie >> 32), memory_order_release);
+	return_body(s, cookie);
+	tell_group(s, cookie);
 	if (__builtin_expect(s->fence, 0) ||
 	    __builtin_expect(weir_doorbell_wanted(&s->peer_tx->sleeping, false),
 			     0)) {
@@ -127,6 +139,31 @@ weir_shm_release(struct weir_store *store, const struct weir_msg *msg)
 	mark_done(s, cookie);
 	if (__builtin_expect(weir_doorbell_wanted(&flags[flag], false), 0))
 		reap(flag);
+}
+
+/*
+ * One group word for neighbours of a group, and one look whether the sender
+ * sleeps, for all: the last message is released as any other, and until its
+ * mark is made the session stays.
+ */
+void
+weir_shm_release_burst(struct weir_store *store, const struct weir_msg *msgs,
+		       uint16_t n)
+{
+	struct shm_session *s =
+		WEIR_CONTAINER_OF(store, struct shm_session, store);
+	uint32_t last = n - 1u;
+
+	for (uint32_t i = 0; i < last; i++) {
+		uintptr_t cookie = msgs[i].cookie;
+
+		return_body(s, cookie);
+		if ((uint16_t)cookie / SHM_GROUP_SIZE !=
+		    (uint16_t)msgs[i + 1].cookie / SHM_GROUP_SIZE)
+			tell_group(s, cookie);
+		mark_done(s, cookie);
+	}
+	weir_shm_release(store, &msgs[last]);
 }
 
 void

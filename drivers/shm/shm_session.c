@@ -76,6 +76,7 @@ session_alloc(void)
 		return NULL;
 	memset(s, 0, sizeof(*s));
 	s->store.release = weir_shm_release;
+	s->store.release_burst = weir_shm_release_burst;
 	s->orphan_flag = weir_shm_orphan_flag();
 	s->sock = s->pidfd = s->own.fd = s->address.fd = -1;
 	s->tx_bell = s->rx_bell = SHM_BELL_NONE;

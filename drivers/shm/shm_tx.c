@@ -17,6 +17,9 @@
  * they are written. */
 #define CLAIM_CELLS 16u
 
+/* The same at the end of a burst, at most. */
+#define CLAIM_BURST 32u
+
 /* Of a body; bounds what commit takes: 1,024 lines of 16 ns at worst. */
 #define CLAIM_BYTES 65536u
 
@@ -55,6 +58,49 @@ collect_group(struct shm_tx *st, uint32_t group)
 	}
 	st->out_map[group] = out & ~back;
 	bodies_free(st, group, back);
+}
+
+/* n bits of a word, from bit `first` on. */
+static inline uint64_t
+bits_from(uint32_t first, uint32_t n)
+{
+	return (n < SHM_GROUP_SIZE ? (UINT64_C(1) << n) - 1 : UINT64_MAX)
+	       << first;
+}
+
+/* Of n cells from `first` on, those in the same word of a bitmap and before
+ * the end of the ring. */
+static inline uint32_t
+cells_run(const struct shm_tx *st, uint32_t first, uint32_t n)
+{
+	uint32_t left = SHM_GROUP_SIZE - first % SHM_GROUP_SIZE;
+
+	if (left > st->mask + 1 - first)
+		left = st->mask + 1 - first;
+	return n < left ? n : left;
+}
+
+/*
+ * The cells that the next messages want, n at most, as far as they have come
+ * back one after the other: one line of return words for 32 of them, and no
+ * look at the group words. The usual case: a receiver that keeps the order.
+ */
+static void
+collect_next(struct shm_tx *st, uint32_t n)
+{
+	uint32_t at = (uint32_t)st->cursor & st->mask, back = 0;
+	uint32_t group = at / SHM_GROUP_SIZE;
+	uint64_t bits;
+
+	n = cells_run(st, at, n);
+	/* Acquire: as in collect_group(). */
+	while (back < n && atomic_load_explicit(&st->returns[at + back],
+						memory_order_acquire) ==
+				   st->generation[at + back])
+		back++;
+	bits = bits_from(at % SHM_GROUP_SIZE, back) & st->out_map[group];
+	st->out_map[group] &= ~bits;
+	bodies_free(st, group, bits);
 }
 
 /* all: also groups whose word has not changed. A word is the number of the
@@ -152,8 +198,12 @@ reserve_slowly(struct shm_tx *st, unsigned int k, struct weir_permit *permits,
 		weir_shm_tx_awake(st);
 	if (atomic_load_explicit(&st->peer->gone, memory_order_relaxed) != 0)
 		return weir_shm_peer_gone(st);
-	if (shm_room_of(st, k) < n)
-		weir_shm_collect(st, false);
+	if (shm_room_of(st, k) < n) {
+		if (n > 1)
+			collect_next(st, n);
+		if (shm_room_of(st, k) < n)
+			weir_shm_collect(st, false);
+	}
 	room = shm_room_of(st, k);
 	if (room == 0) {
 		count_wait(st, k);
@@ -270,6 +320,64 @@ weir_shm_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 	slot->data = st->cells[body].data;
 }
 
+/* The next cells in a row, as many of n as are free and in one word. */
+static inline uint32_t
+take_cells(struct shm_tx *st, uint32_t n)
+{
+	uint32_t at = (uint32_t)st->cursor & st->mask;
+	uint64_t *word = &st->free_map[at / SHM_GROUP_SIZE];
+	uint64_t bits;
+
+	n = cells_run(st, at, n);
+	bits = bits_from(at % SHM_GROUP_SIZE, n);
+	if (__builtin_expect((*word & bits) != bits, 0))
+		return 0;
+	*word &= ~bits;
+	st->cursor += n;
+	return n;
+}
+
+static inline bool
+all_small(const struct shm_tx *st, const struct weir_permit *permits,
+	  const struct weir_slot *slots, uint32_t n)
+{
+	uint32_t pledged = 0, longest = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		pledged |= permits[i].cookie;
+		longest = slots[i].len > longest ? slots[i].len : longest;
+	}
+	return pledged == 0 && longest <= st->class_size[0];
+}
+
+void
+weir_shm_alloc_burst(struct weir_tx *tx, const struct weir_permit *permits,
+		     struct weir_slot *slots, uint16_t n)
+{
+	struct shm_tx *st = shm_tx_of(tx);
+	bool small = all_small(st, permits, slots, n);
+
+	/* What commit will look at, far away until then. */
+	if (st->free_credits < CLAIM_BURST)
+		__builtin_prefetch((const void *)&st->returns[(st->cursor + n) &
+							      st->mask]);
+	for (uint32_t done = 0, run; done < n;) {
+		uint32_t at = (uint32_t)st->cursor & st->mask;
+
+		run = small ? take_cells(st, n - done) : 0;
+		for (uint32_t i = 0; i < run; i++) {
+			slots[done + i].cookie = at + i;
+			slots[done + i].data = st->cells[at + i].data;
+		}
+		done += run;
+		if (__builtin_expect(run == 0, 0)) {
+			weir_shm_alloc(tx, &permits[done], slots[done].len,
+				       &slots[done]);
+			done++;
+		}
+	}
+}
+
 /* ---- commit ------------------------------------------------------------------- */
 
 /*
@@ -288,6 +396,8 @@ weir_shm_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 static void
 claim_ahead(struct shm_tx *st)
 {
+	if (st->free_credits < CLAIM_CELLS)
+		collect_next(st, SHM_GROUP_SIZE);
 	if (st->free_credits < CLAIM_CELLS)
 		return;
 	for (uint64_t i = 0; i < CLAIM_CELLS; i++)
@@ -332,10 +442,16 @@ claim(struct shm_tx *st, uint32_t body, uint32_t len)
 }
 
 static __attribute__((cold, noinline)) void
-ring_and_claim(struct shm_tx *st, uint32_t body, uint32_t len)
+ring(struct shm_tx *st)
 {
 	st->doorbells++;
 	weir_shm_bell_ring(st->peer_bell);
+}
+
+static __attribute__((cold, noinline)) void
+ring_and_claim(struct shm_tx *st, uint32_t body, uint32_t len)
+{
+	ring(st);
 	claim(st, body, len);
 }
 
@@ -349,10 +465,9 @@ ring_and_claim(struct shm_tx *st, uint32_t body, uint32_t len)
  *   that is not older than seq - N. The receiver reads headers in order, and
  *   we have acquired that one's return.
  */
-void
-weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
+static inline void
+publish_one(struct shm_tx *st, const struct weir_slot *slot)
 {
-	struct shm_tx *st = shm_tx_of(tx);
 	uint64_t seq = st->seq;
 	uint32_t body = (uint32_t)slot->cookie, len = slot->len;
 	struct shm_cell *cell = &st->cells[seq & st->mask];
@@ -367,11 +482,91 @@ weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
 			      memory_order_release);
 	st->seq = seq + 1;
 	st->payload_bytes += len;
+}
+
+void
+weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot)
+{
+	struct shm_tx *st = shm_tx_of(tx);
+	uint32_t body = (uint32_t)slot->cookie, len = slot->len;
+
+	publish_one(st, slot);
 	if (__builtin_expect(
 		    weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))
 		ring_and_claim(st, body, len);
 	else if (st->seq % CLAIM_CELLS == 0 || body > st->mask)
 		claim(st, body, len);
+}
+
+/* Small messages that lie behind their headers, as many of n as follow each
+ * other in the ring. @return how many; 0 the first one does not. */
+static inline uint32_t
+publish_cells(struct shm_tx *st, const struct weir_slot *slots, uint32_t n)
+{
+	uint32_t at = (uint32_t)st->seq & st->mask, i;
+	uint64_t number = (st->seq + 1) << 32, bytes = 0;
+	uint16_t *generation = &st->generation[at];
+	struct shm_cell *cell = &st->cells[at];
+
+	n = cells_run(st, at, n);
+	for (i = 0; i < n && slots[i].cookie == at + i; i++) {
+		atomic_store_explicit(&cell[i].body, at + i,
+				      memory_order_relaxed);
+		atomic_store_explicit(&cell[i].generation, ++generation[i],
+				      memory_order_relaxed);
+		/* Release: as in publish_one(). */
+		atomic_store_explicit(&cell[i].word, number | slots[i].len,
+				      memory_order_release);
+		number += UINT64_C(1) << 32;
+		bytes += slots[i].len;
+	}
+	if (i != 0)
+		st->out_map[at / SHM_GROUP_SIZE] |=
+			bits_from(at % SHM_GROUP_SIZE, i);
+	st->seq += i;
+	st->payload_bytes += bytes;
+	return i;
+}
+
+/* The cells of the next burst if this one had n, see claim_ahead(): fewer at
+ * once than there overlap less. */
+static inline void
+claim_burst(struct shm_tx *st, uint32_t n)
+{
+	uint32_t at = (uint32_t)st->seq & st->mask;
+
+	if (n < CLAIM_CELLS && st->seq % CLAIM_CELLS >= n)
+		return;
+	n = n < CLAIM_CELLS ? CLAIM_CELLS : n < CLAIM_BURST ? n : CLAIM_BURST;
+	if (st->free_credits < n)
+		collect_next(st, n);
+	if (st->free_credits < n)
+		return;
+	n = n < st->mask + 1 - at ? n : st->mask + 1 - at;
+	for (uint32_t i = 0; i < n; i++)
+		atomic_store_explicit(&st->cells[at + i].claim, 0,
+				      memory_order_relaxed);
+}
+
+/* A sleeper is rung once, after the last one. */
+void
+weir_shm_commit_burst(struct weir_tx *tx, const struct weir_slot *slots,
+		      uint16_t n)
+{
+	struct shm_tx *st = shm_tx_of(tx);
+	uint32_t run;
+
+	for (uint32_t done = 0; done < n; done += run) {
+		run = publish_cells(st, &slots[done], n - done);
+		if (__builtin_expect(run == 0, 0)) {
+			publish_one(st, &slots[done]);
+			run = 1;
+		}
+	}
+	if (__builtin_expect(
+		    weir_doorbell_wanted(&st->peer->sleeping, st->fence), 0))
+		ring(st);
+	claim_burst(st, n);
 }
 
 void

@@ -38,6 +38,10 @@ void weir_shm_drop(struct weir_tx *tx, const struct weir_permit *permit);
 void weir_shm_alloc(struct weir_tx *tx, const struct weir_permit *permit,
 		    uint32_t len, struct weir_slot *slot);
 void weir_shm_commit(struct weir_tx *tx, const struct weir_slot *slot);
+void weir_shm_alloc_burst(struct weir_tx *tx, const struct weir_permit *permits,
+			  struct weir_slot *slots, uint16_t n);
+void weir_shm_commit_burst(struct weir_tx *tx, const struct weir_slot *slots,
+			   uint16_t n);
 void weir_shm_discard(struct weir_tx *tx, const struct weir_slot *slot);
 void weir_shm_flush(struct weir_tx *tx);
 

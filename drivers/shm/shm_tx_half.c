@@ -156,6 +156,8 @@ const struct weir_tx_ops weir_shm_tx_ops = {
 	.wake = shm_tx_wake,
 	.stats = shm_tx_stats,
 	.destroy = shm_tx_destroy,
+	.commit_burst = weir_shm_commit_burst,
+	.alloc_burst = weir_shm_alloc_burst,
 };
 
 /* ---- before the link is up ----------------------------------------------------- */
@@ -234,6 +236,8 @@ const struct weir_tx_ops weir_shm_tx_ops_early = {
 	.wake = shm_tx_wake,
 	.stats = shm_tx_stats,
 	.destroy = shm_tx_destroy,
+	.commit_burst = weir_shm_commit_burst,
+	.alloc_burst = weir_shm_alloc_burst,
 };
 
 /* ---- set-up --------------------------------------------------------------------- */

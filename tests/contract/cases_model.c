@@ -98,6 +98,43 @@ do_alloc(struct model *m)
 	m->slot_count++;
 }
 
+/* All permits, of which one may be too small for what is asked. */
+static void
+do_alloc_burst(struct model *m)
+{
+	uint32_t n = m->permit_count, lens[MODEL_PERMITS];
+	bool fits = draw(m, 8) != 0;
+
+	if (n == 0 || m->slot_count + n > MODEL_SLOTS)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		lens[i] = (uint32_t)draw(m, m->permits[i].size + UINT64_C(1));
+	if (!fits)
+		lens[n / 2] = m->permits[n / 2].size + 1;
+	assert_int_equal(weir_permit_alloc_burst(m->permits, lens,
+						 &m->slots[m->slot_count],
+						 (uint16_t)n),
+			 fits ? 0 : -EMSGSIZE);
+	m->permit_count = 0;
+	m->slot_count += fits ? n : 0;
+}
+
+static void
+do_commit_burst(struct model *m)
+{
+	if (m->sent - m->received + m->slot_count > 4096)
+		return;
+	for (uint32_t i = 0; i < m->slot_count; i++) {
+		struct weir_slot *slot = &m->slots[i];
+
+		pattern_fill(slot->data, slot->len,
+			     pattern_seed(SEED, m->sent));
+		m->lens[m->sent++ % 4096] = slot->len;
+	}
+	weir_slot_commit_burst(m->slots, (uint16_t)m->slot_count);
+	m->slot_count = 0;
+}
+
 static void
 do_commit(struct model *m)
 {
@@ -165,10 +202,14 @@ random_step(struct model *m)
 		do_reserve(m);
 	else if (what < 42)
 		do_drop(m);
-	else if (what < 65)
+	else if (what < 61)
 		do_alloc(m);
-	else if (what < 90)
+	else if (what < 65)
+		do_alloc_burst(m);
+	else if (what < 86)
 		do_commit(m);
+	else if (what < 90)
+		do_commit_burst(m);
 	else if (what < 96)
 		do_discard(m);
 	else

@@ -189,6 +189,48 @@ a_burst_is_committed_in_its_order(void **state)
 	all_back(f);
 }
 
+/* verifies link.tx.alloc.limits: of several at once each slot has its length;
+ * one that is too long fails them all, and all is given back */
+static void
+a_burst_of_allocs_is_all_or_none(void **state)
+{
+	struct fixture *f = link_up(state, NULL);
+	struct weir_permit p[12];
+	struct weir_slot s[12];
+	uint32_t lens[12];
+
+	for (uint64_t round = 0; round < repeats(f, 40); round++) {
+		for (uint32_t i = 0; i < 12; i++) {
+			take_permit(f, i % 4 == 3 ? 600 : 48, &p[i]);
+			lens[i] = i % 4 == 3 ? 600 - i : 4 * i;
+		}
+		assert_int_equal(weir_permit_alloc_burst(p, lens, s, 0), 0);
+		assert_non_null(p[0].tx);
+		lens[7] = round % 2 == 0 ? 601 : 600;
+		assert_int_equal(weir_permit_alloc_burst(p, lens, s, 12),
+				 round % 2 == 0 ? -EMSGSIZE : 0);
+		audit(f);
+		for (uint32_t i = 0; i < 12; i++) {
+			assert_null(p[i].tx);
+			if (round % 2 == 0) {
+				assert_null(s[i].tx);
+				continue;
+			}
+			assert_int_equal(s[i].len, lens[i]);
+			pattern_fill(s[i].data, lens[i],
+				     pattern_seed(round, i));
+		}
+		if (round % 2 == 0)
+			continue;
+		weir_slot_commit_burst(s, 12);
+		weir_tx_flush(f->tx);
+		for (uint32_t i = 0; i < 12; i++)
+			peer_do(f->b, STEP_RECV, .n = 1, .size = lens[i],
+				.seed = round, .k = i);
+	}
+	all_back(f);
+}
+
 /* verifies link.tx.discard: between two commits, unseen */
 static void
 a_discard_between_commits_is_unseen(void **state)
@@ -509,6 +551,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(neighbouring_slots_do_not_overlap),
 	cmocka_unit_test(slots_are_aligned_and_stay_where_they_are),
 	cmocka_unit_test(a_burst_is_committed_in_its_order),
+	cmocka_unit_test(a_burst_of_allocs_is_all_or_none),
 	cmocka_unit_test(a_discard_between_commits_is_unseen),
 	cmocka_unit_test(discards_leak_nothing),
 	cmocka_unit_test(commit_never_waits_for_the_receiver),

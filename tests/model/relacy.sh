@@ -30,7 +30,7 @@ python3 translate.py ../../.. "$work" >"$work/defects" || exit 1
 g++ -std=gnu++20 -O1 -w -fpermissive -fno-sized-deallocation \
 	-I"$work" -I. -I../../../lib ring.cpp -o "$work/ring" || exit 1
 
-for test in publish hold returns close abort orphan-order orphan doorbell \
+for test in publish bursts hold returns close abort orphan-order orphan doorbell \
 	doorbell-fence close-asleep abort-asleep several several-bursts several-asleep \
 	several-close; do
 	verdict=holds

@@ -114,6 +114,51 @@ walk_alloc(struct walk *w)
 	w->slot_count++;
 }
 
+/* All permits become slots at once; small ones often, so that they lie in
+ * cells in a row. Sometimes one length is too long for its permit. */
+static void
+walk_alloc_burst(struct walk *w)
+{
+	uint32_t n = w->permit_count, lens[32];
+	bool tiny = draw(w, 2) == 0, fits = draw(w, 16) != 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		lens[i] = draw_size(w) % (w->permits[i].size + 1) %
+			  (tiny ? 49 : UINT32_MAX);
+	if (n > 0 && !fits)
+		lens[n - 1] = w->permits[n - 1].size + 1;
+	w->permit_count = 0;
+	assert_int_equal(weir_permit_alloc_burst(w->permits, lens,
+						 &w->slots[w->slot_count],
+						 (uint16_t)n),
+			 fits || n == 0 ? 0 : -EMSGSIZE);
+	for (uint32_t i = 0; i < n; i++) {
+		struct weir_slot *slot = &w->slots[w->slot_count];
+
+		assert_null(w->permits[i].tx);
+		if (!fits) {
+			assert_null(slot[i].tx);
+			continue;
+		}
+		assert_int_equal(slot->len, lens[i]);
+		w->numbers[w->slot_count] = w->made++;
+		fill(slot->data, slot->len, w->numbers[w->slot_count++]);
+	}
+}
+
+/* The last ones, as many as may be; those before them stay open. */
+static void
+walk_commit_burst(struct walk *w)
+{
+	uint32_t n = draw(w, w->slot_count + 1);
+	uint32_t first = w->slot_count - n;
+
+	for (uint32_t i = 0; i < n; i++)
+		w->expected[w->committed++ % 4096] = w->numbers[first + i];
+	weir_slot_commit_burst(&w->slots[first], (uint16_t)n);
+	w->slot_count = first;
+}
+
 static void
 walk_commit(struct walk *w)
 {
@@ -151,6 +196,40 @@ walk_recv(struct walk *w)
 }
 
 static void
+walk_recv_burst(struct walk *w)
+{
+	uint32_t n = draw(w, 64 - w->held_count + 1), there;
+	int rc;
+
+	there = (uint32_t)(w->committed - w->received);
+	rc = weir_rx_recv_burst(w->p.b_rx, &w->held[w->held_count],
+				(uint16_t)n);
+	assert_int_equal(rc, n < there ? n : there);
+	for (int i = 0; i < rc; i++, w->held_count++) {
+		w->held_numbers[w->held_count] =
+			w->expected[w->received++ % 4096];
+		assert_true(intact(&w->held[w->held_count],
+				   w->held_numbers[w->held_count]));
+	}
+}
+
+/* The last ones, as many as may be. */
+static void
+walk_release_burst(struct walk *w)
+{
+	uint32_t n = draw(w, w->held_count + 1);
+	uint32_t first = w->held_count - n;
+
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(intact(&w->held[first + i],
+				   w->held_numbers[first + i]));
+	weir_msg_release_burst(&w->held[first], (uint16_t)n);
+	for (uint32_t i = 0; i < n; i++)
+		assert_null(w->held[first + i].store);
+	w->held_count = first;
+}
+
+static void
 walk_release(struct walk *w)
 {
 	uint32_t i;
@@ -170,9 +249,11 @@ static void
 identities_hold_after_every_step(void **state)
 {
 	static void (*const steps[])(struct walk *) = {
-		walk_reserve, walk_alloc,   walk_alloc, walk_commit,
-		walk_commit,  walk_recv,    walk_recv,  walk_release,
-		walk_release, walk_reserve,
+		walk_reserve,    walk_alloc,         walk_alloc,
+		walk_commit,     walk_commit,        walk_recv,
+		walk_recv,       walk_release,       walk_release,
+		walk_reserve,    walk_alloc_burst,   walk_commit_burst,
+		walk_recv_burst, walk_release_burst,
 	};
 	struct walk *w = calloc(1, sizeof(*w));
 	struct weir_tx_stats t;

@@ -202,6 +202,7 @@ struct lane : rl::test_suite<derived, threads> {
 			to.track[i].done.store(0, rl::mo_relaxed, $);
 		}
 		to.store.release = weir_shm_release;
+		to.store.release_burst = weir_shm_release_burst;
 		to.returns = receiver.returns;
 		to.groups = receiver.groups;
 		to.peer_tx = &sender.tx;
@@ -229,6 +230,41 @@ struct lane : rl::test_suite<derived, threads> {
 		bytes[slot.cookie]($) = ++sent;
 		weir_shm_commit(&st.tx, &slot);
 		return true;
+	}
+	// Up to two, with one call for each step. @return how many.
+	unsigned send_burst(unsigned n)
+	{
+		weir_permit permits[2] = {};
+		weir_slot slots[2] = {};
+		int rc = weir_shm_reserve(&st.tx, 8, permits, n < 2 ? n : 2);
+
+		RL_ASSERT(rc >= 0);
+		if (rc == 0) {
+			rl::yield(1, $);
+			return 0;
+		}
+		slots[0].len = slots[1].len = 8;
+		weir_shm_alloc_burst(&st.tx, permits, slots, (uint16_t)rc);
+		for (int i = 0; i < rc; i++)
+			bytes[slots[i].cookie]($) = ++sent;
+		weir_shm_commit_burst(&st.tx, slots, (uint16_t)rc);
+		return (unsigned)rc;
+	}
+	unsigned receive_burst()
+	{
+		weir_msg msgs[2] = {};
+		int rc = shm_recv(&sr.rx, msgs, 2);
+
+		RL_ASSERT(rc >= 0);
+		if (rc == 0) {
+			rl::yield(1, $);
+			return 0;
+		}
+		for (int i = 0; i < rc; i++)
+			read(msgs[i], ++received);
+		RL_ASSERT(alive($) == 1);
+		weir_shm_release_burst(msgs[0].store, msgs, (uint16_t)rc);
+		return (unsigned)rc;
 	}
 	void send()
 	{
@@ -286,6 +322,15 @@ struct publish : lane<publish, 2> {
 				send();
 		else
 			receive_and_release(5);
+	}
+};
+
+// The same by the burst.
+struct bursts : lane<bursts, 2> {
+	void thread(unsigned i)
+	{
+		for (unsigned n = 0; n < 6;)
+			n += i == 0 ? send_burst(6 - n) : receive_burst();
 	}
 };
 
@@ -436,6 +481,7 @@ static const struct {
 	bool (*run)(rl::iteration_t);
 } tests[] = {
 	{ "publish", false, run<publish> },
+	{ "bursts", false, run<bursts> },
 	{ "hold", false, run<hold> },
 	{ "returns", false, run<returns> },
 	{ "close", false, run<ending<false, false>> },
