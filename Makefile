@@ -85,7 +85,7 @@ kill-matrix:
 	@config/setup.sh build-kill -Dbuildtype=release -Ddpdk=disabled \
 		-Dtool=disabled -Dman=disabled
 	@ninja -C build-kill tests/kill/kill_matrix >build-kill/ninja.txt
-	@build-kill/tests/kill/kill_matrix --all
+	@build-kill/tests/kill/kill_matrix --all --jobs $$(nproc)
 
 # What weir is compared with is no condition: the report says what is missing.
 # Some goals are judged by tests that count.

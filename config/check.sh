@@ -126,7 +126,7 @@ if [ "$long" = yes ] && [ -x build-gcc/tests/kill/kill_matrix ]; then
 	say "kills"
 	WEIR_KILLS=5000 build-gcc/tests/kill/test_shm_kill ||
 		failures+=("a random kill was not survived")
-	build-gcc/tests/kill/kill_matrix --all ||
+	build-gcc/tests/kill/kill_matrix --all --jobs "$(nproc)" ||
 		failures+=("the crash matrix, or it cannot be run here")
 fi
 if [ "$long" = yes ]; then

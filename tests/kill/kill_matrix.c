@@ -4,11 +4,12 @@
  * path, on both sides of a link, and what the survivor makes of it.
  *
  *     kill_matrix [--all | --kills N] [--only TEXT] [--at INSTRUCTION]
+ *                 [--jobs N]
  *
- * --all kills at every instruction; otherwise at N of each operation and side,
- * evenly, from a start that changes with the clock, and the send half is one
- * that several threads may use for every other operation, by turns. A failure
- * prints the line that repeats it.
+ * --all kills at every instruction (see route_worth() about long loops);
+ * otherwise at N of each operation and side, evenly, from a start that changes
+ * with the clock, and of the kinds of links and the sizes each operation gets
+ * some, by turns. A failure prints the line that repeats it.
  */
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,9 +51,10 @@ struct kill_case {
 	unsigned int number; /* of op */
 	uint32_t size;
 	bool victim_listens;
-	bool shared; /* its send half is one for several threads */
+	const struct kind *kind;
 	uint64_t instruction;
 	int64_t executed;
+	struct route route; /* of the first */
 	unsigned int wrong;
 };
 
@@ -61,21 +64,35 @@ struct survivor {
 	uint64_t give_up_ns;
 };
 
-static const struct weir_link_config plain = {
-	.size = sizeof(plain),
-	.tx_credits = CREDITS,
-	.msg_size_max = LARGE,
+/* How the link of the two is made. */
+struct kind {
+	const char *name;
+	const char *keys; /* of both endpoints */
+	uint64_t flags;   /* of the victim's config */
+	bool handed;      /* by a socketpair, both ends given */
 };
 
-static const struct weir_link_config shared = {
-	.size = sizeof(shared),
-	.tx_credits = CREDITS,
-	.msg_size_max = LARGE,
-	.flags = WEIR_LINK_MULTI_PRODUCER,
+static const struct kind kinds[] = {
+	{ "", "", 0, false },
+	{ "/shared", "", WEIR_LINK_MULTI_PRODUCER, false },
+	{ "/trust=none", ",trust=none", 0, false },
+	{ "/fd=", "", 0, true },
 };
+
+enum {
+	PLAIN,
+	SHARED, /* the send half is one for several threads */
+	DISTRUSTFUL,
+	HANDED,
+	KINDS,
+};
+
+static const uint32_t sizes[] = { SMALL, LARGE, HUGE };
+
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
 static struct blackbox *box;
-static char name[64], endpoint[80];
+static char name[64];
 
 struct title {
 	char text[96];
@@ -87,8 +104,7 @@ title(const struct kill_case *k)
 	struct title t;
 
 	snprintf(t.text, sizeof(t.text), "%s/%u/%s%s", k->op->name, k->size,
-		 k->victim_listens ? "listener" : "connector",
-		 k->shared ? "/shared" : "");
+		 k->victim_listens ? "listener" : "connector", k->kind->name);
 	return t;
 }
 
@@ -335,31 +351,92 @@ leave(struct kill_case *k, struct survivor *s, int fds)
 
 /* ---- one kill -------------------------------------------------------------------- */
 
-static pid_t
-start_victim(const struct kill_case *k)
+/* Where the two meet. */
+struct place {
+	char victims[80], survivors[80]; /* endpoints */
+	int ends[2];                     /* of a socketpair, or -1 */
+};
+
+static int
+find_place(const struct kill_case *k, struct place *p)
 {
+	p->ends[0] = p->ends[1] = -1;
+	snprintf(p->victims, sizeof(p->victims), "shm:%s%s", name,
+		 k->kind->keys);
+	memcpy(p->survivors, p->victims, sizeof(p->survivors));
+	if (!k->kind->handed)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->ends) != 0)
+		return -1;
+	snprintf(p->victims, sizeof(p->victims), "shm:,fd=%d", p->ends[0]);
+	snprintf(p->survivors, sizeof(p->survivors), "shm:,fd=%d", p->ends[1]);
+	return 0;
+}
+
+static void
+close_end(int end)
+{
+	if (end >= 0)
+		close(end);
+}
+
+static struct weir_link_config
+config_of(const struct kill_case *k, uint64_t flags)
+{
+	return (struct weir_link_config){
+		.size = sizeof(struct weir_link_config),
+		.tx_credits = CREDITS,
+		.msg_size_max = k->size > LARGE ? k->size : LARGE,
+		.flags = flags,
+	};
+}
+
+static pid_t
+start_victim(const struct kill_case *k, const struct place *p)
+{
+	struct weir_link_config config = config_of(k, k->kind->flags);
 	pid_t pid;
 
 	memset((void *)box, 0, sizeof(*box));
 	fflush(stdout);
 	pid = fork();
-	if (pid == 0)
-		victim_run(k->op, k->size, endpoint,
-			   k->shared ? &shared : &plain, k->victim_listens,
-			   box);
+	if (pid == 0) {
+		close_end(p->ends[1]);
+		victim_run(k->op, k->size, p->victims, &config,
+			   k->victim_listens, box);
+	}
+	/* Who keeps an end of it keeps it from hanging up. */
+	close_end(p->ends[0]);
 	return pid;
+}
+
+static void
+step_over_and_kill(struct kill_case *k, struct survivor *s, pid_t pid)
+{
+	int status;
+
+	if (step_until_ready(pid) != 0) {
+		complain(k, "the victim ended before its turn", 0);
+		return;
+	}
+	take_posture(k, s);
+	k->executed = step_and_kill(pid, &box->mark, k->instruction, &k->route,
+				    &status);
+	expect(k, k->executed >= 0, "the victim ended by itself", status);
 }
 
 static void
 one_kill(struct kill_case *k)
 {
+	struct weir_link_config config = config_of(k, 0);
 	struct survivor s = { .give_up_ns = 0 };
-	int status, fds = fds_open();
-	pid_t pid = start_victim(k);
+	int fds = fds_open();
+	struct place p;
+	pid_t pid = find_place(k, &p) == 0 ? start_victim(k, &p) : -1;
 
 	k->executed = -1;
 	if (pid < 0 ||
-	    side_open(&s.side, endpoint, &plain, !k->victim_listens) != 0) {
+	    side_open(&s.side, p.survivors, &config, !k->victim_listens) != 0) {
 		complain(k, "there is no link", errno);
 		if (pid > 0 && kill(pid, SIGKILL) == 0)
 			waitpid(pid, NULL, 0);
@@ -367,15 +444,7 @@ one_kill(struct kill_case *k)
 	}
 	while (s.side.sent < INBOUND && side_send(&s.side, k->size) == 1)
 		;
-	if (step_until_ready(pid) != 0) {
-		complain(k, "the victim ended before its turn", 0);
-	} else {
-		take_posture(k, &s);
-		k->executed =
-			step_and_kill(pid, &box->mark, k->instruction, &status);
-		expect(k, k->executed >= 0, "the victim ended by itself",
-		       status);
-	}
+	step_over_and_kill(k, &s, pid);
 	autopsy(k, &s);
 	leave(k, &s, fds);
 }
@@ -389,12 +458,28 @@ struct plan {
 	const char *only;
 	uint64_t at;    /* STEP_TO_THE_END: as planned */
 	uint64_t start; /* changes with the clock */
-	uint64_t total, wrong, stretches;
+	unsigned int jobs;
 };
+
+/* Of all jobs. */
+struct counts {
+	_Atomic uint64_t stretches, kills, wrong;
+};
+
+static struct counts *counts;
+
+/* The first one tells the way. */
+static uint64_t
+stride_of(const struct plan *p, const struct kill_case *k)
+{
+	return p->all || k->executed < 0 || (uint64_t)k->executed <= p->kills
+		       ? 1
+		       : (uint64_t)k->executed / p->kills;
+}
 
 /* One line of the table. The kill after the last instruction counts them. */
 static void
-one_stretch(struct plan *p, struct kill_case *k)
+one_stretch(const struct plan *p, struct kill_case *k)
 {
 	uint64_t kills = 1, wrong, stride, i;
 	int64_t instructions;
@@ -403,13 +488,12 @@ one_stretch(struct plan *p, struct kill_case *k)
 	one_kill(k);
 	wrong = k->wrong != 0;
 	instructions = k->executed;
-	stride = p->all || instructions < 0 ||
-				 (uint64_t)instructions <= p->kills
-			 ? 1
-			 : (uint64_t)instructions / p->kills;
+	stride = stride_of(p, k);
 	i = p->start % stride;
 	for (; p->at == STEP_TO_THE_END && (int64_t)i < instructions;
 	     i += stride) {
+		if (p->all && !route_worth(&k->route, i))
+			continue;
 		k->instruction = i;
 		k->wrong = 0;
 		one_kill(k);
@@ -418,9 +502,33 @@ one_stretch(struct plan *p, struct kill_case *k)
 	}
 	printf("%-46s %12" PRId64 " %7" PRIu64 " %6" PRIu64 "\n", title(k).text,
 	       instructions, kills, wrong);
-	p->total += kills;
-	p->wrong += wrong;
-	p->stretches++;
+	route_free(&k->route);
+	atomic_fetch_add(&counts->kills, kills);
+	atomic_fetch_add(&counts->wrong, wrong);
+	atomic_fetch_add(&counts->stretches, 1);
+}
+
+/* Plain and shared ones with messages that are not huge, by turns; besides a
+ * distrustful one, one that was handed over, and huge messages, of one side
+ * each. With few kills only one of these three. */
+static bool
+its_turn(const struct plan *p, const struct kill_case *k)
+{
+	uint64_t turn = p->start / 2 + k->number;
+	bool huge = k->size == HUGE;
+	uint64_t more = k->kind == &kinds[DISTRUSTFUL] ? 0
+			: k->kind == &kinds[HANDED]    ? 1
+						       : 2;
+
+	if (k->kind <= &kinds[SHARED] && k->kind != &kinds[turn % 2])
+		return false;
+	if (k->kind <= &kinds[SHARED] && !huge)
+		return p->both_sides ||
+		       k->victim_listens == (p->start % 2 == 0);
+	if (more < 2 && (huge || (k->size == LARGE && turn / 2 % 2 != 0)))
+		return false;
+	return k->victim_listens == ((turn + more) % 2 == 0) &&
+	       (p->both_sides || turn % 3 == more);
 }
 
 static bool
@@ -428,32 +536,57 @@ chosen(const struct plan *p, const struct kill_case *k)
 {
 	if (k->op->one_size && k->size != SMALL)
 		return false;
+	/* Once the link is up its size makes no difference to them. */
+	if (k->kind == &kinds[HANDED] && k->size == HUGE)
+		return false;
 	if (p->only != NULL)
 		return strstr(title(k).text, p->only) != NULL;
-	if (!p->all && k->shared != ((p->start / 2 + k->number) % 2 == 0))
-		return false;
-	return p->both_sides || k->victim_listens == (p->start % 2 == 0);
+	return p->all || its_turn(p, k);
+}
+
+/* Every so manieth line of the table. */
+static void
+work(const struct plan *p, unsigned int job)
+{
+	unsigned int each = SIZES * 2 * KINDS, line = 0;
+
+	box = shared_page();
+	snprintf(name, sizeof(name), "matrix-%d", getpid());
+	for (unsigned int i = 0; i < operation_count * each; i++) {
+		struct kill_case k = {
+			.op = &operations[i / each],
+			.number = i / each,
+			.size = sizes[i / (2 * KINDS) % SIZES],
+			.victim_listens = i / KINDS % 2 == 0,
+			.kind = &kinds[i % KINDS],
+		};
+
+		if (chosen(p, &k) && line++ % p->jobs == job)
+			one_stretch(p, &k);
+	}
 }
 
 static void
-run(struct plan *p)
+run(const struct plan *p)
 {
+	int status;
+
 	printf("%-46s %12s %7s %6s\n", "operation/bytes/victim", "instructions",
 	       "kills", "wrong");
-	for (unsigned int i = 0; i < operation_count * 8; i++) {
-		struct kill_case k = {
-			.op = &operations[i / 8],
-			.number = i / 8,
-			.size = i / 4 % 2 == 0 ? SMALL : LARGE,
-			.victim_listens = i / 2 % 2 == 0,
-			.shared = i % 2 != 0,
-		};
-
-		if (chosen(p, &k))
-			one_stretch(p, &k);
+	for (unsigned int job = 1; job < p->jobs; job++) {
+		fflush(stdout);
+		if (fork() == 0) {
+			work(p, job);
+			exit(0);
+		}
 	}
+	work(p, 0);
+	while (wait(&status) > 0)
+		if (status != 0)
+			atomic_fetch_add(&counts->wrong, 1);
 	printf("%" PRIu64 " stretches, %" PRIu64 " kills, %" PRIu64 " wrong\n",
-	       p->stretches, p->total, p->wrong);
+	       atomic_load(&counts->stretches), atomic_load(&counts->kills),
+	       atomic_load(&counts->wrong));
 }
 
 static bool
@@ -470,10 +603,12 @@ read_args(struct plan *p, int argc, char **argv)
 			p->only = argv[++i];
 		else if (strcmp(argv[i], "--at") == 0)
 			p->at = strtoul(argv[++i], NULL, 0);
+		else if (strcmp(argv[i], "--jobs") == 0)
+			p->jobs = (unsigned int)strtoul(argv[++i], NULL, 0);
 		else
 			return false;
 	}
-	return p->kills > 0;
+	return p->kills > 0 && p->jobs > 0;
 }
 
 int
@@ -482,13 +617,15 @@ main(int argc, char **argv)
 	struct plan p = { .kills = KILLS_DEFAULT,
 			  .both_sides = BOTH_SIDES,
 			  .at = STEP_TO_THE_END,
-			  .start = weir_now_ns() / 1000 };
+			  .start = weir_now_ns() / 1000,
+			  .jobs = 1 };
 	int rc;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!read_args(&p, argc, argv)) {
 		fprintf(stderr, "kill_matrix [--all | --kills N] "
-				"[--only TEXT] [--at INSTRUCTION]\n");
+				"[--only TEXT] [--at INSTRUCTION] "
+				"[--jobs N]\n");
 		return 2;
 	}
 #ifdef HAS_TSAN
@@ -502,9 +639,11 @@ main(int argc, char **argv)
 		       strerror(-rc));
 		return SKIPPED;
 	}
-	box = shared_page();
-	snprintf(name, sizeof(name), "matrix-%d", getpid());
-	snprintf(endpoint, sizeof(endpoint), "shm:%s", name);
+	if (victims_bytes() != 0) {
+		perror("kill_matrix: the victims' bytes");
+		return 1;
+	}
+	counts = shared_page();
 	run(&p);
-	return p.wrong == 0 && p.stretches > 0 ? 0 : 1;
+	return counts->wrong == 0 && counts->stretches > 0 ? 0 : 1;
 }

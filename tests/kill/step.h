@@ -12,13 +12,18 @@
  *     the stretch, n instructions    counted from BEGUN
  *     mark = STEP_DONE
  *
- * The mark lies in memory that both share, so that looking costs nothing.
+ * The mark lies in memory that both share, so that looking costs nothing. A
+ * step costs two switches, and on a virtual machine a way to its host and back:
+ * whoever has a route (route.h) of an earlier child, forked from the same
+ * process, takes it.
  */
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "route.h"
 
 enum step_mark {
 	STEP_NOT_YET,
@@ -41,9 +46,11 @@ int step_until_ready(pid_t pid);
  * Let the child execute `instructions` of its stretch, or all, and kill it.
  * It is a zombie afterwards: its death is complete, and reaped.
  *
+ * @param route  NULL; or written if `instructions` are all, else followed: a
+ *               child that takes another way dies on it, or at its end.
  * @return how many it executed; -1: it ended by itself (status tells).
  */
 int64_t step_and_kill(pid_t pid, const _Atomic uint32_t *mark,
-		      uint64_t instructions, int *status);
+		      uint64_t instructions, struct route *route, int *status);
 
 #endif /* KILL_STEP_H */

@@ -3,9 +3,30 @@
 
 #include "victim.h"
 
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "shm_lane.h"
+
+/* ---- long messages --------------------------------------------------------------- */
+
+static int bytes_fd = -1;
+
+int
+victims_bytes(void)
+{
+	uint8_t *bytes = malloc(HUGE);
+	ssize_t n = bytes != NULL ? (ssize_t)HUGE : -1;
+
+	bytes_fd = memfd_create("victims", MFD_CLOEXEC);
+	for (uint64_t number = 0; n == HUGE && number < CREDITS; number++) {
+		pattern_write(bytes, HUGE, number);
+		n = write(bytes_fd, bytes, HUGE);
+	}
+	free(bytes);
+	return n == HUGE ? 0 : -1;
+}
 
 /* ---- steps, on place i -------------------------------------------------------- */
 
@@ -25,7 +46,13 @@ alloc(struct victim *v, unsigned int i)
 static void
 write_as(struct victim *v, unsigned int i, uint64_t number)
 {
-	pattern_write(v->slots[i].data, v->slots[i].len, number);
+	const struct weir_slot *slot = &v->slots[i];
+
+	if (slot->len < HUGE)
+		pattern_write(slot->data, slot->len, number);
+	else if (pread(bytes_fd, slot->data, HUGE, (off_t)(number * HUGE)) !=
+		 (ssize_t)HUGE)
+		_exit(21);
 }
 
 static void
@@ -200,7 +227,7 @@ do_alloc(struct victim *v)
 static void
 do_write(struct victim *v)
 {
-	write_as(v, 0, OPENING);
+	pattern_write(v->slots[0].data, v->slots[0].len, OPENING);
 }
 
 static void

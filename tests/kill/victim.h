@@ -19,8 +19,9 @@
 #include "step.h"
 
 #define CREDITS 64u
-#define SMALL   48u  /* behind its header */
-#define LARGE   264u /* not there */
+#define SMALL   48u    /* behind its header */
+#define LARGE   264u   /* not there */
+#define HUGE    65536u /* in a body of the largest of the usual classes */
 #define INBOUND 8u
 #define OPENING 2u /* sent first, by the victim */
 
@@ -74,6 +75,11 @@ victims_len(uint64_t number, uint32_t size)
 {
 	return number == 0 ? SMALL : number < OPENING ? LARGE : size;
 }
+
+/* Before the first victim: what its messages of HUGE bytes are copied from, by
+ * one system call and so in one step; the operation "write" writes them itself.
+ * @return 0; -1. */
+int victims_bytes(void);
 
 /* The victim's whole life. Does not return. */
 void victim_run(const struct operation *op, uint32_t size, const char *endpoint,
