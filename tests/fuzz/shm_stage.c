@@ -7,77 +7,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "map_alone.h"
 #include "shm_stage.h"
 #include "weir.h"
 
-#define PAGE     4096u
-#define MAPS_MAX 16u
-#define LOOK     64u /* descriptors above the lowest free one */
-
-/* --- mappings with nothing beside them -------------------------------- */
-
-static struct {
-	uint8_t *base; /* NULL: free */
-	size_t size;
-} maps[MAPS_MAX];
-
-void *__real_mmap(void *, size_t, int, int, int, off_t);
-int __real_munmap(void *, size_t);
-void *__wrap_mmap(void *, size_t, int, int, int, off_t);
-int __wrap_munmap(void *, size_t);
-
-static void *
-map_alone(size_t size, int prot, int flags, int fd, off_t offset)
-{
-	size_t room = (size + PAGE - 1) / PAGE * PAGE + (size_t)2 * PAGE;
-	uint8_t *base = __real_mmap(NULL, room, PROT_NONE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				    -1, 0);
-	unsigned int i = 0;
-
-	FUZZ_CHECK(base != MAP_FAILED);
-	if (__real_mmap(base + PAGE, size, prot, flags | MAP_FIXED, fd,
-			offset) == MAP_FAILED) {
-		(void)__real_munmap(base, room);
-		return MAP_FAILED;
-	}
-	while (maps[i].base != NULL)
-		FUZZ_CHECK(++i < MAPS_MAX);
-	maps[i].base = base;
-	maps[i].size = room;
-	return base + PAGE;
-}
-
-void *
-__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
-{
-	if (addr == NULL)
-		return map_alone(size, prot, flags, fd, offset);
-	return __real_mmap(addr, size, prot, flags, fd, offset);
-}
-
-int
-__wrap_munmap(void *addr, size_t size)
-{
-	for (unsigned int i = 0; i < MAPS_MAX; i++) {
-		if (maps[i].base == NULL || maps[i].base + PAGE != addr)
-			continue;
-		addr = maps[i].base;
-		size = maps[i].size;
-		maps[i].base = NULL;
-	}
-	return __real_munmap(addr, size);
-}
-
-static unsigned int
-maps_count(void)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < MAPS_MAX; i++)
-		count += maps[i].base != NULL;
-	return count;
-}
+#define LOOK 64u /* descriptors above the lowest free one */
 
 /* --- descriptors -------------------------------------------------------- */
 
@@ -116,7 +50,7 @@ shm_stage_begin(void)
 {
 	clean.first = lowest_free();
 	clean.open = open_from(clean.first);
-	clean.mapped = maps_count();
+	clean.mapped = maps_alone();
 }
 
 void
@@ -124,7 +58,7 @@ shm_stage_end(void)
 {
 	FUZZ_CHECK(lowest_free() == clean.first);
 	FUZZ_CHECK(open_from(clean.first) == clean.open);
-	FUZZ_CHECK(maps_count() == clean.mapped);
+	FUZZ_CHECK(maps_alone() == clean.mapped);
 }
 
 static struct rlimit before;
@@ -210,6 +144,8 @@ shm_victim_close(struct shm_victim *v)
 struct shm_session *
 shm_victim_session(const struct shm_victim *v)
 {
+	/* Else the linker's wrappers are not where they should be. */
+	FUZZ_CHECK(maps_alone() > clean.mapped);
 	return WEIR_CONTAINER_OF(v->link, struct shm_link, link)->session;
 }
 

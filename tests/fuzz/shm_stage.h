@@ -9,8 +9,7 @@
  *     fuzzer's segment  <-- read-only, nothing mapped beside it -- victim
  *     fuzzer's end of the control socket, of the bells
  *
- * The linker puts wrappers in the place of mmap() and munmap(), so that every
- * shared mapping ends at a page that nobody can touch.
+ * With map_alone.h: every mapping ends at a page that nobody can touch.
  */
 #include "fuzz.h"
 #include "shm_lane.h"

@@ -5,14 +5,18 @@
  *     adversary   its segment: header, ends, cells, bodies, return words;
  *                 our bells; its end of the control socket
  *     survivor    one thread sends, one receives and reads every byte, each
- *                 polling or asleep
+ *                 polling or asleep; beside its mappings are pages that
+ *                 nobody can touch (map_alone.h)
+ *
+ * Every other batch of survivors says trust=none: what it was given must not
+ * change any more, whatever the adversary does to his copy.
  *
  * A gentle adversary keeps to what an honest receiver may be hurt by, so the
  * survivor has to go on until he is killed; a rude one breaks every rule, and
  * the survivor says -EPROTO or goes on. Both halves end in time, nothing stays
  * open or mapped, and an honest peer gets its link at once.
  *
- * WEIR_ADVERSARIES=n sets how often (default 40, or 2,000 with
+ * WEIR_ADVERSARIES=n sets how often (default 128, or 2,000 with
  * WEIR_CHECK_LONG); a seed is printed and can be given back with WEIR_SEED=n.
  */
 
@@ -22,13 +26,16 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "map_alone.h"
 #include "shm_pair.h"
 #include "side.h"
 
 #define HELD      8u
 #define STEPS_MIN 300u /* of an adversary before it is killed */
 
-static char endpoint[64];
+#define LETTER 5000u
+
+static char endpoint[64], distrustful[80];
 
 static struct {
 	_Atomic uint32_t begin; /* the survivor is up */
@@ -168,14 +175,16 @@ says_more(struct adversary *a)
 static void
 is_honest(struct adversary *a)
 {
+	static const uint8_t letter[LETTER];
 	struct weir_msg msg;
 
 	while (weir_rx_recv(a->side.rx, &msg) == 1)
 		weir_msg_release(&msg);
 	/* As long as it has not lied about its numbers. */
 	if (a->gentle)
-		(void)weir_tx_try_send(a->side.tx, endpoint,
-				       below(a, sizeof(endpoint)));
+		(void)weir_tx_try_send(a->side.tx, letter,
+				       below(a, 4) ? below(a, 64)
+						   : below(a, LETTER));
 }
 
 static void
@@ -238,13 +247,13 @@ adversary(bool listens, bool gentle, unsigned int seed)
 struct survivor {
 	struct side side;
 	bool sleeps;
+	bool distrusts;
 	int tx_rc, rx_rc;
 	uint64_t sent, received;
+	uint64_t changed; /* messages, while they were held */
 };
 
-static uint64_t sent, received; /* by all survivors */
-
-static volatile uint8_t sink;
+static uint64_t sent, received, changed; /* by all survivors */
 
 /* A moment, or as long as it takes. */
 static uint64_t
@@ -276,38 +285,51 @@ sends(void *arg)
 	}
 }
 
-static void
+/* Every byte counts. */
+static uint64_t
 reads(const struct weir_msg *msg)
 {
 	const volatile uint8_t *bytes = msg->data;
+	uint64_t sum = 1;
 
 	for (uint32_t i = 0; i < msg->len; i++)
-		sink = bytes[i];
+		sum = sum * 31 + bytes[i];
+	return sum;
+}
+
+struct held {
+	struct weir_msg msg;
+	uint64_t sum; /* when it was received */
+};
+
+static void
+lets_go(struct survivor *s, struct held *held)
+{
+	if (held->msg.store == NULL)
+		return;
+	s->changed += reads(&held->msg) != held->sum;
+	weir_msg_release(&held->msg);
 }
 
 static void *
 receives(void *arg)
 {
+	struct held held[HELD] = { { .sum = 0 } };
 	struct survivor *s = arg;
-	struct weir_msg msg, held[HELD] = { { 0 } };
+	struct weir_msg msg;
 
 	while ((s->rx_rc = weir_rx_recv_wait(s->side.rx, patience(s), &msg)) >=
 	       0) {
-		struct weir_msg *place = &held[s->received % HELD];
+		struct held *place = &held[s->received % HELD];
 
 		if (s->rx_rc == 0)
 			continue;
-		reads(&msg);
-		if (place->store != NULL) {
-			reads(place);
-			weir_msg_release(place);
-		}
-		*place = msg;
+		lets_go(s, place);
+		*place = (struct held){ .msg = msg, .sum = reads(&msg) };
 		s->received++;
 	}
 	for (unsigned int i = 0; i < HELD; i++)
-		if (held[i].store != NULL)
-			weir_msg_release(&held[i]);
+		lets_go(s, &held[i]);
 	return NULL;
 }
 
@@ -340,7 +362,8 @@ check_ends(const struct survivor *s, bool gentle)
 static int
 one_adversary(unsigned int number, unsigned int seed)
 {
-	struct survivor s = { .sleeps = number / 4 % 2 != 0 };
+	struct survivor s = { .sleeps = number / 4 % 2 != 0,
+			      .distrusts = number / 16 % 2 != 0 };
 	const struct weir_link_config config = {
 		.size = sizeof(config),
 		.flags = number / 8 % 2 ? WEIR_LINK_MULTI_PRODUCER : 0,
@@ -357,7 +380,10 @@ one_adversary(unsigned int number, unsigned int seed)
 	assert_true(pid >= 0);
 	if (pid == 0)
 		adversary(!listens, gentle, seed);
-	assert_int_equal(side_open(&s.side, endpoint, &config, listens), 0);
+	assert_int_equal(side_open(&s.side,
+				   s.distrusts ? distrustful : endpoint,
+				   &config, listens),
+			 0);
 	atomic_store(&box->begin, 1);
 	assert_int_equal(pthread_create(&tx, NULL, sends, &s), 0);
 	assert_int_equal(pthread_create(&rx, NULL, receives, &s), 0);
@@ -373,6 +399,9 @@ one_adversary(unsigned int number, unsigned int seed)
 	ends_in_time(rx);
 	check_ends(&s, gentle);
 	audit(s.side.tx);
+	if (s.distrusts)
+		assert_int_equal(s.changed, 0);
+	changed += s.changed;
 	sent += s.sent;
 	received += s.received;
 	assert_int_equal(side_close(&s.side), 0);
@@ -444,13 +473,14 @@ rounds(void)
 
 	if (given != NULL)
 		return (unsigned int)strtoul(given, NULL, 0);
-	return getenv("WEIR_CHECK_LONG") != NULL ? 2000 : 40;
+	return getenv("WEIR_CHECK_LONG") != NULL ? 2000 : 128;
 }
 
 static void
 a_scribbling_peer_is_survived(void **state)
 {
 	int fds = fd_count(), segments = segment_count();
+	unsigned int maps = maps_alone();
 	unsigned int seed = first_seed(), n = rounds(), broken = 0;
 
 	(void)state;
@@ -461,11 +491,60 @@ a_scribbling_peer_is_survived(void **state)
 			an_honest_one(i / 4 % 2 == 0);
 		assert_int_equal(fd_count(), fds);
 		assert_int_equal(segment_count(), segments);
+		assert_int_equal(maps_alone(), maps);
 	}
 	print_message("%u adversaries survived, %u broke the protocol; sent "
-		      "%lu messages, received %lu\n",
-		      n, broken, (unsigned long)sent, (unsigned long)received);
+		      "%lu messages, received %lu, of which %lu changed in "
+		      "the hands of who trusts\n",
+		      n, broken, (unsigned long)sent, (unsigned long)received,
+		      (unsigned long)changed);
 	assert_true(n < 8 || broken > 0);
+	/* Else those of who does not could not have either. */
+	assert_true(n < 64 || changed > 0);
+}
+
+/* @return whether the process that reads there dies of it. */
+static bool
+dies_of(const volatile uint8_t *byte)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(*byte == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
+static uint64_t
+whole_pages(uint64_t size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+/* So that the test above is known to see a byte read outside. */
+static void
+beside_a_mapping_is_nothing(void **state)
+{
+	const struct shm_session *s;
+	struct pair p;
+
+	(void)state;
+	pair_open_with(&p, ",trust=none", NULL);
+	s = rx_inside(p.b_rx)->session;
+	assert_false(dies_of(s->peer.bytes));
+	assert_false(dies_of(s->peer.bytes + s->peer.size - 1));
+	assert_true(dies_of(s->peer.bytes + whole_pages(s->peer.size)));
+	assert_true(dies_of(s->peer.bytes - 1));
+	assert_false(dies_of(s->places));
+	assert_true(dies_of(s->places - 1));
+	assert_true(dies_of(s->places + whole_pages(s->places_size)));
+	pair_close(&p);
 }
 
 static int
@@ -473,6 +552,7 @@ prepare(void **state)
 {
 	(void)state;
 	snprintf(endpoint, sizeof(endpoint), "shm:adversary-%d", getpid());
+	snprintf(distrustful, sizeof(distrustful), "%s,trust=none", endpoint);
 	box = shared_page();
 	return 0;
 }
@@ -481,6 +561,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(beside_a_mapping_is_nothing),
 		cmocka_unit_test(a_scribbling_peer_is_survived),
 	};
 

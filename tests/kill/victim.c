@@ -225,6 +225,16 @@ do_alloc(struct victim *v)
 }
 
 static void
+do_alloc_8(struct victim *v)
+{
+	uint32_t lens[INBOUND];
+
+	for (unsigned int i = 0; i < INBOUND; i++)
+		lens[i] = v->size;
+	(void)weir_permit_alloc_burst(v->permits, lens, v->slots, INBOUND);
+}
+
+static void
 do_write(struct victim *v)
 {
 	pattern_write(v->slots[0].data, v->slots[0].len, OPENING);
@@ -300,6 +310,14 @@ do_release_8(struct victim *v)
 }
 
 static void
+do_release_8_at_once(struct victim *v)
+{
+	atomic_fetch_add(&v->box->releases_begun, INBOUND);
+	weir_msg_release_burst(v->msgs, INBOUND);
+	atomic_fetch_add(&v->box->releases, INBOUND);
+}
+
+static void
 do_arm_receive(struct victim *v)
 {
 	(void)weir_rx_arm(v->side.rx);
@@ -354,6 +372,7 @@ const struct operation operations[] = {
 	  true },
 	{ "drop", with_permits, do_drop, SPINS, 0, false },
 	{ "alloc", with_permits, do_alloc, SPINS, 0, false },
+	{ "alloc 8", with_permits, do_alloc_8, SPINS, 0, false },
 	{ "alloc of a larger permit", with_large_permit, do_alloc, SPINS, 0,
 	  true },
 	{ "write", with_slots, do_write, SPINS, 0, false },
@@ -366,6 +385,7 @@ const struct operation operations[] = {
 	{ "send 8", NULL, do_send_8, SPINS, 0, false },
 	{ "send 8 to a sleeper", NULL, do_send_8, SLEEPS_R, 0, true },
 	{ "commit 8", NULL, do_commit_8, SPINS, 0, false },
+	{ "commit 8 to a sleeper", NULL, do_commit_8, SLEEPS_R, 0, false },
 	{ "recv", NULL, do_recv, SPINS, 0, false },
 	{ "recv 8", NULL, do_recv_8, SPINS, 0, false },
 	{ "recv nothing", without_messages, do_recv, SPINS, 0, true },
@@ -374,6 +394,10 @@ const struct operation operations[] = {
 	{ "release to a sleeper", with_messages, do_release, SLEEPS_S, 0,
 	  false },
 	{ "release 8", with_messages, do_release_8, SPINS, 0, false },
+	{ "release 8 at once", with_messages, do_release_8_at_once, SPINS, 0,
+	  false },
+	{ "release 8 at once to a sleeper", with_messages, do_release_8_at_once,
+	  SLEEPS_S, 0, true },
 	{ "release, the last", with_everything_but_a_message_gone, do_release,
 	  SPINS, ABORTS, false },
 	{ "arm to receive", without_messages, do_arm_receive, SPINS, 0, true },
