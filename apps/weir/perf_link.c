@@ -13,8 +13,8 @@
  * is on its way any more. */
 #define SETTLE_NS 200000u
 
-/* Bytes of a message that shares cache lines with few others. */
-#define SMALL 64u
+/* Bytes of a burst that fit the nearest cache. */
+#define BURST_BYTES 32768u
 
 /* A sleeping side: how soon it sees that its window is over, and how long it
  * waits for an answer. */
@@ -202,14 +202,14 @@ weir_perf_link_send(struct weir_perf_link *link)
 	return send_one(link, &none);
 }
 
-/* Small messages of a burst are filled first and then published, and given back
- * when all are read. Others go out one by one: the peer reads one while the
- * next is written, and the caches hold what is between the two. */
+/* A burst that the nearest cache holds is filled first and then published, and
+ * given back when all of it is read. Larger messages go out one by one: the peer
+ * reads one while the next is written. */
 static inline bool
 together(const struct weir_perf_link *link)
 {
-	return link->load.burst > 1 && link->load.size <= SMALL &&
-	       !link->polled;
+	return link->load.burst > 1 && !link->polled &&
+	       link->load.burst * link->load.size <= BURST_BYTES;
 }
 
 int
