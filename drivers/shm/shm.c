@@ -6,6 +6,7 @@
  *
  *     shm_segment    one side's memory: made, sealed, checked, mapped
  *     shm_address    where a link meets; who is let in
+ *     shm_user       whose id the kernel tells
  *     shm_handshake  one message each way, with descriptors
  *     shm_listener   who is at the door
  *     shm_session    what both lanes share; set-up, death

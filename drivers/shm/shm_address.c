@@ -148,6 +148,7 @@ weir_shm_address(const struct weir_endpoint *ep, struct shm_address *address)
 	if (rc != 0)
 		return rc;
 	a.uid = (int64_t)uid;
+	a.uid_asked = weir_endpoint_get(ep, "uid") != NULL;
 	a.sun.sun_family = AF_UNIX;
 	snprintf(a.name, sizeof(a.name), "%s", ep->address);
 	if (weir_endpoint_get(ep, "fd") != NULL)
@@ -353,7 +354,8 @@ peer_uid(int sock, int64_t *uid)
 }
 
 /* Anyone may bind an abstract name: believe the one who was meant, or root.
- * A file belongs to who bound it. */
+ * A file belongs to who bound it. Nobody in particular is only whom we meant if
+ * we said so: then it is anyone without an id here. */
 static int
 listener_check(const struct shm_address *a, int sock)
 {
@@ -363,6 +365,10 @@ listener_check(const struct shm_address *a, int sock)
 
 	if (rc != 0)
 		return rc;
+	if (uid == a->uid && a->uid_asked)
+		return 0;
+	if (!weir_shm_user_known(uid))
+		return -EACCES;
 	if (uid == a->uid || uid == 0)
 		return 0;
 	if (a->file && stat(a->sun.sun_path, &st) == 0 && st.st_uid == uid)
@@ -394,6 +400,8 @@ in_group(int sock, const struct ucred *creds, gid_t gid)
 	gid_t groups[256];
 	socklen_t len = sizeof(groups);
 
+	if (!weir_shm_group_known(gid))
+		return false;
 	if (creds->gid == gid)
 		return true;
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
@@ -413,7 +421,8 @@ weir_shm_admit(int sock, const struct shm_policy *policy, uint32_t *uid)
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &creds, &len) != 0)
 		return -EACCES;
 	*uid = creds.uid;
-	if (creds.uid == geteuid() || creds.uid == 0)
+	if ((creds.uid == geteuid() || creds.uid == 0) &&
+	    weir_shm_user_known(creds.uid))
 		return 0;
 	/* To connect is to write, as with a file's permission bits. */
 	if ((policy->access_mode & 0002) != 0)

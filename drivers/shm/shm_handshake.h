@@ -70,6 +70,7 @@ struct shm_address {
 	bool file;       /* a path in a file system */
 	int fd;          /* handed over by the application, or -1 */
 	int64_t uid;     /* who may listen there besides root */
+	bool uid_asked;  /* he was named in the endpoint */
 	bool trust_none; /* what the peer sends is copied first: shm_trust.c */
 	char name[64];   /* printable */
 };
@@ -100,6 +101,13 @@ int weir_shm_dial(const struct shm_address *address);
 /* @param uid of the peer, if it is let in.
  * @return 0; -EACCES. */
 int weir_shm_admit(int sock, const struct shm_policy *policy, uint32_t *uid);
+
+/* ---- shm_user.c ---- */
+
+/* Does an id that the kernel told us stand for one user, or group, only? Not if it
+ * may as well be anyone who has no id in our user namespace. */
+bool weir_shm_user_known(int64_t uid);
+bool weir_shm_group_known(int64_t gid);
 
 /* The three descriptors go along unless fds is NULL.
  * @return 0; negative errno. */
