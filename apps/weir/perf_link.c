@@ -208,7 +208,7 @@ weir_perf_link_send(struct weir_perf_link *link)
 static inline bool
 together(const struct weir_perf_link *link)
 {
-	return link->load.burst > 1 && !link->polled &&
+	return link->load.burst > 1 &&
 	       link->load.burst * link->load.size <= BURST_BYTES;
 }
 
@@ -434,7 +434,7 @@ link_send(struct weir_load *load, uint32_t n)
 
 		if (__builtin_expect(got < 0, 0))
 			return got;
-		if (together(link))
+		if (together(link) && !link->polled)
 			put_together(link, permits, got);
 		else
 			put_each(link, permits, got);

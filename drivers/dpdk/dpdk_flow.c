@@ -155,6 +155,7 @@ block_new(const struct shape *s)
 	for (uint32_t i = s->held; i-- > 0;)
 		flow->held_free[flow->held_free_count++] = i;
 	flow->store.release = weir_dpdk_release;
+	flow->store.release_burst = weir_dpdk_release_burst;
 	atomic_init(&flow->tx_fd, -1);
 	atomic_init(&flow->rx_fd, -1);
 	atomic_init(&flow->refs, 1);

@@ -310,6 +310,8 @@ void weir_dpdk_half_wake(_Atomic int32_t *fd);
 /* Learn msg_size_max if the link is up. Half's thread. */
 void weir_dpdk_tx_settle(struct weir_tx *tx);
 void weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg);
+void weir_dpdk_release_burst(struct weir_store *store,
+			     const struct weir_msg *msgs, uint16_t n);
 
 /* ---- dpdk_flow.c: memory and references ---- */
 

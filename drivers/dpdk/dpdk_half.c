@@ -575,6 +575,35 @@ weir_dpdk_release(struct weir_store *store, const struct weir_msg *msg)
 	/* The flow may be gone already: do not look at it again. */
 }
 
+/* With one locked instruction for all. Until the last entry is put, the flow
+ * stays. */
+void
+weir_dpdk_release_burst(struct weir_store *store, const struct weir_msg *msgs,
+			uint16_t n)
+{
+	struct dpdk_flow *flow =
+		WEIR_CONTAINER_OF(store, struct dpdk_flow, store);
+	_Atomic uint64_t *returns = flow->returns;
+	uint32_t mask = flow->return_mask;
+	uint64_t ticket;
+
+	for (uint32_t i = 0; i < n; i++)
+		message_poison(flow, &msgs[i]);
+	/* As above. */
+	ticket = atomic_fetch_add_explicit(&flow->tickets, n,
+					   memory_order_relaxed);
+	if (__builtin_expect((ticket & DPDK_ORPHAN) != 0, 0)) {
+		for (uint32_t i = 0; i < n; i++)
+			weir_dpdk_flow_orphan_release(flow,
+						      (uint32_t)msgs[i].cookie);
+		return;
+	}
+	dpdk_flow_news(flow);
+	for (uint32_t i = 0; i < n; i++)
+		weir_retring_put(returns, mask, (uint32_t)ticket + i,
+				 (uint32_t)msgs[i].cookie);
+}
+
 static int
 dpdk_rx_fd(struct weir_rx *rx)
 {

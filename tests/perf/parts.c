@@ -72,8 +72,10 @@ part_recv(struct parts *p)
 PART
 part_release(struct parts *p)
 {
-	for (int i = 0; i < p->count; i++)
-		weir_msg_release(&p->msgs[i]);
+	if (p->count == 1)
+		weir_msg_release(&p->msgs[0]);
+	else if (p->count > 0)
+		weir_msg_release_burst(p->msgs, (uint16_t)p->count);
 	p->received += p->count > 0 ? (uint64_t)p->count : 0;
 }
 
