@@ -24,6 +24,7 @@ cd "$work/project"
 pc=$(dirname "$(find "$work/stage" -name weir.pc)")
 export PKG_CONFIG_PATH=$pc
 export LD_LIBRARY_PATH=${pc%/pkgconfig}
+export RUNTIME_DIRECTORY=$work # of EAL
 
 # DPDK's flags must not reach those who did not ask for DPDK.
 if pkg-config --cflags --libs --static weir | grep -E 'rte_|dpdk|-march'; then

@@ -11,9 +11,9 @@
  *
  *     | nobody's page | what was asked for | nobody's page |
  *
- * Who reads or writes beyond one dies of it. The last page of a mapping is
- * whole, whatever was asked for. Mappings at a given address, and of huge pages,
- * are as they always are.
+ * Who reads or writes beyond one dies of it. The last page of a mapping, which
+ * may be a huge one, is whole, whatever was asked for. Mappings at a given
+ * address are as they always are.
  */
 
 /* How many there are. */
