@@ -434,7 +434,7 @@ link_send(struct weir_load *load, uint32_t n)
 
 		if (__builtin_expect(got < 0, 0))
 			return got;
-		if (together(link) && !link->polled)
+		if (together(link))
 			put_together(link, permits, got);
 		else
 			put_each(link, permits, got);

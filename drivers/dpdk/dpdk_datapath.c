@@ -782,15 +782,21 @@ port_receive(struct dpdk_port *port)
 
 /* ---- messages up ------------------------------------------------------------- */
 
-/* A whole message for the rx half, `ahead` of what it was shown. There is room:
- * the connection admits no more messages than there are held entries. */
-static inline void
-ready_put(struct dpdk_flow *flow, uint32_t ahead, const uint8_t *data,
-	  uint32_t len, struct dpdk_held held)
+/* There is one: the connection admits no more messages than there are. */
+static inline uint32_t
+held_take(struct dpdk_flow *flow, struct dpdk_held held)
 {
 	uint32_t index = flow->held_free[--flow->held_free_count];
 
 	flow->held[index] = held;
+	return index;
+}
+
+/* A whole message for the rx half, `ahead` of what it was shown. */
+static inline void
+ready_put(struct dpdk_flow *flow, uint32_t ahead, const uint8_t *data,
+	  uint32_t len, uint32_t index)
+{
 	flow->ready[weir_spsc_tail(&flow->ready_q, ahead)] =
 		(struct dpdk_ready){ data, len, index };
 }
@@ -830,7 +836,9 @@ deliver_fragment(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 			    large->stride - p->msg_len);
 		ready_put(flow, 0, dpdk_large_at(large, large->current),
 			  p->msg_len,
-			  (struct dpdk_held){ NULL, large->current, false });
+			  held_take(flow,
+				    (struct dpdk_held){ NULL, large->current, 1,
+							false }));
 		ready_push(flow, 1);
 	}
 	return true;
@@ -842,15 +850,14 @@ deliver_batch(struct dpdk_flow *flow, const struct conn_rx_packet *p)
 {
 	struct wire_records records = conn_rx_records(p);
 	uint32_t len, count = p->msg_len;
-	struct rte_mbuf *m = p->ref;
+	uint32_t index = held_take(
+		flow, (struct dpdk_held){ p->ref, 0, (uint16_t)count, true });
 	const uint8_t *message;
 
-	m->hash.usr = count;
-	dpdk_poison_around(m, p->payload, p->len);
+	dpdk_poison_around(p->ref, p->payload, p->len);
 	for (uint32_t i = 0; i < count; i++) {
 		message = wire_records_next(&records, &len);
-		ready_put(flow, i, message, len,
-			  (struct dpdk_held){ m, 0, true });
+		ready_put(flow, i, message, len, index);
 	}
 	ready_push(flow, count);
 }
@@ -870,7 +877,8 @@ deliver_whole(struct dpdk_flow *flow, const struct conn_rx_packet *packets,
 			break;
 		dpdk_poison_around(p->ref, p->payload, p->len);
 		ready_put(flow, count, p->payload, p->len,
-			  (struct dpdk_held){ p->ref, 0, false });
+			  held_take(flow,
+				    (struct dpdk_held){ p->ref, 0, 1, false }));
 	}
 	if (count != 0)
 		ready_push(flow, count);
@@ -926,7 +934,7 @@ flow_take_returns(struct dpdk_flow *flow)
 	while (weir_retring_take(flow->returns, flow->return_mask,
 				 flow->return_head, &index)) {
 		flow->return_head++;
-		packets += weir_dpdk_held_free(flow, index);
+		packets += dpdk_held_put(flow, index);
 		messages++;
 	}
 	if (messages != 0 && flow->conn != NULL)

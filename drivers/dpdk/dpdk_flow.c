@@ -759,26 +759,6 @@ weir_dpdk_flow_fail(struct dpdk_flow *flow, int rc)
 
 /* ---- taking back --------------------------------------------------------------- */
 
-uint32_t
-weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index)
-{
-	struct dpdk_held held = flow->held[index];
-
-	flow->held_free[flow->held_free_count++] = index;
-	if (held.mbuf != NULL) {
-		if (held.shared && held.mbuf->hash.usr > 1) {
-			held.mbuf->hash.usr--;
-			return 0;
-		}
-		weir_dpdk_free(flow->port, held.mbuf);
-		return 1;
-	}
-	if (held.large == DPDK_HELD_TAKEN)
-		return 1;
-	dpdk_large_give(&flow->rx_large, held.large);
-	return 0;
-}
-
 static void
 room_free(struct rte_mbuf *m)
 {
@@ -815,7 +795,7 @@ weir_dpdk_ready_drop(struct dpdk_flow *flow)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t at = weir_spsc_head(&flow->ready_q, i);
 
-		weir_dpdk_held_free(flow, flow->ready[at].index);
+		dpdk_held_put(flow, flow->ready[at].index);
 		flow->delivered--;
 	}
 	weir_spsc_pop(&flow->ready_q, count);
@@ -922,15 +902,12 @@ shared_part(struct dpdk_flow *flow)
 	for (uint32_t i = 0; i < flow->held_free_count; i++)
 		flow->held[flow->held_free[i]].mbuf = NULL;
 	for (uint32_t i = 0; i < flow->held_total; i++) {
-		struct rte_mbuf *m;
+		struct dpdk_held *held = &flow->held[i];
 
-		if (!flow->held[i].shared)
+		if (!held->shared || held->mbuf == NULL || held->left <= 1)
 			continue;
-		m = flow->held[i].mbuf;
-		if (m == NULL || m->hash.usr <= 1)
-			continue;
-		rte_mbuf_refcnt_update(m, (int16_t)(m->hash.usr - 1));
-		m->hash.usr = 0;
+		rte_mbuf_refcnt_update(held->mbuf, (int16_t)(held->left - 1));
+		held->left = 0;
 	}
 }
 
@@ -954,7 +931,7 @@ weir_dpdk_flow_orphan(struct dpdk_flow *flow)
 			continue;
 		}
 		flow->return_head++;
-		weir_dpdk_held_free(flow, index);
+		dpdk_held_put(flow, index);
 	}
 	conn_forget(flow);
 	tx_reclaim(flow);

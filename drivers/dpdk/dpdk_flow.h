@@ -80,13 +80,14 @@ struct dpdk_place {
 };
 
 /*
- * What a received message holds on to. Messages of one batch share its mbuf:
- * the port counts those that are left in mbuf->hash.usr, and the last one
- * frees it. Without a port they have a reference each.
+ * What a received message holds on to. Messages of one batch share an entry:
+ * the port counts those that are left, and the last one frees the mbuf. Without
+ * a port they have a reference of the mbuf each, and none is left to count.
  */
 struct dpdk_held {
 	struct rte_mbuf *mbuf; /* NULL: a large buffer */
 	uint32_t large;        /* or DPDK_HELD_TAKEN */
+	uint16_t left;         /* messages; 0: a reference each */
 	bool shared;
 };
 
@@ -374,9 +375,6 @@ struct rte_mbuf *weir_dpdk_place_unwrap(const struct dpdk_flow *flow,
 
 /* Places that wait for an mbuf. */
 void weir_dpdk_place_repay(struct dpdk_flow *flow);
-
-/* Free what a held entry holds. @return packets that the window gets back. */
-uint32_t weir_dpdk_held_free(struct dpdk_flow *flow, uint32_t index);
 
 /* The rx half is gone: free what it did not take. */
 void weir_dpdk_ready_drop(struct dpdk_flow *flow);

@@ -253,6 +253,43 @@ dpdk_alloc(struct weir_tx *tx, const struct weir_permit *permit, uint32_t len,
 	dpdk_unpoison(place->data, len);
 }
 
+/* May all of them lie in small places, as promised? */
+static bool
+all_small(const struct dpdk_tx *dt, const struct weir_permit *permits,
+	  const struct weir_slot *slots, uint32_t n)
+{
+	bool small = true;
+
+	for (uint32_t i = 0; i < n; i++)
+		small &= permits[i].cookie == 0 &&
+			 slots[i].len <= dt->frag_size;
+	return small;
+}
+
+static void
+dpdk_alloc_burst(struct weir_tx *tx, const struct weir_permit *permits,
+		 struct weir_slot *slots, uint16_t n)
+{
+	struct dpdk_tx *dt = dpdk_tx_of(tx);
+	const struct dpdk_free *place;
+
+	if (__builtin_expect(!all_small(dt, permits, slots, n), 0)) {
+		for (uint32_t i = 0; i < n; i++)
+			dpdk_alloc(tx, &permits[i], slots[i].len, &slots[i]);
+		return;
+	}
+	place = &dt->small[dt->small_count];
+	for (uint32_t i = 0; i < n; i++) {
+		place--;
+		slots[i].data = place->data;
+		slots[i].cookie = place->index;
+		dpdk_unpoison(place->data, slots[i].len);
+	}
+	dt->small_count -= n;
+	dt->small_pledged -= n;
+	dt->small_allocated += n;
+}
+
 static inline void
 tx_unallocate(struct dpdk_tx *dt, uint32_t index)
 {
@@ -282,6 +319,37 @@ dpdk_commit(struct weir_tx *tx, const struct weir_slot *slot)
 	dt->committed++;
 	dt->messages++;
 	dt->payload_bytes += slot->len;
+}
+
+static void
+dpdk_commit_burst(struct weir_tx *tx, const struct weir_slot *slots, uint16_t n)
+{
+	struct dpdk_tx *dt = dpdk_tx_of(tx);
+	struct dpdk_flow *flow = dt->flow;
+	uint32_t large = 0;
+	uint64_t bytes = 0;
+
+	/* As in dpdk_commit(). */
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t index = (uint32_t)slots[i].cookie;
+
+		if (index < dt->small_total)
+			dpdk_unpoison_room(flow->places[index].mbuf);
+		else
+			large++;
+		flow->commit[weir_spsc_tail(&flow->commit_q, i)] =
+			(struct dpdk_commit){ index, slots[i].len };
+		bytes += slots[i].len;
+	}
+	weir_spsc_push(&flow->commit_q, n);
+	dpdk_flow_news(flow);
+	dt->small_allocated -= n - large;
+	dt->large_allocated -= large;
+	dt->large_committed += large;
+	dt->out -= n;
+	dt->committed += n;
+	dt->messages += n;
+	dt->payload_bytes += bytes;
 }
 
 static void
@@ -479,6 +547,8 @@ const struct weir_tx_ops weir_dpdk_tx_ops = {
 	.wake = dpdk_tx_wake,
 	.stats = dpdk_tx_stats,
 	.destroy = dpdk_tx_destroy,
+	.commit_burst = dpdk_commit_burst,
+	.alloc_burst = dpdk_alloc_burst,
 };
 
 /* ---- receive half -------------------------------------------------------- */

@@ -228,6 +228,30 @@ struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
 void weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m);
 void weir_dpdk_freed_flush(struct dpdk_port *port);
 
+/* A message lets go of what it holds. @return packets that the window gets
+ * back. */
+static inline uint32_t
+dpdk_held_put(struct dpdk_flow *flow, uint32_t index)
+{
+	struct dpdk_held *held = &flow->held[index];
+
+	if (held->left > 1) {
+		held->left--;
+		return 0;
+	}
+	/* Of those with a reference each, any may be the last. */
+	if (held->left != 0)
+		flow->held_free[flow->held_free_count++] = index;
+	if (held->mbuf != NULL) {
+		weir_dpdk_free(flow->port, held->mbuf);
+		return 1;
+	}
+	if (held->large == DPDK_HELD_TAKEN)
+		return 1;
+	dpdk_large_give(&flow->rx_large, held->large);
+	return 0;
+}
+
 /* Put a frame without payload in the batch: ARP and NDP, as it is; a stateless
  * answer, a goodbye. @return false: no room, it is counted as dropped. */
 bool weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes,

@@ -35,18 +35,29 @@ static const uint8_t payload[BYTES];
 
 #define PART static __attribute__((noinline)) void
 
+/* One by one, or with one call for each step of all. */
 PART
 part_commit(struct parts *p)
 {
 	struct weir_permit permits[BURST_MAX];
-	struct weir_slot slot;
+	struct weir_slot slots[BURST_MAX];
+	uint32_t lens[BURST_MAX];
 	int rc = weir_tx_reserve_burst(p->tx, BYTES, permits, p->burst);
 
-	for (int i = 0; i < rc; i++) {
-		if (weir_permit_alloc(&permits[i], BYTES, &slot) != 0)
+	if (rc == 1) {
+		if (weir_permit_alloc(&permits[0], BYTES, &slots[0]) != 0)
 			abort();
-		memcpy(slot.data, payload, BYTES);
-		weir_slot_commit(&slot);
+		memcpy(slots[0].data, payload, BYTES);
+		weir_slot_commit(&slots[0]);
+	} else if (rc > 1) {
+		for (int i = 0; i < rc; i++)
+			lens[i] = BYTES;
+		if (weir_permit_alloc_burst(permits, lens, slots,
+					    (uint16_t)rc) != 0)
+			abort();
+		for (int i = 0; i < rc; i++)
+			memcpy(slots[i].data, payload, BYTES);
+		weir_slot_commit_burst(slots, (uint16_t)rc);
 	}
 	p->sent += rc > 0 ? (uint64_t)rc : 0;
 }
