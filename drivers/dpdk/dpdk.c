@@ -2,8 +2,9 @@
 /*
  * dpdk: reliable links through one queue pair of any ethdev. Read in this
  * order: dpdk_flow.h (what a link is made of), dpdk_half.c (the application's
- * side), dpdk_datapath.c (the port's side), dpdk_setup.c (how links begin),
- * dpdk_flow.c (what memory they take), dpdk_dev.h (the device below).
+ * side), dpdk_datapath.c (the port's side), dpdk_receive.c and dpdk_transmit.c
+ * (its frames), dpdk_setup.c (how links begin), dpdk_flow.c (what memory they
+ * take), dpdk_dev.h (the device below).
  *
  * This file: the table of the driver; ports open and close.
  */

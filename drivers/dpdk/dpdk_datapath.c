@@ -2,36 +2,28 @@
 /*
  * The port owner's side: poll. Frames in, messages up, commits out.
  *
- *     receive   one burst; each packet to its flow's connection
+ *     receive   one burst; each packet to its flow's connection: dpdk_receive.c
  *     service   each flow with something to do:
  *                 returns -> window and credit
  *                 in-order packets -> ready ring
  *                 commit ring -> connection -> packets into the batch
  *                 acknowledged places -> back ring, limit
- *     send      one burst for all of them
+ *     send      one burst for all of them: dpdk_transmit.c
  *
  * One clock read per poll. Nothing here waits, allocates or enters the kernel
  * (but for what the device does, and for set-up, see dpdk_setup.c).
  */
 
-#include "dpdk_cksum.h"
 #include "dpdk_flow.h"
 #include "dpdk_poison.h"
 #include "dpdk_port.h"
-#include "crc32c.h"
 #include "env_dpdk.h"
 #include "retring.h"
-
-#include <string.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
-
-/* Where a packet without payload begins in an mbuf; any headers fit before,
- * and WIRE_CONTROL_MAX bytes behind. */
-#define CONTROL_OFFSET 80
 
 /* So few messages are handed over before anything else is done. */
 #define DPDK_FEW_MESSAGES 2u
@@ -41,10 +33,6 @@
 
 /* Acknowledged places that are given back together. */
 #define PLACES_BACK 32u
-
-_Static_assert(CONTROL_OFFSET >= DPDK_HDR_LEN_MAX, "room for headers");
-_Static_assert(DPDK_PAYLOAD_OFFSET >= DPDK_HDR_LEN_MAX + WIRE_DATA_HDR_MAX,
-	       "room for headers and extensions");
 
 uint64_t
 weir_dpdk_now(struct dpdk_port *port)
@@ -60,30 +48,7 @@ weir_dpdk_now(struct dpdk_port *port)
 	return port->now_ns;
 }
 
-/* ---- mbufs of our own ------------------------------------------------------ */
-
-static bool
-spares_refill(struct dpdk_port *port)
-{
-	uint32_t want = DPDK_SPARES - port->spare_count;
-
-	if (rte_pktmbuf_alloc_bulk(port->dev->tx_pool->mp,
-				   port->spares + port->spare_count,
-				   want) == 0) {
-		port->spare_count += want;
-		return true;
-	}
-	port->stats.tx_no_buffer++;
-	return port->spare_count != 0;
-}
-
-struct rte_mbuf *
-weir_dpdk_spare(struct dpdk_port *port)
-{
-	if (port->spare_count == 0 && !spares_refill(port))
-		return NULL;
-	return port->spares[--port->spare_count];
-}
+/* ---- mbufs back ------------------------------------------------------------ */
 
 void
 weir_dpdk_freed_flush(struct dpdk_port *port)
@@ -111,565 +76,7 @@ weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m)
 	port->freed[port->freed_count++] = m;
 }
 
-/* ---- transmit -------------------------------------------------------------- */
-
-void
-weir_dpdk_batch_send(struct dpdk_port *port)
-{
-	uint32_t count = port->batch_count;
-	uint16_t sent;
-
-	if (count == 0 || __builtin_expect(port->drained, 0))
-		return;
-	sent = dpdk_dev_tx(port->dev, port->batch, (uint16_t)count);
-	port->tx_full = sent != count;
-	port->stats.doorbells++;
-	port->stats.tx_packets += sent;
-	port->batch_count = count - sent;
-	if (__builtin_expect(sent == count, 1))
-		return;
-	/* What the device has no room for stays, in order. */
-	port->stats.tx_ring_full++;
-	memmove(port->batch, port->batch + sent,
-		port->batch_count * sizeof(port->batch[0]));
-}
-
-static inline bool
-batch_has_room(struct dpdk_port *port)
-{
-	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0) &&
-	    !port->tx_full)
-		weir_dpdk_batch_send(port);
-	if (__builtin_expect(port->batch_count == DPDK_TX_BATCH, 0))
-		port->tx_refused = true;
-	return port->batch_count < DPDK_TX_BATCH;
-}
-
-/* Addresses and ports, as the trailer covers them, end 4 bytes before the
- * packet, and there are so many bytes of them. */
-static uint32_t
-trailer_addr_len(bool is_ip4)
-{
-	return is_ip4 ? 12 : 36;
-}
-
-static void
-packet_seal(const struct dpdk_hdr *hdr, uint8_t *packet, uint32_t len)
-{
-	uint32_t addr_len = trailer_addr_len(hdr->is_ip4);
-
-	wire_put_trailer(packet + len, crc32c_trailer(packet - 4 - addr_len,
-						      addr_len, packet, len));
-}
-
-/* Complete a frame whose weir packet of len bytes stands at `packet`; flags
- * are the packet's. */
-static void
-packet_finish(struct dpdk_port *port, const struct dpdk_hdr *hdr,
-	      struct rte_mbuf *m, uint8_t *packet, uint32_t len, uint8_t ecn,
-	      uint8_t flags)
-{
-	uint8_t *frame = packet - hdr->len;
-	bool sealed = (flags & WIRE_F_TRAILER) != 0;
-	uint32_t body = len;
-
-	if (__builtin_expect(sealed, 0))
-		len += WIRE_TRAILER_LEN;
-	weir_dpdk_hdr_write(hdr, packet, (uint16_t)len, ecn);
-	if (__builtin_expect(sealed, 0))
-		packet_seal(hdr, packet, body);
-	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
-	m->data_len = (uint16_t)(hdr->len + len);
-	m->pkt_len = hdr->len + len;
-	m->ol_flags = 0;
-	if (!port->dev->no_wire)
-		dpdk_cksum_tx(hdr, port->dev->tx_cksum_flags, m, packet, len);
-	port->batch[port->batch_count++] = m;
-}
-
-/* The mbuf of one packet, with its payload in place; *payload is where. */
-static struct rte_mbuf *
-packet_body(struct dpdk_port *port, struct dpdk_flow *flow,
-	    const struct conn_tx_packet *out, uint8_t **payload)
-{
-	struct dpdk_place *place = out->ref;
-	struct rte_mbuf *m;
-	uint32_t copied;
-
-	if (out->kind == CONN_TX_DATA && out->whole && place->mbuf != NULL) {
-		m = place->mbuf;
-		/* Ours until it is acknowledged; nobody else has it yet. */
-		rte_mbuf_refcnt_set(m, 2);
-		place->lent = true;
-		*payload = place->data;
-		return m;
-	}
-	/* Control, a fragment, a batch, or a repeat: the first mbuf may still
-	 * be with the device or, on net_ring, with the receiver. */
-	m = port->spares[--port->spare_count];
-	if (out->kind == CONN_TX_CONTROL) {
-		*payload =
-			(uint8_t *)m->buf_addr + CONTROL_OFFSET + out->hdr_len;
-		return m;
-	}
-	*payload = (uint8_t *)m->buf_addr + DPDK_PAYLOAD_OFFSET;
-	copied = out->payload_len;
-	if (out->type == WIRE_BATCH)
-		copied = weir_conn_gather(flow->conn, out, *payload);
-	else
-		rte_memcpy(*payload, out->payload, out->payload_len);
-	__atomic_store_n(&flow->tx_copied, flow->tx_copied + copied,
-			 __ATOMIC_RELAXED);
-	return m;
-}
-
-/* An application's mbuf may have less headroom than one of ours. */
-static uint32_t
-hdr_room(const struct conn_tx_packet *out)
-{
-	const struct dpdk_place *place = out->ref;
-
-	if (out->kind != CONN_TX_DATA || !out->whole || !place->wrapped)
-		return UINT32_MAX;
-	return (uint32_t)(place->data - (uint8_t *)place->mbuf->buf_addr) -
-	       DPDK_HDR_LEN_MAX;
-}
-
-/* A packet full of payload has room for one word of SACK: so long the path was
- * shown to be (docs/wire.md, 4.4). The oldest holes matter most. */
-static void
-sack_trim(const struct dpdk_flow *flow, struct conn_tx_packet *out)
-{
-	uint32_t most = WIRE_FULL_HDR_LEN + flow->frag_size;
-	uint32_t hdr_most = hdr_room(out);
-
-	if (most < WIRE_INIT_LEN)
-		most = WIRE_INIT_LEN;
-	while (out->sack_words > 1 && (out->hdr_len + out->payload_len > most ||
-				       out->hdr_len > hdr_most)) {
-		out->sack_words--;
-		out->hdr_len -= 8;
-	}
-}
-
-/* The mbufs of messages that leave as they were written, and where the headers
- * of their packets go. @return how many of them. */
-static uint32_t
-burst_bodies(const struct conn_tx_msg *msg, uint32_t count, uint8_t **packets)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		struct dpdk_place *place = msg[i].ref;
-
-		if (__builtin_expect(place->mbuf == NULL, 0))
-			return i;
-		/* As in packet_body(). */
-		rte_mbuf_refcnt_set(place->mbuf, 2);
-		place->lent = true;
-		packets[i] = place->data - WIRE_HDR_LEN;
-	}
-	return count;
-}
-
-/* What packet_finish() does, for packets of which most are of one length: their
- * frames begin alike. */
-static void
-burst_finish(struct dpdk_port *port, struct dpdk_flow *flow,
-	     const struct conn_tx_msg *msg, uint32_t count,
-	     uint8_t *const *packets, uint8_t ecn)
-{
-	const struct dpdk_hdr *hdr = &flow->hdr;
-	uint8_t head[DPDK_HDR_LEN_MAX];
-	uint32_t head_of = UINT32_MAX;
-
-	for (uint32_t i = 0; i < count; i++) {
-		const struct dpdk_place *place = msg[i].ref;
-		uint32_t len = WIRE_HDR_LEN + msg[i].len;
-		struct rte_mbuf *m = place->mbuf;
-
-		if (__builtin_expect(len != head_of, 0))
-			weir_dpdk_hdr_write(hdr, head + DPDK_HDR_LEN_MAX,
-					    (uint16_t)len, ecn);
-		head_of = len;
-		memcpy(packets[i] - DPDK_HDR_LEN_MAX, head, DPDK_HDR_LEN_MAX);
-		m->data_off = (uint16_t)(packets[i] - hdr->len -
-					 (uint8_t *)m->buf_addr);
-		m->data_len = (uint16_t)(hdr->len + len);
-		m->pkt_len = hdr->len + len;
-		m->ol_flags = 0;
-		if (!port->dev->no_wire)
-			dpdk_cksum_tx(hdr, port->dev->tx_cksum_flags, m,
-				      packets[i], len);
-		port->batch[port->batch_count++] = m;
-		flow->tx_wire_bytes += m->pkt_len;
-	}
-}
-
-/* The messages go on with the packet before: within quota and batch they leave.
- * Has a frame of its own, which a lone message does not need. */
-static __attribute__((noinline)) void
-flow_emit_burst(struct dpdk_port *port, struct dpdk_flow *flow,
-		const struct conn_tx_msg *msg, uint32_t count)
-{
-	uint8_t *packets[CONN_BURST_MAX];
-	uint32_t room = DPDK_TX_BATCH - port->batch_count;
-	bool ect;
-
-	if (room > flow->quota)
-		room = flow->quota;
-	if (count > room)
-		count = room;
-	count = burst_bodies(msg, count, packets);
-	if (count == 0)
-		return;
-	flow->quota -= count;
-	ect = weir_conn_burst_take(flow->conn, packets, count);
-	burst_finish(port, flow, msg, count, packets,
-		     ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT);
-}
-
-/* Pull packets out of the connection, within its quota. @return false: more are
- * waiting. */
-static bool
-flow_emit(struct dpdk_port *port, struct dpdk_flow *flow)
-{
-	const struct conn_tx_msg *msg;
-	struct conn_tx_packet out;
-	struct rte_mbuf *m;
-	uint8_t *payload;
-	uint32_t count;
-
-	while (flow->quota != 0) {
-		if (!batch_has_room(port))
-			return false;
-		if (port->spare_count == 0 && !spares_refill(port))
-			return false;
-		if (!weir_conn_next(flow->conn, port->now_ns, &out))
-			return true;
-		flow->quota--;
-		if (__builtin_expect(out.sack_words > 1, 0))
-			sack_trim(flow, &out);
-		m = packet_body(port, flow, &out, &payload);
-		weir_conn_encode(flow->conn, &out, payload - out.hdr_len);
-		packet_finish(port, &flow->hdr, m, payload - out.hdr_len,
-			      out.hdr_len + out.payload_len,
-			      out.ect ? DPDK_ECN_ECT0 : DPDK_ECN_NOT_ECT,
-			      out.flags);
-		flow->tx_wire_bytes += m->pkt_len;
-		if (out.more == CONN_TX_LAST)
-			return true;
-		if (out.more == CONN_TX_ASK)
-			continue;
-		msg = weir_conn_burst(flow->conn, port->now_ns, &count);
-		if (count != 0)
-			flow_emit_burst(port, flow, msg, count);
-	}
-	return !weir_conn_wants_tx(flow->conn);
-}
-
-bool
-weir_dpdk_send_packet(struct dpdk_port *port, const struct dpdk_hdr *hdr,
-		      const uint8_t *packet, uint16_t len)
-{
-	struct rte_mbuf *m;
-	uint8_t *to;
-
-	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL) {
-		port->stats.tx_answer_dropped++;
-		return false;
-	}
-	to = (uint8_t *)m->buf_addr + CONTROL_OFFSET;
-	memcpy(to, packet, len);
-	packet_finish(port, hdr, m, to, len, DPDK_ECN_NOT_ECT, packet[1]);
-	return true;
-}
-
-bool
-weir_dpdk_send_frame(struct dpdk_port *port, const uint8_t *bytes, uint16_t len)
-{
-	struct rte_mbuf *m;
-
-	if (!batch_has_room(port) || (m = weir_dpdk_spare(port)) == NULL) {
-		port->stats.tx_neighbour_dropped++;
-		return false;
-	}
-	memcpy(rte_pktmbuf_mtod(m, uint8_t *), bytes, len);
-	m->data_len = len;
-	m->pkt_len = len;
-	port->batch[port->batch_count++] = m;
-	return true;
-}
-
-/* ---- receive --------------------------------------------------------------- */
-
-/* A question or an answer of a neighbour. */
-static void
-receive_neighbour(struct dpdk_port *port, enum dpdk_hdr_result result,
-		  const struct rte_mbuf *m, const struct dpdk_hdr_in *in)
-{
-	const struct dpdk_neigh_in frame = {
-		.body = rte_pktmbuf_mtod_offset(m, const uint8_t *, in->offset),
-		.len = in->len,
-		.src_mac = rte_pktmbuf_mtod_offset(
-			m, const struct rte_ether_addr *, RTE_ETHER_ADDR_LEN),
-		.now_ns = port->now_ns,
-	};
-	uint8_t reply[DPDK_NEIGH_FRAME_MAX];
-	uint16_t len =
-		result == DPDK_HDR_ARP
-			? weir_dpdk_neigh_arp(&port->neigh, &frame, reply)
-			: weir_dpdk_neigh_ndp(&port->neigh, &frame, reply);
-
-	if (len != 0 && !port->from_sibling)
-		weir_dpdk_send_frame(port, reply, len);
-	if (port->neigh_generation != port->neigh.generation)
-		port->neigh_next_ns = port->now_ns;
-}
-
-/*
- * The packet in a frame from the other end of a pair (memif, net_ring): it is
- * weir's own, and memory does not lie; only what keeps us inside the frame is
- * looked at. @return false: not as usual, have it parsed.
- */
-static inline bool
-pair_packet(const uint8_t *frame, uint32_t frame_len, uint32_t *len)
-{
-	uint32_t udp_len;
-
-	if (frame_len < DPDK_HDR_LEN)
-		return false;
-	udp_len = (uint32_t)frame[38] << 8 | frame[39];
-	*len = udp_len - 8;
-	return frame[12] == 0x08 && frame[13] == 0x00 && /* IPv4, */
-	       frame[14] == 0x45 && frame[23] == 17 &&   /* no options, UDP */
-	       udp_len >= 8 && udp_len <= frame_len - 34;
-}
-
-/* Where the packet is, in->offset and len; not who sent it. */
-static bool
-receive_find(struct dpdk_port *port, const struct rte_mbuf *m,
-	     struct dpdk_hdr_in *in)
-{
-	enum dpdk_hdr_result result = DPDK_HDR_SEGMENTED;
-
-	if (!port->dev->no_wire)
-		dpdk_cksum_rx(m, &port->policy);
-	if (m->nb_segs == 1)
-		result = weir_dpdk_hdr_find(&port->policy,
-					    rte_pktmbuf_mtod(m, uint8_t *),
-					    m->data_len, in);
-	if (__builtin_expect(result == DPDK_HDR_PACKET, 1))
-		return true;
-	port->frames[result]++;
-	if (result == DPDK_HDR_ARP || result == DPDK_HDR_NDP)
-		receive_neighbour(port, result, m, in);
-	return false;
-}
-
-/* A second look at all of it: packets of a pair come here unseen, others half
- * seen. @return true if it came from a place that can be answered. */
-static bool
-receive_again(struct dpdk_port *port, const struct rte_mbuf *m,
-	      struct dpdk_hdr_in *in)
-{
-	enum dpdk_hdr_result result;
-
-	/* receive_find() has summed it up already. */
-	if (!port->dev->no_wire)
-		port->policy.ip_check = port->policy.udp_check =
-			DPDK_HDR_CHECK_OK;
-	result = weir_dpdk_hdr_parse(
-		&port->policy, rte_pktmbuf_mtod(m, uint8_t *), m->data_len, in);
-	if (result == DPDK_HDR_PACKET)
-		result = weir_dpdk_hdr_check_source(&port->policy, in);
-	if (result != DPDK_HDR_PACKET)
-		port->frames[result]++;
-	return result == DPDK_HDR_PACKET;
-}
-
-static bool
-trailer_is_right(const struct rte_mbuf *m, const struct dpdk_hdr_in *in)
-{
-	const uint8_t *packet =
-		rte_pktmbuf_mtod_offset(m, const uint8_t *, in->offset);
-	uint32_t addr_len = trailer_addr_len(dpdk_ip_is_ip4(&in->src.ip));
-
-	return wire_trailer_is(packet, in->len,
-			       crc32c_trailer(packet - 4 - addr_len, addr_len,
-					      packet,
-					      in->len - WIRE_TRAILER_LEN));
-}
-
-static void
-receive_undecodable(struct dpdk_port *port, const struct dpdk_hdr_in *in,
-		    enum wire_drop drop)
-{
-	if (!weir_dpdk_is_our_port(port, in->dst.port)) {
-		port->frames[DPDK_HDR_FOREIGN_PORT]++;
-		return;
-	}
-	port->packets[drop]++;
-}
-
-/* Not just a packet of a link. @return true: it is one, with a trailer. */
-static bool
-receive_special(struct dpdk_port *port, const struct rte_mbuf *m,
-		enum wire_drop drop, const struct wire_hdr *hdr)
-{
-	struct dpdk_hdr_in in;
-
-	if (!receive_again(port, m, &in))
-		return false;
-	if (drop == WIRE_OK && (hdr->flags & WIRE_F_TRAILER) &&
-	    !trailer_is_right(m, &in))
-		drop = WIRE_DROP_CRC;
-	if (drop == WIRE_OK && hdr->token != 0)
-		return true;
-	if (drop != WIRE_OK)
-		receive_undecodable(port, &in, drop);
-	else
-		weir_dpdk_on_stray(port, &in, hdr);
-	return false;
-}
-
-/* A token that no link here has. */
-static void
-receive_unknown(struct dpdk_port *port, const struct rte_mbuf *m,
-		const struct wire_hdr *hdr)
-{
-	struct dpdk_hdr_in in;
-
-	if (receive_again(port, m, &in))
-		weir_dpdk_on_unknown(port, &in, hdr, in.len);
-}
-
-/* A packet that goes on with the stream of the one before, found without a look
- * at anything else. @return true: the connection keeps the mbuf. */
-static inline bool
-receive_stream(struct dpdk_port *port, struct rte_mbuf *m,
-	       const uint8_t *packet, uint32_t len)
-{
-	struct dpdk_flow *flow = port->stream_flow;
-	struct conn_stream_packet stream;
-
-	if (flow == NULL || !conn_stream_packet(&stream, packet, len, m) ||
-	    weir_conn_on_stream(flow->conn, &stream, 1, port->now_ns) == 0)
-		return false;
-	flow->rx_wire_bytes += m->pkt_len;
-	return true;
-}
-
-/* Packets of a device of two ends, as far as they look like streams do.
- * @return how many. */
-static inline uint16_t
-pair_packets(struct rte_mbuf *const *mbufs, uint16_t count,
-	     struct conn_stream_packet *packets)
-{
-	for (uint16_t i = 0; i < count; i++) {
-		const uint8_t *frame =
-			rte_pktmbuf_mtod(mbufs[i], const uint8_t *);
-		uint32_t len;
-
-		if (mbufs[i]->nb_segs != 1 ||
-		    !pair_packet(frame, mbufs[i]->data_len, &len) ||
-		    !conn_stream_packet(&packets[i], frame + DPDK_HDR_LEN, len,
-					mbufs[i]))
-			return i;
-	}
-	return count;
-}
-
-/* @return true if the connection keeps the mbuf. */
-static __attribute__((noinline)) bool
-receive_one(struct dpdk_port *port, struct rte_mbuf *m)
-{
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t index, len = 0, offset = DPDK_HDR_LEN;
-	enum wire_drop drop;
-	struct dpdk_flow *flow;
-	struct dpdk_hdr_in in;
-	struct wire_hdr hdr;
-	uint8_t ecn = DPDK_ECN_NOT_ECT;
-
-	if (!port->dev->paired || m->nb_segs != 1 ||
-	    !pair_packet(frame, m->data_len, &len)) {
-		if (!receive_find(port, m, &in))
-			return false;
-		offset = in.offset;
-		len = in.len;
-		ecn = in.ecn;
-		if (ecn != DPDK_ECN_CE &&
-		    receive_stream(port, m, frame + offset, len))
-			return true;
-	}
-	drop = weir_wire_decode(frame + offset, len, &hdr);
-	if (__builtin_expect(drop != WIRE_OK || hdr.token == 0 ||
-				     (hdr.flags & WIRE_F_TRAILER),
-			     0) &&
-	    !receive_special(port, m, drop, &hdr))
-		return false;
-	index = wire_token_index(hdr.token);
-	flow = index < port->table_size ? port->table[index] : NULL;
-	if (__builtin_expect(flow == NULL || flow->token != hdr.token, 0)) {
-		receive_unknown(port, m, &hdr);
-		return false;
-	}
-	hdr.marked = ecn == DPDK_ECN_CE;
-	flow->by_sibling = port->from_sibling;
-	dpdk_flow_touch(port, flow);
-	flow->rx_wire_bytes += m->pkt_len;
-	if (!weir_conn_on_packet(flow->conn, &hdr, m, port->now_ns))
-		return false;
-	/* Batches are a packet for many messages: no streams of them. */
-	port->stream_flow = wire_hdr_type(&hdr) == WIRE_DATA ? flow : NULL;
-	return true;
-}
-
-void
-weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m)
-{
-	if (!receive_one(port, m))
-		weir_dpdk_free(port, m);
-}
-
-/* Packets that all look alike: streams of them are taken in one step. */
-static __attribute__((noinline)) void
-receive_pair(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
-	     uint16_t count)
-{
-	struct conn_stream_packet packets[DPDK_RX_BURST];
-	uint32_t i = 0, taken, usual = UINT32_MAX;
-
-	while (i < count) {
-		struct dpdk_flow *flow = port->stream_flow;
-
-		if (flow == NULL) {
-			weir_dpdk_receive(port, mbufs[i++]);
-			continue;
-		}
-		if (usual == UINT32_MAX)
-			usual = i +
-				pair_packets(mbufs + i, count - i, packets + i);
-		taken = i < usual ? weir_conn_on_stream(flow->conn, &packets[i],
-							usual - i, port->now_ns)
-				  : 0;
-		if (taken == 0)
-			weir_dpdk_receive(port, mbufs[i++]);
-		for (; taken != 0; taken--)
-			flow->rx_wire_bytes += mbufs[i++]->pkt_len;
-	}
-}
-
-static __attribute__((noinline)) void
-receive_all(struct dpdk_port *port, struct rte_mbuf *const *mbufs,
-	    uint16_t count)
-{
-	if (port->dev->paired) {
-		receive_pair(port, mbufs, count);
-		return;
-	}
-	for (uint16_t i = 0; i < count; i++)
-		weir_dpdk_receive(port, mbufs[i]);
-}
+/* ---- frames in -------------------------------------------------------------- */
 
 /*
  * Of frames that were found on a shared device those that are ours; the others
@@ -703,7 +110,7 @@ receive_burst(struct dpdk_port *port, bool shared)
 	if (ours == 1)
 		weir_dpdk_receive(port, mbufs[0]);
 	else if (ours != 0)
-		receive_all(port, mbufs, ours);
+		weir_dpdk_receive_all(port, mbufs, ours);
 	return count;
 }
 
@@ -737,12 +144,12 @@ receive_found(struct dpdk_port *port)
 		count = weir_dpdk_fault_befall(port->fault, mbufs, count,
 					       count);
 	port->from_sibling = true;
-	receive_all(port, mbufs, count);
+	weir_dpdk_receive_all(port, mbufs, count);
 	port->from_sibling = false;
 	count = weir_dpdk_share_visit(port->dev, mbufs, DPDK_RX_BURST);
 	total += count;
 	count = keep_ours(port, mbufs, count);
-	receive_all(port, mbufs, count);
+	weir_dpdk_receive_all(port, mbufs, count);
 	return total;
 }
 
@@ -1075,7 +482,7 @@ flow_restart(struct dpdk_port *port, struct dpdk_flow *flow)
 {
 	weir_conn_abort(flow->conn, WIRE_E_ABORT, port->now_ns);
 	flow->quota = 1;
-	flow_emit(port, flow);
+	weir_dpdk_emit(port, flow);
 	drop_unread(flow);
 	weir_dpdk_flow_drop_conn(flow);
 	flow->touched = true;
@@ -1222,7 +629,7 @@ flow_service(struct dpdk_port *port, struct dpdk_flow *flow,
 		flow->deadline_ns = weir_conn_deadline(flow->conn);
 		return events;
 	}
-	flow->touched = !flow_emit(port, flow) || flow->owed_count != 0;
+	flow->touched = !weir_dpdk_emit(port, flow) || flow->owed_count != 0;
 	flow->quota =
 		DPDK_FLOW_QUOTA; /* of what is flushed till the next turn */
 	flow_settle(port, flow);
@@ -1304,7 +711,7 @@ weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow)
 		flow->quota = DPDK_FLOW_QUOTA; /* nobody else waits */
 	else if (port->tx_full)
 		return;
-	emptied = flow_emit(port, flow);
+	emptied = weir_dpdk_emit(port, flow);
 	weir_dpdk_batch_send(port);
 	if (emptied)
 		flow->deadline_ns = weir_conn_deadline(flow->conn);

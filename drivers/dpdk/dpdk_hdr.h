@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <rte_ether.h>
 
+#include "crc32c.h"
 #include "dpdk_addr.h"
 
 #define DPDK_HDR_LEN     42 /* Ethernet + IPv4 + UDP, as pairs have it */
@@ -110,6 +111,16 @@ uint32_t weir_dpdk_hdr_ether(const struct dpdk_hdr_wire *wire, uint8_t *frame,
  */
 uint16_t weir_dpdk_hdr_ip6_cksum(const uint8_t *ip6, const uint8_t *body,
 				 uint16_t len, uint8_t protocol);
+
+/* The trailer (docs/wire.md) of a packet with headers before it: addresses and
+ * ports, which it covers, end 4 bytes before the packet. */
+static inline uint32_t
+dpdk_trailer(bool is_ip4, const uint8_t *packet, uint32_t len)
+{
+	uint32_t addr_len = is_ip4 ? 12 : 36;
+
+	return crc32c_trailer(packet - 4 - addr_len, addr_len, packet, len);
+}
 
 /* What a received frame turned out to be. Each has a name and is counted. */
 enum dpdk_hdr_result {

@@ -208,21 +208,12 @@ bool weir_dpdk_port_device_drop(struct dpdk_port *port);
 /* Give the calling thread mempool caches. @return false: it cannot have any. */
 bool weir_dpdk_thread_join(void);
 
-/* ---- dpdk_datapath.c ---- */
+/* ---- dpdk_datapath.c: messages ---- */
 
 int weir_dpdk_poll(struct weir_port *port);
 
-/* One frame from the device, or from the application; takes it. */
-void weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m);
-
 /* Transmit what a flow has, now. */
 void weir_dpdk_flush(struct dpdk_port *port, struct dpdk_flow *flow);
-
-/* Hand the batch to the device; what it does not take stays. */
-void weir_dpdk_batch_send(struct dpdk_port *port);
-
-/* A fresh mbuf for a packet of our own, or NULL. */
-struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
 
 /* As rte_pktmbuf_free(), many at a time. */
 void weir_dpdk_free(struct dpdk_port *port, struct rte_mbuf *m);
@@ -251,6 +242,26 @@ dpdk_held_put(struct dpdk_flow *flow, uint32_t index)
 	dpdk_large_give(&flow->rx_large, held->large);
 	return 0;
 }
+
+/* ---- dpdk_receive.c: frames in ---- */
+
+/* Frames from the device, or from the application, each to where it belongs;
+ * takes them. */
+void weir_dpdk_receive(struct dpdk_port *port, struct rte_mbuf *m);
+void weir_dpdk_receive_all(struct dpdk_port *port,
+			   struct rte_mbuf *const *mbufs, uint16_t count);
+
+/* ---- dpdk_transmit.c: frames out ---- */
+
+/* A fresh mbuf for a packet of our own, or NULL. */
+struct rte_mbuf *weir_dpdk_spare(struct dpdk_port *port);
+
+/* Pull packets out of the flow's connection into the batch, within its quota.
+ * @return false: more are waiting. */
+bool weir_dpdk_emit(struct dpdk_port *port, struct dpdk_flow *flow);
+
+/* Hand the batch to the device; what it does not take stays. */
+void weir_dpdk_batch_send(struct dpdk_port *port);
 
 /* Put a frame without payload in the batch: ARP and NDP, as it is; a stateless
  * answer, a goodbye. @return false: no room, it is counted as dropped. */
