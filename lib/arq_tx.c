@@ -56,23 +56,27 @@ weir_arq_tx_limits(struct arq_tx *tx, uint32_t frag_size, bool batches)
 					  : ARQ_BATCH_MSG_MAX + 1;
 }
 
-/* How many of the messages that wait fit together; *len of payload. */
+/* How many of the messages that wait fit together; *len of payload. They are
+ * told that they end with the next packet: should they go by themselves after
+ * all, they are told again. */
 static uint32_t
-batch_size(const struct arq_tx *tx, uint32_t *len)
+batch_fill(const struct arq_tx *tx, uint32_t *len)
 {
-	uint64_t waiting = tx->pushed - tx->cut;
-	uint32_t most = waiting < WIRE_RECORDS_MAX ? (uint32_t)waiting
-						   : WIRE_RECORDS_MAX;
-	uint32_t at = (uint32_t)tx->cut;
+	const uint32_t mask = tx->msg_mask, below = tx->batch_below;
+	const uint32_t at = (uint32_t)tx->cut, room = tx->frag_size;
+	const uint32_t most =
+		arq_tx_min(tx->pushed - tx->cut, WIRE_RECORDS_MAX);
+	const uint64_t end_seq = tx->nxt + 1;
 	uint32_t count, body = 0, end = 0;
 
 	for (count = 0; count < most; count++) {
-		uint32_t size = tx->msgs[(at + count) & tx->msg_mask].len;
+		struct conn_tx_msg *msg = &tx->msgs[(at + count) & mask];
 
-		if (size >= tx->batch_below ||
-		    wire_records_table(count + 1) + body + size > tx->frag_size)
+		if (msg->len >= below ||
+		    wire_records_table(count + 1) + body + msg->len > room)
 			break;
-		end = body + size;
+		msg->end_seq = end_seq;
+		end = body + msg->len;
 		body = wire_round8(end);
 	}
 	*len = wire_records_table(count) + end;
@@ -83,34 +87,35 @@ batch_size(const struct arq_tx *tx, uint32_t *len)
 static __attribute__((noinline)) bool
 cut_batch(struct arq_tx *tx, struct tx_slot *slot)
 {
-	uint32_t len, count = batch_size(tx, &len);
-	uint32_t at = (uint32_t)tx->cut & tx->msg_mask;
+	uint32_t len, count = batch_fill(tx, &len);
 
 	if (count < WIRE_RECORDS_MIN)
 		return false;
 	slot->payload = NULL;
 	slot->len = len;
 	slot->mlo = count;
-	slot->msg = at;
+	slot->msg = (uint32_t)tx->cut & tx->msg_mask;
 	slot->type = WIRE_BATCH;
 	slot->flags = WIRE_F_FIRST | WIRE_F_LAST;
 	slot->tries = 0;
 	tx->nxt++;
-	for (uint32_t i = 0; i < count; i++)
-		tx->msgs[(at + i) & tx->msg_mask].end_seq = tx->nxt;
 	tx->cut += count;
 	tx->batches++;
 	tx->batched += count;
 	return true;
 }
 
-/* A few words, without a call: by halves that overlap, or 16 bytes a time. */
+/* A few words, without a call: by halves that overlap, or 32 bytes a time. */
 static inline void
 copy_small(uint8_t *to, const uint8_t *from, uint32_t len)
 {
-	if (len >= 16) {
-		for (uint32_t at = 0; at < len - 16; at += 16)
-			memcpy(to + at, from + at, 16);
+	if (len >= 32) {
+		memcpy(to, from, 32);
+		for (uint32_t at = 32; at + 32 < len; at += 32)
+			memcpy(to + at, from + at, 32);
+		memcpy(to + len - 32, from + len - 32, 32);
+	} else if (len >= 16) {
+		memcpy(to, from, 16);
 		memcpy(to + len - 16, from + len - 16, 16);
 	} else if (len >= 8) {
 		memcpy(to, from, 8);
@@ -128,23 +133,24 @@ uint32_t
 weir_arq_tx_gather(const struct arq_tx *tx, const struct tx_slot *slot,
 		   uint8_t *dst)
 {
-	uint32_t count = slot->mlo, bytes = 0;
+	const uint32_t count = slot->mlo, mask = tx->msg_mask, at = slot->msg;
 	uint8_t *to = dst + wire_records_table(count);
+	uint32_t bytes = 0;
 
 	/* The last word of the table first: its end may be padding. */
 	memset(to - 8, 0, 8);
 	for (uint32_t i = 0; i < count; i++) {
-		const struct conn_tx_msg *msg =
-			&tx->msgs[(slot->msg + i) & tx->msg_mask];
-		uint16_t size = WIRE_LE16((uint16_t)msg->len);
+		const struct conn_tx_msg *msg = &tx->msgs[(at + i) & mask];
+		const uint32_t len = msg->len;
+		uint16_t size = WIRE_LE16((uint16_t)len);
 
 		memcpy(dst + 2 * i, &size, sizeof(size));
 		/* The same with its padding; nothing follows the last one. */
-		if (i + 1 != count && msg->len % 8 != 0)
-			memset(to + (msg->len & ~(uint32_t)7), 0, 8);
-		copy_small(to, msg->payload, msg->len);
-		to += wire_round8(msg->len);
-		bytes += msg->len;
+		if (len % 8 != 0 && i + 1 != count)
+			memset(to + (len & ~(uint32_t)7), 0, 8);
+		copy_small(to, msg->payload, len);
+		to += wire_round8(len);
+		bytes += len;
 	}
 	return bytes;
 }

@@ -114,22 +114,26 @@ arq_tx_push(struct arq_tx *tx, void *ref, const uint8_t *payload, uint32_t len)
 	tx->pushed++;
 }
 
-/** The refs of the oldest messages, as far as they are done with.
- *  @return how many, up to count. */
 static inline uint32_t
-arq_tx_pop_burst(struct arq_tx *tx, void **refs, uint32_t count)
+arq_tx_min(uint64_t a, uint32_t b)
 {
-	uint64_t at = tx->popped, end = tx->given_up ? tx->pushed : tx->cut;
-	uint32_t n = 0;
+	return a < b ? (uint32_t)a : b;
+}
 
-	for (; n < count && at < end; at++) {
-		const struct conn_tx_msg *msg = &tx->msgs[at & tx->msg_mask];
+/* How many of the oldest messages are done with, in a row in msgs, up to most. */
+static inline uint32_t
+arq_tx_done(const struct arq_tx *tx, uint32_t most)
+{
+	uint32_t at = (uint32_t)tx->popped & tx->msg_mask;
+	uint32_t row = arq_tx_min(most, tx->msg_mask + 1 - at), n = 0;
 
-		if (at < tx->cut && msg->end_seq > tx->una)
-			break;
-		refs[n++] = msg->ref;
-	}
-	tx->popped = at;
+	/* Those that will never be sent, once all others are back. */
+	if (tx->popped >= tx->cut)
+		return arq_tx_min(tx->given_up ? tx->pushed - tx->popped : 0,
+				  row);
+	row = arq_tx_min(tx->cut - tx->popped, row);
+	while (n < row && tx->msgs[at + n].end_seq <= tx->una)
+		n++;
 	return n;
 }
 
@@ -137,9 +141,9 @@ arq_tx_pop_burst(struct arq_tx *tx, void **refs, uint32_t count)
 static inline void *
 arq_tx_pop(struct arq_tx *tx)
 {
-	void *ref;
-
-	return arq_tx_pop_burst(tx, &ref, 1) == 1 ? ref : NULL;
+	if (arq_tx_done(tx, 1) == 0)
+		return NULL;
+	return tx->msgs[tx->popped++ & tx->msg_mask].ref;
 }
 
 /**

@@ -726,6 +726,23 @@ weir_conn_tx_credit(const struct weir_conn *conn)
 	return conn->peer_credit < room ? conn->peer_credit : room;
 }
 
+struct conn_tx_msg *
+weir_conn_push_room(struct weir_conn *conn, uint32_t *count)
+{
+	struct arq_tx *tx = &conn->tx;
+	uint32_t at = (uint32_t)tx->pushed & tx->msg_mask;
+
+	*count = tx->msg_mask + 1 - at;
+	return &tx->msgs[at];
+}
+
+void
+weir_conn_pushed(struct weir_conn *conn, uint32_t count, uint64_t bytes)
+{
+	conn->stats.tx_bytes += bytes;
+	conn->tx.pushed += count;
+}
+
 void
 weir_conn_push(struct weir_conn *conn, void *ref, const uint8_t *payload,
 	       uint32_t len)
@@ -734,16 +751,25 @@ weir_conn_push(struct weir_conn *conn, void *ref, const uint8_t *payload,
 	arq_tx_push(&conn->tx, ref, payload, len);
 }
 
+const struct conn_tx_msg *
+weir_conn_acked(const struct weir_conn *conn, uint32_t *count)
+{
+	const struct arq_tx *tx = &conn->tx;
+
+	*count = arq_tx_done(tx, UINT32_MAX);
+	return &tx->msgs[tx->popped & tx->msg_mask];
+}
+
+void
+weir_conn_pop(struct weir_conn *conn, uint32_t count)
+{
+	conn->tx.popped += count;
+}
+
 void *
 weir_conn_pop_acked(struct weir_conn *conn)
 {
 	return arq_tx_pop(&conn->tx);
-}
-
-uint32_t
-weir_conn_pop_acked_burst(struct weir_conn *conn, void **refs, uint32_t count)
-{
-	return arq_tx_pop_burst(&conn->tx, refs, count);
 }
 
 /* Every packet with ACKV tells all we have to tell. */

@@ -357,6 +357,14 @@ void *weir_conn_pop_dropped_rx(struct weir_conn *conn);
  */
 uint64_t weir_conn_tx_credit(const struct weir_conn *conn);
 
+/* A message on its way out. */
+struct conn_tx_msg {
+	void *ref;
+	const uint8_t *payload;
+	uint64_t end_seq; /* the connection's */
+	uint32_t len;
+};
+
 /**
  * Queue one message; the caller is within weir_conn_tx_credit(), and len
  * within conn_limits.msg_size_max. payload stays in place and unchanged until
@@ -365,6 +373,16 @@ uint64_t weir_conn_tx_credit(const struct weir_conn *conn);
  */
 void weir_conn_push(struct weir_conn *conn, void *ref, const uint8_t *payload,
 		    uint32_t len);
+
+/**
+ * The same for several: where to write ref, payload and len of the next ones.
+ * @return the first, *count in a row, at least 1; more than the credit, perhaps.
+ */
+struct conn_tx_msg *weir_conn_push_room(struct weir_conn *conn,
+					uint32_t *count);
+
+/** So many of them are written, with so many bytes in all. */
+void weir_conn_pushed(struct weir_conn *conn, uint32_t count, uint64_t bytes);
 
 enum conn_tx_kind {
 	CONN_TX_CONTROL, /* header only, no ref */
@@ -425,14 +443,6 @@ void weir_conn_encode(const struct weir_conn *conn,
 uint32_t weir_conn_gather(const struct weir_conn *conn,
 			  const struct conn_tx_packet *out, uint8_t *dst);
 
-/* A message that waits to be sent. */
-struct conn_tx_msg {
-	void *ref;
-	const uint8_t *payload;
-	uint64_t end_seq; /* the connection's */
-	uint32_t len;
-};
-
 /**
  * What weir_conn_next() would give in a row, if that is data that leaves at the
  * moment of the packet before, each packet one whole message: a quicker way for
@@ -462,9 +472,15 @@ bool weir_conn_wants_tx(const struct weir_conn *conn);
  */
 void *weir_conn_pop_acked(struct weir_conn *conn);
 
-/** The same, up to count at a time. @return how many; less: no more now. */
-uint32_t weir_conn_pop_acked_burst(struct weir_conn *conn, void **refs,
-				   uint32_t count);
+/**
+ * The same for several: a look at the oldest, as far as they are done with.
+ * @return the first, *count in a row; maybe there are more behind these.
+ */
+const struct conn_tx_msg *weir_conn_acked(const struct weir_conn *conn,
+					  uint32_t *count);
+
+/** Pop so many of those that weir_conn_acked() has just shown. */
+void weir_conn_pop(struct weir_conn *conn, uint32_t count);
 
 /* --- time ------------------------------------------------------------- */
 

@@ -31,9 +31,6 @@
 /* A power of two: polls until it is looked again who polls. */
 #define THREAD_CHECK_POLLS 64
 
-/* Acknowledged places that are given back together. */
-#define PLACES_BACK 32u
-
 uint64_t
 weir_dpdk_now(struct dpdk_port *port)
 {
@@ -351,40 +348,64 @@ flow_take_returns(struct dpdk_flow *flow)
 
 /* ---- messages down ----------------------------------------------------------- */
 
+/* Not a message: the half was closed, or went without it. */
 static void
-commit_one(struct dpdk_flow *flow, struct dpdk_commit c, uint64_t now_ns)
+commit_end(struct dpdk_flow *flow, uint32_t how, uint64_t now_ns)
 {
-	struct dpdk_place *place;
-
-	switch (c.index) {
-	case DPDK_COMMIT_CLOSE:
-		flow->commits_over = true;
+	flow->commits_over = true;
+	if (how == DPDK_COMMIT_CLOSE)
 		weir_conn_close_tx(flow->conn);
-		break;
-	case DPDK_COMMIT_ABORT:
-		flow->commits_over = true;
+	else
 		weir_conn_abort_tx(flow->conn, now_ns);
-		break;
-	default:
-		place = &flow->places[c.index];
-		flow->away_count++;
-		weir_conn_push(flow->conn, place, place->data, c.len);
-		break;
+}
+
+/* Up to `count` messages to the connection, from the entry `at` on. @return how
+ * many; 0: the entry is no message. */
+static uint32_t
+commit_messages(struct dpdk_flow *flow, uint32_t at, uint32_t count)
+{
+	const uint32_t mask = flow->commit_q.consumer_mask;
+	struct conn_tx_msg *msgs;
+	uint64_t bytes = 0;
+	uint32_t n, room;
+
+	msgs = weir_conn_push_room(flow->conn, &room);
+	if (count > room)
+		count = room;
+	for (n = 0; n < count; n++) {
+		struct dpdk_commit c = flow->commit[(at + n) & mask];
+		struct dpdk_place *place = &flow->places[c.index];
+
+		if (__builtin_expect(c.index >= DPDK_COMMIT_ABORT, 0))
+			break;
+		msgs[n].ref = place;
+		msgs[n].payload = place->data;
+		msgs[n].len = c.len;
+		bytes += c.len;
 	}
+	flow->away_count += n;
+	weir_conn_pushed(flow->conn, n, bytes);
+	return n;
 }
 
 static uint32_t
 flow_take_commits(struct dpdk_flow *flow, uint64_t now_ns)
 {
 	uint32_t count = weir_spsc_ready(&flow->commit_q);
+	uint32_t done = 0;
 
-	if (count == 0)
-		return 0;
-	for (uint32_t i = 0; i < count; i++)
-		commit_one(flow,
-			   flow->commit[weir_spsc_head(&flow->commit_q, i)],
-			   now_ns);
-	weir_spsc_pop(&flow->commit_q, count);
+	while (done < count) {
+		uint32_t at = weir_spsc_head(&flow->commit_q, done);
+		uint32_t n = commit_messages(flow, at, count - done);
+
+		if (__builtin_expect(n == 0, 0)) {
+			commit_end(flow, flow->commit[at].index, now_ns);
+			n = 1;
+		}
+		done += n;
+	}
+	if (count != 0)
+		weir_spsc_pop(&flow->commit_q, count);
 	return count;
 }
 
@@ -493,17 +514,15 @@ flow_restart(struct dpdk_port *port, struct dpdk_flow *flow)
 static __attribute__((noinline)) bool
 flow_take_acked(struct dpdk_flow *flow)
 {
-	void *places[PLACES_BACK];
+	const struct conn_tx_msg *msgs;
 	bool any = false;
 	uint32_t count;
 
-	do {
-		count = weir_conn_pop_acked_burst(flow->conn, places,
-						  PLACES_BACK);
-		if (count != 0)
-			weir_dpdk_places_back(flow, places, count);
-		any |= count != 0;
-	} while (count == PLACES_BACK);
+	while ((msgs = weir_conn_acked(flow->conn, &count)), count != 0) {
+		weir_dpdk_places_back(flow, msgs, count);
+		weir_conn_pop(flow->conn, count);
+		any = true;
+	}
 	return any;
 }
 

@@ -530,20 +530,22 @@ weir_dpdk_flow_make_conn(struct dpdk_flow *flow)
 
 /* As the i-th of those that are given to the half together. */
 static inline void
-place_put(struct dpdk_flow *flow, uint32_t index, uint32_t i)
+place_put(struct dpdk_flow *flow, const struct dpdk_place *place, uint32_t i)
 {
-	if (flow->places[index].mbuf != NULL)
-		dpdk_poison_room(flow->places[index].mbuf);
+	uint32_t index = (uint32_t)(place - flow->places);
+
+	if (place->mbuf != NULL)
+		dpdk_poison_room(place->mbuf);
 	else
-		dpdk_poison(flow->places[index].data, flow->tx_large.stride);
+		dpdk_poison(place->data, flow->tx_large.stride);
 	flow->back[weir_spsc_tail(&flow->back_q, i)] =
-		(struct dpdk_free){ flow->places[index].data, index, 0 };
+		(struct dpdk_free){ place->data, index, 0 };
 }
 
 static void
 place_hand_out(struct dpdk_flow *flow, uint32_t index)
 {
-	place_put(flow, index, 0);
+	place_put(flow, &flow->places[index], 0);
 	weir_spsc_push(&flow->back_q, 1);
 }
 
@@ -613,20 +615,20 @@ place_renew(struct dpdk_flow *flow, struct dpdk_place *place)
 }
 
 void
-weir_dpdk_places_back(struct dpdk_flow *flow, void *const *places,
+weir_dpdk_places_back(struct dpdk_flow *flow, const struct conn_tx_msg *msgs,
 		      uint32_t count)
 {
 	uint32_t out = 0;
 
 	flow->away_count -= count;
 	for (uint32_t i = 0; i < count; i++) {
-		struct dpdk_place *place = places[i];
+		struct dpdk_place *place = msgs[i].ref;
 
 		/* Else large, or copied into a batch: nobody else had it. */
-		if ((place->lent || place->wrapped) &&
+		if (__builtin_expect(place->lent || place->wrapped, 0) &&
 		    !place_renew(flow, place))
 			continue;
-		place_put(flow, (uint32_t)(place - flow->places), out++);
+		place_put(flow, place, out++);
 	}
 	if (out != 0)
 		weir_spsc_push(&flow->back_q, out);

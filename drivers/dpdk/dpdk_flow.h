@@ -365,8 +365,8 @@ void weir_dpdk_flow_orphan_release(struct dpdk_flow *flow, uint32_t index);
 
 /* Places (struct dpdk_place *) are free again: to the half, each with a fresh
  * mbuf if need be. */
-void weir_dpdk_places_back(struct dpdk_flow *flow, void *const *places,
-			   uint32_t count);
+void weir_dpdk_places_back(struct dpdk_flow *flow,
+			   const struct conn_tx_msg *msgs, uint32_t count);
 
 /* The application's mbuf goes out of the place, and the place's own comes
  * back. Whoever has the place: half or port. @return the former. */

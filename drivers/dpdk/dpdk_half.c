@@ -71,21 +71,24 @@ static inline void
 tx_harvest(struct dpdk_tx *dt)
 {
 	struct dpdk_flow *flow = dt->flow;
-	uint32_t count = weir_spsc_ready(&flow->back_q);
+	const uint32_t mask = flow->back_q.consumer_mask;
+	const uint32_t count = weir_spsc_ready(&flow->back_q);
+	const uint32_t at = weir_spsc_head(&flow->back_q, 0);
+	uint32_t small = dt->small_count;
 
 	if (count == 0)
 		return;
 	for (uint32_t i = 0; i < count; i++) {
-		struct dpdk_free place =
-			flow->back[weir_spsc_head(&flow->back_q, i)];
+		struct dpdk_free place = flow->back[(at + i) & mask];
 
-		if (place.index < dt->small_total) {
-			dt->small[dt->small_count++] = place;
+		if (__builtin_expect(place.index < dt->small_total, 1)) {
+			dt->small[small++] = place;
 		} else {
 			dt->large[dt->large_count++] = place;
 			dt->large_harvested++;
 		}
 	}
+	dt->small_count = small;
 	weir_spsc_pop(&flow->back_q, count);
 	dt->harvested += count;
 }
@@ -253,17 +256,26 @@ dpdk_alloc(struct weir_tx *tx, const struct weir_permit *permit, uint32_t len,
 	dpdk_unpoison(place->data, len);
 }
 
-/* May all of them lie in small places, as promised? */
+/* The places that were free last, as if all may lie in small ones. @return that
+ * they may, as promised; else nothing is taken. */
 static bool
-all_small(const struct dpdk_tx *dt, const struct weir_permit *permits,
-	  const struct weir_slot *slots, uint32_t n)
+small_places(const struct dpdk_tx *dt, const struct weir_permit *permits,
+	     struct weir_slot *slots, uint32_t n)
 {
-	bool small = true;
+	const struct dpdk_free *place = dt->small + dt->small_count;
+	const uint32_t frag_size = dt->frag_size;
+	uint64_t other = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		small &= permits[i].cookie == 0 &&
-			 slots[i].len <= dt->frag_size;
-	return small;
+	if (n > dt->small_count)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		place--;
+		other |= permits[i].cookie | (slots[i].len > frag_size);
+		slots[i].data = place->data;
+		slots[i].cookie = place->index;
+		dpdk_unpoison(place->data, slots[i].len);
+	}
+	return other == 0;
 }
 
 static void
@@ -271,19 +283,11 @@ dpdk_alloc_burst(struct weir_tx *tx, const struct weir_permit *permits,
 		 struct weir_slot *slots, uint16_t n)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
-	const struct dpdk_free *place;
 
-	if (__builtin_expect(!all_small(dt, permits, slots, n), 0)) {
+	if (__builtin_expect(!small_places(dt, permits, slots, n), 0)) {
 		for (uint32_t i = 0; i < n; i++)
 			dpdk_alloc(tx, &permits[i], slots[i].len, &slots[i]);
 		return;
-	}
-	place = &dt->small[dt->small_count];
-	for (uint32_t i = 0; i < n; i++) {
-		place--;
-		slots[i].data = place->data;
-		slots[i].cookie = place->index;
-		dpdk_unpoison(place->data, slots[i].len);
 	}
 	dt->small_count -= n;
 	dt->small_pledged -= n;
@@ -326,6 +330,10 @@ dpdk_commit_burst(struct weir_tx *tx, const struct weir_slot *slots, uint16_t n)
 {
 	struct dpdk_tx *dt = dpdk_tx_of(tx);
 	struct dpdk_flow *flow = dt->flow;
+	struct dpdk_commit *commits = flow->commit;
+	const uint32_t mask = flow->commit_q.producer_mask;
+	const uint32_t at = weir_spsc_tail(&flow->commit_q, 0);
+	const uint32_t small = dt->small_total;
 	uint32_t large = 0;
 	uint64_t bytes = 0;
 
@@ -333,11 +341,10 @@ dpdk_commit_burst(struct weir_tx *tx, const struct weir_slot *slots, uint16_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t index = (uint32_t)slots[i].cookie;
 
-		if (index < dt->small_total)
+		if (index < small)
 			dpdk_unpoison_room(flow->places[index].mbuf);
-		else
-			large++;
-		flow->commit[weir_spsc_tail(&flow->commit_q, i)] =
+		large += index >= small;
+		commits[(at + i) & mask] =
 			(struct dpdk_commit){ index, slots[i].len };
 		bytes += slots[i].len;
 	}

@@ -28,9 +28,9 @@ BURSTS = 500
 # controller, bytes: instructions on the send side, on the receive side, and
 # per what. Messages of 64 bytes share packets.
 BUDGET = {
-    ("fixed", 1000): (120, 83, "packet"),
-    ("newreno", 1000): (122, 83, "packet"),
-    ("fixed", 64): (141, 48, "message"),
+    ("fixed", 1000): (93, 83, "packet"),
+    ("newreno", 1000): (95, 83, "packet"),
+    ("fixed", 64): (101, 48, "message"),
 }
 
 ROUNDS = 4096
@@ -64,8 +64,8 @@ PARTS = ("commit", "transmit", "receive", "recv", "release", "answer", "ack")
 # Of the two polls of one end the limit holds for the sum: an acknowledgement
 # whose time has come on a busy machine leaves with the first instead.
 PARTS_BUDGET = {
-    (32, "single"): (104, 198, 212, 21, 26, 91, 111),
-    (32, "coalesce"): (104, 174, 109, 21, 26, 63, 97),
+    (32, "single"): (95, 182, 212, 21, 26, 91, 96),
+    (32, "coalesce"): (95, 140, 109, 21, 26, 63, 83),
     (1, "single"): (242, 1115, 1150, 80, 57, 655, 665),
 }
 TOGETHER = (("transmit", "ack"), ("receive", "answer"))

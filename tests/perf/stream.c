@@ -103,20 +103,51 @@ take(struct end *end, const struct queue *in, uint64_t now_ns)
 	}
 }
 
+static inline __attribute__((always_inline)) uint32_t
+push(struct end *end, uint32_t count, uint32_t bytes)
+{
+	uint32_t done = 0;
+
+	while (done < count) {
+		uint32_t room, n = count - done;
+		struct conn_tx_msg *msgs =
+			weir_conn_push_room(end->conn, &room);
+
+		if (n > room)
+			n = room;
+		for (uint32_t i = 0; i < n; i++) {
+			msgs[i].ref = payload;
+			msgs[i].payload = payload;
+			msgs[i].len = bytes;
+		}
+		weir_conn_pushed(end->conn, n, (uint64_t)n * bytes);
+		done += n;
+	}
+	return count;
+}
+
+static inline __attribute__((always_inline)) void
+give_back(struct end *end)
+{
+	uint32_t count;
+
+	while (weir_conn_acked(end->conn, &count), count != 0)
+		weir_conn_pop(end->conn, count);
+}
+
 static __attribute__((noinline)) void
 send_side(struct end *end, const struct queue *in, uint32_t bytes,
 	  uint64_t now_ns)
 {
-	uint64_t credit = weir_conn_tx_credit(end->conn);
 	static uint64_t pushed;
+	uint64_t credit;
 
 	take(end, in, now_ns);
 	timers(end, now_ns);
-	for (uint32_t i = 0; i < BURST && pushed < credit; i++, pushed++)
-		weir_conn_push(end->conn, payload, payload, bytes);
+	credit = weir_conn_tx_credit(end->conn) - pushed;
+	pushed += push(end, credit < BURST ? (uint32_t)credit : BURST, bytes);
 	transmit(end, now_ns);
-	while (weir_conn_pop_acked(end->conn) != NULL)
-		;
+	give_back(end);
 }
 
 static __attribute__((noinline)) void

@@ -106,17 +106,21 @@ side_init(struct world *world, int index)
 static void
 take_back(struct side *side)
 {
-	void *refs[3], *ref;
+	const struct conn_tx_msg *msgs;
 	uint32_t count;
+	void *ref;
 
-	while ((count = weir_conn_pop_acked_burst(side->conn, refs, 3)) != 0)
+	while ((msgs = weir_conn_acked(side->conn, &count)), count != 0) {
 		for (uint32_t i = 0; i < count; i++)
-			if ((uintptr_t)refs[i] != ++side->popped)
-				world_fail(side->world,
-					   "message %lu given back, not %u",
-					   (unsigned long)(uintptr_t)refs[i] -
-						   1,
-					   side->popped - 1);
+			if ((uintptr_t)msgs[i].ref != ++side->popped)
+				world_fail(
+					side->world,
+					"message %lu given back, not %u",
+					(unsigned long)(uintptr_t)msgs[i].ref -
+						1,
+					side->popped - 1);
+		weir_conn_pop(side->conn, count);
+	}
 	while ((ref = weir_conn_pop_dropped_rx(side->conn)) != NULL)
 		packet_free(side->world, ref);
 }
@@ -292,6 +296,32 @@ app_receive(struct side *side)
 	}
 }
 
+/* Up to count messages, as they lie in a row; a lone one by itself. */
+static void
+push_row(struct side *side, uint32_t count)
+{
+	uint32_t room, number = side->pushed;
+	struct conn_tx_msg *msgs = weir_conn_push_room(side->conn, &room);
+	uint64_t bytes = 0;
+
+	if (count > room)
+		count = room;
+	side->pushed += count;
+	if (count == 1) {
+		weir_conn_push(side->conn, (void *)(uintptr_t)side->pushed,
+			       msg_bytes(side, side->index, number),
+			       msg_len(side, side->index, number));
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++, number++) {
+		msgs[i].ref = (void *)(uintptr_t)(number + 1);
+		msgs[i].payload = msg_bytes(side, side->index, number);
+		msgs[i].len = msg_len(side, side->index, number);
+		bytes += msgs[i].len;
+	}
+	weir_conn_pushed(side->conn, count, bytes);
+}
+
 static void
 app_send(struct side *side)
 {
@@ -308,15 +338,14 @@ app_send(struct side *side)
 		most = side->end_at;
 	if (world->draw.echo && most > turn)
 		most = turn;
-	while (side->pushed < most && burst-- > 0 &&
-	       side->pushed < weir_conn_tx_credit(side->conn)) {
-		uint32_t number = side->pushed++;
-
+	if (most > weir_conn_tx_credit(side->conn))
+		most = (uint32_t)weir_conn_tx_credit(side->conn);
+	if (most > side->pushed + burst)
+		most = side->pushed + burst;
+	if (side->pushed < most)
 		side->pushed_ns = world->now_ns;
-		weir_conn_push(side->conn, (void *)(uintptr_t)side->pushed,
-			       msg_bytes(side, side->index, number),
-			       msg_len(side, side->index, number));
-	}
+	while (side->pushed < most)
+		push_row(side, most - side->pushed);
 	if (world->draw.eager)
 		return;
 	if (world->draw.trickle[side->index] || prng_below(&side->app, 8) == 0)
